@@ -1,0 +1,193 @@
+"""Our checkpoint: a folder with config.json, model.safetensors, the tokenizer's files and README.md, the model card.
+
+A folder is written under a temporary name and renamed when whole, so there is never half a checkpoint.
+"""
+
+import json
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from clipmini.config import CLIPConfig, ConfigError
+from clipmini.model import CLIP
+from clipmini.tokenizer import Tokenizer, TokenizerError
+
+FORMAT = 1  # raised when an old folder can no longer be read
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or written; the message names the file and the remedy."""
+
+
+@contextmanager
+def written_whole(target: Path, what: str = "checkpoint"):
+    """Give a temporary path beside target; rename it to target when the body ends well, remove it when it does not.
+
+    Works for a file and for a folder. Raises CheckpointError when the disk says no; the old target is then untouched.
+    """
+    target = Path(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)  # a killed process of the same number may have left one; in a container numbers repeat
+        yield temporary
+        _flush(temporary)
+        _replace(temporary, target)
+    except Exception as error:
+        _remove(temporary)
+        # safetensors reports a full disk as its own error type, not as OSError.
+        if isinstance(error, OSError) or type(error).__name__ in ("SafetensorError", "TokenizerError"):
+            raise CheckpointError(f"could not write the {what} {str(target)!r}: {error}. "
+                                  "Free some space or choose another place; what was there before is unchanged.") from error
+        raise
+    except BaseException:  # Ctrl-C leaves nothing behind either
+        _remove(temporary)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):  # it is not there, or its folder is none: the error that led here says more
+            path.unlink()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what writers that were killed left half done in a folder."""
+    for pattern in (".*.tmp", ".*.old"):
+        for path in Path(folder).glob(pattern):
+            _remove(path)
+
+
+def _flush(path: Path) -> None:
+    """On the disk before the rename, or a power cut can leave a new name on an empty file."""
+    for file in [path] if path.is_file() else path.iterdir():
+        with open(file, "rb+") as opened:
+            os.fsync(opened.fileno())
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    if not target.is_dir():
+        os.replace(temporary, target)
+        return
+    # A non-empty folder cannot be replaced in one step: move the old one aside, then drop it.
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    _remove(old)
+    os.replace(target, old)
+    try:
+        os.replace(temporary, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", meta: dict | None = None) -> Path:
+    """Write a checkpoint folder.
+
+    card: text of the model card; meta: anything JSON that explains the numbers (command, data, seed, seconds, results).
+    Returns the folder. Raises CheckpointError when it cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    if model.config.text.vocab_size != tokenizer.vocab_size:
+        raise CheckpointError(f"the model has {model.config.text.vocab_size} token embeddings, the tokenizer "
+                              f"{tokenizer.vocab_size} ids; save the tokenizer that the model was trained with")
+    folder = Path(folder)
+    with written_whole(folder) as temporary:
+        temporary.mkdir(parents=True)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+        os.chmod(temporary / "model.safetensors", 0o644)  # safetensors writes 0600: nobody else could serve it
+        config = {"format": FORMAT, "model": model.config.to_dict(), "meta": meta or {}}
+        (temporary / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (temporary / "README.md").write_text(card or "# A clipmini checkpoint\n", encoding="utf-8")
+        tokenizer.save(temporary)
+    return folder
+
+
+def read_config(folder: Path) -> tuple[CLIPConfig, dict]:
+    """config.json of a checkpoint folder -> (CLIPConfig, meta)."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{str(folder)!r} has no config.json; give a folder that `clipmini train` wrote")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw.get("format") != FORMAT:
+            raise CheckpointError(f"{str(path)!r} has format {raw.get('format')!r}; this clipmini reads format {FORMAT}; "
+                                  "install the clipmini that wrote it")
+        return CLIPConfig.from_dict(raw["model"]), raw.get("meta", {})
+    except CheckpointError:
+        raise
+    except ConfigError as error:
+        raise CheckpointError(f"{str(path)!r}: {error}; copy the checkpoint again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+        raise CheckpointError(f"{str(path)!r} is damaged ({error}); copy the checkpoint again") from error
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, on the CPU."""
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise CheckpointError(f"{str(path.parent)!r} has no {path.name}; the checkpoint is incomplete, copy it again")
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors_rust.SafetensorError and OSError
+        raise CheckpointError(f"{str(path)!r} is damaged or cut short ({error}); copy it again") from error
+
+
+def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str) -> CLIP:
+    """Load weights strictly: a missing, left-over or mis-shaped tensor is an error that names it.
+
+    Half-precision files become float32: a CPU computes in that.
+    """
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    missing = [name for name in expected if name not in weights]
+    extra = [name for name in weights if name not in expected]
+    wrong = [name for name in expected if name in weights and weights[name].shape != expected[name]]
+    problems = [f"{word} {len(names)} tensor{'s' * (len(names) > 1)}, first {names[0]!r}"
+                for word, names in (("lacks", missing), ("has left over", extra)) if names]
+    if wrong:
+        name = wrong[0]
+        problems.append(f"has {name!r} of shape {tuple(weights[name].shape)}, the configuration says {tuple(expected[name])}")
+    if problems:
+        raise CheckpointError(f"{source} does not fit its configuration: it {'; it '.join(problems)}; copy both files again")
+    bad = [name for name, t in weights.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
+    if bad:
+        raise CheckpointError(f"{source} holds NaN or infinite numbers, first in {bad[0]!r}; the training had diverged, "
+                              "train anew with a lower learning rate")
+    model.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in weights.items()}, strict=True)
+    return model
+
+
+def _build(config: CLIPConfig, folder: Path) -> CLIP:
+    try:
+        return CLIP(config)
+    except Exception as error:  # numbers that no tower has: torch raises many kinds
+        raise CheckpointError(f"{str(folder / 'config.json')!r} describes a model that cannot be built ({error}); "
+                              "copy the checkpoint again") from error
+
+
+def load(folder: str | Path) -> tuple[CLIP, Tokenizer, dict]:
+    """Read a checkpoint folder -> (model in evaluation mode, its tokenizer, meta). Raises CheckpointError."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no checkpoint folder {str(folder)!r}; give a folder that `clipmini train` wrote")
+    config, meta = read_config(folder)
+    weights = read_weights(folder / "model.safetensors")
+    try:
+        tokenizer = Tokenizer.load(folder)
+    except TokenizerError as error:
+        raise CheckpointError(f"the tokenizer of {str(folder)!r} cannot be read: {error}") from error
+    text = config.text
+    for name in ("vocab_size", "sot_id", "eos_id", "context_length"):
+        if getattr(tokenizer, name) != getattr(text, name):
+            raise CheckpointError(f"{str(folder)!r} mixes two models: its tokenizer has {name} {getattr(tokenizer, name)}, "
+                                  f"config.json says {getattr(text, name)}; copy all files from one checkpoint")
+    model = fill(_build(config, folder), weights, repr(str(folder / "model.safetensors")))
+    return model.eval().requires_grad_(False), tokenizer, meta

@@ -1,0 +1,275 @@
+"""The command line: clipmini train | evaluate | classify | data | doctor | export | app."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+EXAMPLES = """examples:
+  clipmini app                                          the demo, in your browser
+  clipmini classify cat.png --labels "cat, dog, pizza"  which label fits?
+  clipmini data emoji --preview sheet.png               what the training pictures look like
+  clipmini train emoji-pip --minutes 10                 train a CLIP of your own
+  clipmini evaluate runs/emoji-pip/final --style system how good is it on drawings it never saw?
+"""
+
+
+def add_train(commands) -> None:
+    """clipmini train"""
+    from_help = "train a named recipe; run it again to take up an interrupted run"
+    p = commands.add_parser("train", help=from_help, description=from_help + ". `clipmini train --list` names the recipes.")
+    p.add_argument("recipe", nargs="?", help="name of the recipe")
+    p.add_argument("--list", action="store_true", help="list the recipes and stop")
+    p.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE)")
+    p.add_argument("--minutes", type=float, help="budget in minutes of this computer's time")
+    p.add_argument("--steps", type=int, help="budget in steps; repeatable to the bit")
+    p.add_argument("--seed", type=int, help="one number for the start, the order and the augmentation (default 0)")
+    p.add_argument("--batch", type=int, help="pairs a step")
+    p.add_argument("--chunk", type=int, help="pairs at a time in memory (gradient cache; towers without BatchNorm)")
+    p.add_argument("--learning-rate", type=float, help="peak of the schedule")
+    p.add_argument("--hold-out", metavar="STYLE", help="art style to leave out and measure at the end")
+    p.add_argument("--quiet", action="store_true", help="no progress bar")
+    p.set_defaults(run=do_train)
+
+
+def do_train(args) -> None:
+    """Train a recipe and print what was measured."""
+    from clipmini.recipes import RECIPES, RecipeError, customised, run, sentence
+
+    if args.list or not args.recipe:
+        width = max(map(len, RECIPES))
+        print("\n".join(f"{name:<{width}}  {r.about}" for name, r in RECIPES.items()))
+        return
+    if args.recipe not in RECIPES:
+        raise RecipeError(f"no recipe {args.recipe!r}; there are {', '.join(RECIPES)}")
+    options = ("minutes", "steps", "seed", "batch", "chunk", "learning_rate", "hold_out")
+    recipe = customised(RECIPES[args.recipe], **{o: getattr(args, o) for o in options if getattr(args, o) is not None})
+    out = args.out or Path("runs") / recipe.name
+    command = "clipmini " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", args.recipe])
+    done, results = run(recipe, out, command, progress=not args.quiet)
+    print(f"{done.step:,} steps in {done.seconds / 60:.1f} minutes")
+    for name, result in results.items():
+        print(f"{name}: {' '.join(result) if name == 'doctor' else sentence(result)}")
+    print(f"checkpoint {out / 'final'}, curve {out / 'curve.png'}")
+
+
+def add_evaluate(commands) -> None:
+    """clipmini evaluate"""
+    p = commands.add_parser("evaluate", help="zero-shot accuracy, one template against the ensemble")
+    p.add_argument("model", nargs="?", default="emoji", help="embedded name or checkpoint folder (default: emoji)")
+    p.add_argument("--data", choices=("emoji", "shapes", "order"), default="emoji",
+                   help="emoji: drawings among all names; shapes: combinations never seen; order: captions with swapped words")
+    p.add_argument("--style", help="emoji: art style (default: all there are)")
+    p.add_argument("--templates", default="emoji", help="template set of the ensemble (default: emoji)")
+    p.add_argument("--rows", type=int, default=2000, help="shapes, order: scenes to generate (default 2000)")
+    p.add_argument("--seed", type=int, default=10_002, help="shapes, order: seed of the scenes; training uses small ones")
+    p.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
+    p.set_defaults(run=do_evaluate)
+
+
+def do_evaluate(args) -> None:
+    """Print a table of accuracies."""
+    from clipmini.embedder import load
+
+    embedder = load(args.model)
+    if args.data == "order":
+        numbers = evaluate_order(embedder, args)
+    else:
+        numbers = evaluate_labels(embedder, args)
+    if args.json:
+        args.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+
+
+def evaluate_order(embedder, args) -> dict:
+    """Word order: how often the true caption of two with the same words wins."""
+    from clipmini.data import shapes
+    from clipmini.tasks.wordorder import order_accuracy
+
+    size = embedder.config.vision.image_size
+    numbers = order_accuracy(embedder, shapes.make(args.rows, args.seed, size=size, objects=2, pairs="seen"))
+    print(f"true caption preferred (chance 50%): relation {numbers['relation']:.1%}, binding {numbers['binding']:.1%}, "
+          f"{numbers['n']:,} scenes")
+    return numbers
+
+
+def evaluate_labels(embedder, args) -> dict:
+    """Zero-shot accuracy on emoji or on unseen combinations of shape and colour."""
+    from clipmini.recipes import record
+    from clipmini.tasks.zeroshot import compare, table
+
+    if args.data == "emoji":
+        from clipmini.data import emoji
+
+        dataset, sets = emoji.load(args.style), {"one template": "plain", "ensemble": args.templates}
+    else:
+        from clipmini.data import shapes
+
+        size = embedder.config.vision.image_size
+        dataset = shapes.make(args.rows, args.seed, size=size, objects=1, pairs="unseen")
+        sets = {"one template": ("a {}",), "ensemble": "shapes"}
+    reports = compare(embedder, dataset, sets)
+    print(table(reports.values()))
+    return {name: record(report) for name, report in reports.items()}
+
+
+def add_classify(commands) -> None:
+    """clipmini classify"""
+    p = commands.add_parser("classify", help="which of your labels fits each picture")
+    p.add_argument("pictures", nargs="+", type=Path, help="picture files")
+    p.add_argument("--labels", required=True, help='labels, separated by commas: "cat, dog, red apple"')
+    p.add_argument("--model", default="emoji", help="embedded name or checkpoint folder (default: emoji)")
+    p.add_argument("--templates", default="emoji", help='a named set, or one template of your own: "a photo of a {}"')
+    p.add_argument("--none", action="store_true", help='offer "none of these" too')
+    p.add_argument("--show-prompts", action="store_true", help="print the texts that were really sent")
+    p.set_defaults(run=do_classify)
+
+
+def do_classify(args) -> None:
+    """Print cosine, logit and probability of each label, best first."""
+    from clipmini.embedder import load
+    from clipmini.tasks.prompts import TEMPLATES
+    from clipmini.tasks.zeroshot import classify
+
+    embedder = load(args.model)
+    templates = args.templates if args.templates in TEMPLATES else [args.templates]
+    p = classify(embedder, args.pictures, args.labels, templates, none_of_these=args.none)
+    for note in p.notes:
+        print(f"note: {note}")
+    width = max(len(label) for label in (*p.labels, "none of these"))
+    for i, picture in enumerate(args.pictures):
+        print(f"{picture.name}   (model {embedder.name}; logit = {embedder.logit_scale:.1f} x cosine)")
+        for j in p.probabilities[i].argsort(descending=True).tolist():
+            share = p.probabilities[i, j].item()
+            print(f"  {p.labels[j]:<{width}} {share:7.1%} {'#' * round(20 * share):<20} "
+                  f"cosine {p.cosines[i, j]:.3f}  logit {p.logits[i, j]:.2f}")
+        if p.none is not None:
+            print(f"  {'none of these':<{width}} {p.none[i].item():7.1%} {'#' * round(20 * p.none[i].item())}")
+    if args.show_prompts:
+        print("prompts:", *(prompt for prompts in p.prompts for prompt in prompts), sep="\n  ")
+
+
+def add_data(commands) -> None:
+    """clipmini data"""
+    p = commands.add_parser("data", help="look at the training data, or fetch more of it")
+    p.add_argument("name", choices=("emoji", "shapes"), help="which data")
+    p.add_argument("--preview", nargs="?", const=Path("preview.png"), type=Path, metavar="FILE",
+                   help="write a contact sheet (default: preview.png)")
+    p.add_argument("--fetch", action="store_true", help="emoji: get five more art styles and the tags with npm")
+    p.add_argument("--style", action="append", help="emoji: only this style (repeatable)")
+    p.add_argument("--seed", type=int, default=0, help="shapes: seed (default 0)")
+    p.set_defaults(run=do_data)
+
+
+def do_data(args) -> None:
+    """Describe a data set, its sources and licences; draw its contact sheet."""
+    if args.name == "emoji":
+        from clipmini.data import emoji
+
+        if args.fetch:
+            try:
+                print(f"fetched into {emoji.fetch_npm()}")
+            except RuntimeError as error:
+                raise ValueError(str(error)) from error
+        dataset = emoji.load(args.style)
+        styles = dataset["style"][:]
+        print(f"{len(dataset):,} pictures of {len(dataset.features['label'].names):,} concepts")
+        for source in emoji.SOURCES:
+            here = f"{styles.count(source.style):,} pictures" if source.style in styles else "" if not source.style else "not here"
+            print(f"  {source.style or '(words)':<18} {here:<15} {source.what}; {source.package} ({source.installer}), "
+                  f"{source.author}, {source.licence}")
+        sheet = emoji.preview
+    else:
+        from clipmini.data import shapes
+
+        dataset, sheet = shapes.make(48, args.seed, size=64, objects="both"), shapes.preview
+        print("endless scenes of 8 shapes, 8 colours, 2 sizes and 4 relations, drawn by this package; for example:")
+        print(*(f"  {row[0]}" for row in dataset["captions"][:8]), sep="\n")
+    if args.preview:
+        sheet(dataset).save(args.preview)
+        print(f"contact sheet: {args.preview}")
+
+
+def add_doctor(commands) -> None:
+    """clipmini doctor"""
+    p = commands.add_parser("doctor", help="read a training curve and say what it shows")
+    p.add_argument("folder", type=Path, help="folder of a run (holds curve.csv)")
+    p.set_defaults(run=do_doctor)
+
+
+def do_doctor(args) -> None:
+    """Diagnose a run and redraw its curve."""
+    from clipmini.plots import training_curve
+    from clipmini.train import diagnose, read_csv
+
+    history = read_csv(args.folder / "curve.csv")
+    print(*diagnose(history), sep="\n")
+    if history:
+        training_curve(history, f"Training curve of {args.folder.name}").savefig(args.folder / "curve.png")
+        print(f"curve: {args.folder / 'curve.png'}")
+
+
+def add_export(commands) -> None:
+    """clipmini export"""
+    p = commands.add_parser("export", help="write a folder that transformers' CLIPModel opens")
+    p.add_argument("model", help="embedded name or checkpoint folder (a ViT with a text Transformer)")
+    p.add_argument("folder", type=Path, help="new folder to write")
+    p.set_defaults(run=do_export)
+
+
+def do_export(args) -> None:
+    """Export a checkpoint."""
+    from clipmini.embedder import load
+    from clipmini.pretrained import export
+
+    embedder = load(args.model)
+    print(f"wrote {export(embedder.model, embedder.tokenizer, args.folder)}; "
+          f"open it with transformers.CLIPModel.from_pretrained({str(args.folder)!r})")
+
+
+def add_app(commands) -> None:
+    """clipmini app; its options are the app's own"""
+    commands.add_parser("app", help="start the demo in the browser", add_help=False)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser of the command `clipmini`."""
+    from clipmini import __version__
+
+    p = argparse.ArgumentParser("clipmini", description="A CLIP small enough to read: train it, ask it, look inside.",
+                                epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--version", action="version", version=f"clipmini {__version__}")
+    commands = p.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (add_app, add_classify, add_data, add_train, add_evaluate, add_doctor, add_export):
+        add(commands)
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point. Returns the exit status: 0, or 1 with one line on stderr for what the user can mend."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["app"]:
+        try:
+            from demo_app.app import main as app
+        except ModuleNotFoundError as error:
+            print(f"clipmini: the app needs {error.name!r}; install it with: pip install \"clipmini[app]\"", file=sys.stderr)
+            return 1
+        return app(argv[1:]) or 0
+    args = parser().parse_args(argv)
+    from clipmini.train import TrainingError
+
+    try:
+        args.run(args)
+    except (ValueError, TrainingError, OSError) as error:  # all errors of ours are one of these, with a remedy
+        print("clipmini:", " ".join(str(error).split()), file=sys.stderr)  # torch's are many lines long
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"clipmini: this command needs {error.name!r}; install it with: pip install \"clipmini[train]\"", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("clipmini: stopped; the same command goes on from the last save", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""What a CLIP is made of, as frozen dataclasses: one for each tower, one for the pair, and a few presets."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+VISION_TOWERS = ("vit", "resnet", "light")
+TEXT_TOWERS = ("transformer", "cbow")
+ACTIVATIONS = ("gelu", "quick_gelu")
+INTERPOLATIONS = ("bicubic", "bilinear")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be built; the message names the field, its value and the remedy."""
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    _require(value in allowed, f"{name} is {value!r}; choose one of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """An image tower.
+
+    tower: "vit" (VisionTransformer), "resnet" (CLIP's ModifiedResNet) or "light" (LightResNet).
+    image_size: side of the square input, pixels.
+    width: channels after the stem (ResNets) or of the residual stream (ViT).
+    layers: blocks; an int for a ViT, one int a stage for the ResNets.
+    heads: attention heads; of the blocks (ViT) or of the attention pool (resnet).
+    patch_size: side of a patch, pixels (ViT only).
+    activation: "gelu" or "quick_gelu" (ViT only). OpenAI's weights need quick_gelu.
+    mean, std, interpolation: the preprocessing these weights were trained with.
+    """
+
+    tower: str = "light"
+    image_size: int = 32
+    width: int = 32
+    layers: int | tuple[int, ...] = (1, 1, 1, 1)
+    heads: int = 4
+    patch_size: int = 8
+    activation: str = "gelu"
+    mean: tuple[float, ...] = OPENAI_MEAN
+    std: tuple[float, ...] = OPENAI_STD
+    interpolation: str = "bicubic"
+
+    def __post_init__(self):
+        for name in ("layers", "mean", "std"):  # JSON gives lists back
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        _one_of("vision.tower", self.tower, VISION_TOWERS)
+        _one_of("vision.activation", self.activation, ACTIVATIONS)
+        _one_of("vision.interpolation", self.interpolation, INTERPOLATIONS)
+        _require(self.image_size > 0 and self.width > 0, "vision.image_size and vision.width must be positive")
+        _require(len(self.mean) == len(self.std) == 3, "vision.mean and vision.std need three numbers each")
+        _require(isinstance(self.layers, int) == (self.tower == "vit"),
+                 f"vision.layers is {self.layers!r}; a vit takes one int, a ResNet one int for each stage")
+        if self.tower == "vit":
+            _require(self.width % self.heads == 0,
+                     f"vision.width {self.width} is not a multiple of vision.heads {self.heads}")
+            _require(self.image_size % self.patch_size == 0,
+                     f"vision.image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        else:
+            _require(len(self.layers) == 4, f"vision.layers is {self.layers}; a ResNet has four stages")
+        if self.tower == "resnet":
+            _require(self.image_size % 32 == 0,
+                     f"vision.image_size is {self.image_size}; the ModifiedResNet halves it five times, use a multiple of 32")
+            _require(self.width * 32 % self.heads == 0,
+                     f"vision.heads {self.heads} does not divide the pooled width {self.width * 32}")
+
+    @property
+    def grid(self) -> int:
+        """Cells along one side of the feature grid: P = grid * grid."""
+        if self.tower == "vit":
+            return self.image_size // self.patch_size
+        size, halvings = self.image_size, 5 if self.tower == "resnet" else 4
+        for _ in range(halvings):
+            size = (size + 1) // 2
+        return size
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """A text tower.
+
+    tower: "transformer" (causal, pooled at the end token) or "cbow" (mean of the token embeddings, blind to order).
+    vocab_size: rows of the embedding table. context_length: tokens including start and end.
+    width, layers, heads, activation: as in VisionConfig (cbow uses the width alone).
+    sot_id, eos_id, pad_id: ids of the start, end and padding tokens.
+    """
+
+    tower: str = "cbow"
+    vocab_size: int = 49408
+    context_length: int = 77
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    activation: str = "gelu"
+    sot_id: int = 49406
+    eos_id: int = 49407
+    pad_id: int = 49407
+
+    def __post_init__(self):
+        _one_of("text.tower", self.tower, TEXT_TOWERS)
+        _one_of("text.activation", self.activation, ACTIVATIONS)
+        _require(self.width % self.heads == 0,
+                 f"text.width {self.width} is not a multiple of text.heads {self.heads}")
+        _require(self.context_length >= 3, f"text.context_length is {self.context_length}; start, one token and end need 3")
+        for name in ("sot_id", "eos_id", "pad_id"):
+            _require(0 <= getattr(self, name) < self.vocab_size,
+                     f"text.{name} is {getattr(self, name)}, outside the vocabulary of {self.vocab_size} ids")
+        _require(self.sot_id != self.eos_id, f"text.sot_id and text.eos_id are both {self.eos_id}")
+
+
+@dataclass(frozen=True)
+class CLIPConfig:
+    """Two towers that meet in embed_dim numbers.
+
+    logit_scale_init, logit_scale_max: bounds of the parameter logit_scale, in nats: logits = exp(logit_scale) * cosine.
+    sigmoid: add SigLIP's logit_bias, which the sigmoid loss needs.
+    """
+
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    embed_dim: int = 128
+    logit_scale_init: float = 2.659260036932778  # ln(1 / 0.07), CLIP paper section 2.5
+    logit_scale_max: float = 4.605170185988092  # ln(100)
+    sigmoid: bool = False
+
+    def __post_init__(self):
+        _require(self.embed_dim > 0, f"embed_dim is {self.embed_dim}; it must be positive")
+
+    def to_dict(self) -> dict:
+        """Plain dict for config.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "CLIPConfig":
+        """Inverse of to_dict; an unknown or missing key is a ConfigError that names it."""
+        values = dict(values)
+        parts = {"vision": VisionConfig, "text": TextConfig}
+        for name, part in parts.items():
+            _require(isinstance(values.get(name), dict), f"the configuration has no section {name!r}")
+            values[name] = _build(part, values[name], name + ".")
+        return _build(cls, values, "")
+
+
+def _build(cls, values: dict, prefix: str):
+    known = {f.name for f in fields(cls)}
+    unknown = sorted(set(values) - known)
+    _require(not unknown, f"unknown configuration key {prefix}{unknown[0] if unknown else ''}; "
+                          f"known are {', '.join(sorted(known))}")
+    missing = sorted(known - set(values))
+    _require(not missing, f"the configuration lacks {prefix}{missing[0] if missing else ''}")
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ConfigError(f"a configuration value has the wrong type: {error}") from error
+
+
+_SMALL_VIT = VisionConfig(tower="vit", image_size=32, patch_size=8, width=192, layers=4, heads=3)
+_SMALL_TEXT = TextConfig(tower="transformer", width=128, layers=2, heads=2, context_length=32)
+
+PRESETS = {
+    "light-cbow": CLIPConfig(VisionConfig(), TextConfig(context_length=32)),
+    "light-transformer": CLIPConfig(VisionConfig(), _SMALL_TEXT),
+    "vit-cbow": CLIPConfig(_SMALL_VIT, TextConfig(context_length=32)),
+    "vit-transformer": CLIPConfig(_SMALL_VIT, _SMALL_TEXT),
+    "ViT-B/32": CLIPConfig(
+        VisionConfig("vit", 224, 768, 12, 12, 32, "quick_gelu"),
+        TextConfig("transformer", width=512, layers=12, heads=8, activation="quick_gelu"), 512),
+    "RN50": CLIPConfig(
+        VisionConfig("resnet", 224, 64, (3, 4, 6, 3), 32),
+        TextConfig("transformer", width=512, layers=12, heads=8, activation="quick_gelu"), 1024),
+}
+
+
+def preset(name: str, tokenizer=None, vision: dict | None = None, text: dict | None = None, **overrides) -> CLIPConfig:
+    """A named configuration, with a few fields changed.
+
+    tokenizer: where given, the vocabulary size, the special ids and the context length come from it.
+    vision, text: fields of the towers to change; overrides: fields of CLIPConfig.
+
+    >>> preset("light-cbow", embed_dim=64).embed_dim
+    64
+    """
+    _require(name in PRESETS, f"no preset {name!r}; there are {', '.join(PRESETS)}")
+    base = PRESETS[name]
+    text = dict(text or {})
+    if tokenizer is not None:
+        text = {"vocab_size": tokenizer.vocab_size, "sot_id": tokenizer.sot_id, "eos_id": tokenizer.eos_id,
+                "pad_id": tokenizer.pad_id, "context_length": tokenizer.context_length, **text}
+    return replace(base, vision=replace(base.vision, **(vision or {})), text=replace(base.text, **text), **overrides)

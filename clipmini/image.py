@@ -1,0 +1,240 @@
+"""Pictures: from a file, bytes or PIL image to RGB, from RGB to pixels, and the augmentations of training.
+
+open_image is the one door. It takes strangers' files, so it limits what it decodes and says why it refuses.
+"""
+
+import io
+import math
+import warnings
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # the decoders that browsers trust too
+MAX_PIXELS = 40_000_000
+MAX_ASPECT = 20
+_RESAMPLE = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used; the message says what is wrong with it and what would work."""
+
+
+def open_image(source, keep_alpha: bool = False) -> Image.Image:
+    """Open a picture safely.
+
+    source: a path, bytes, a binary file object or a PIL image.
+    keep_alpha: return RGBA; otherwise transparent parts are laid on white and the result is RGB.
+    The camera's EXIF rotation is applied, an animation gives its first frame, 16-bit levels are scaled to 8.
+    Raises ImageError for anything that is not a whole picture of a known format, at most 40 megapixels, at most 20:1.
+    """
+    name = _name_of(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we refuse earlier, below
+            image = source if isinstance(source, Image.Image) else _open_file(source, name)
+            _check_size(image, name)
+            image.load()
+            image = ImageOps.exif_transpose(image)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} is far too large ({error}); the limit is {MAX_PIXELS:,} pixels. "
+                         "Make it smaller first.") from None
+    except Exception as error:  # decoders raise many kinds: OSError, SyntaxError, struct.error, EOFError ...
+        raise ImageError(f"{name} is damaged or cut short ({error}). Save it anew as PNG or JPEG.") from error
+    return _to_rgba(image) if keep_alpha else _to_rgb(image)
+
+
+def _name_of(source) -> str:
+    if isinstance(source, (str, Path)):
+        return repr(Path(source).name)
+    return repr(Path(source.filename).name) if getattr(source, "filename", None) else "the picture"
+
+
+def _open_file(source, name: str) -> Image.Image:
+    if isinstance(source, (bytes, bytearray)):
+        source = io.BytesIO(source)
+    elif not isinstance(source, (str, Path)) and not hasattr(source, "read"):
+        raise ImageError(f"cannot open a picture from {type(source).__name__}; give a path, bytes, a file or a PIL image")
+    try:
+        return Image.open(source, formats=FORMATS)
+    except FileNotFoundError:
+        raise ImageError(f"there is no file {name}") from None
+    except IsADirectoryError:
+        raise ImageError(f"{name} is a folder; give one picture") from None
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"{name} is not a picture that can be read here; use {', '.join(FORMATS)}") from None
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{name} has {width} x {height} = {width * height:,} pixels; the limit is {MAX_PIXELS:,}. "
+                         "Make it smaller first.")
+    if max(width, height) > MAX_ASPECT * max(1, min(width, height)):
+        raise ImageError(f"{name} is {width} x {height}, more than {MAX_ASPECT} times as long as wide. "
+                         "Cut out the part that matters.")
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Scale deep grey levels to 0..255: PIL's own convert would saturate them to white."""
+    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8))
+    if image.mode == "F":
+        raise ImageError("the picture has floating-point levels of unknown range; save it as an 8-bit PNG")
+    return image
+
+
+def _to_rgba(image: Image.Image) -> Image.Image:
+    return _to_8_bit(image).convert("RGBA")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    image = _to_8_bit(image)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        # convert("RGB") would uncover whatever colour hides under the transparent parts.
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def resize_and_crop(image: Image.Image, size: int, interpolation: str = "bicubic") -> Image.Image:
+    """Short side to `size` pixels, then the central square: CLIP's geometry, bit for bit.
+
+    image: RGB. Returns RGB, size x size.
+    """
+    width, height = image.size
+    short = min(width, height)
+    if short != size:
+        new = (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
+        image = image.resize(new, _RESAMPLE[interpolation])
+    width, height = image.size
+    left, top = int(round((width - size) / 2.0)), int(round((height - size) / 2.0))
+    return image.crop((left, top, left + size, top + size))
+
+
+@lru_cache(maxsize=16)
+def _levels(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """What each of the 256 levels of each channel becomes: (level / 255 - mean) / std, float32 (3, 256)."""
+    level = torch.arange(256, dtype=torch.float32).div(255)
+    table = (level - torch.tensor(mean)[:, None]) / torch.tensor(std)[:, None]
+    return table.numpy()
+
+
+def preprocess(images, size: int, mean: tuple[float, ...], std: tuple[float, ...],
+               interpolation: str = "bicubic") -> Tensor:
+    """Pictures to pixels.
+
+    images: list of paths, bytes or PIL images; size: side in pixels; mean, std: of each channel, in units of 0..1.
+    Returns (B, 3, size, size) float32. Raises ImageError.
+    """
+    tables = _levels(tuple(mean), tuple(std))
+    pixels = np.empty((len(images), 3, size, size), dtype=np.float32)
+    for i, image in enumerate(images):
+        levels = np.asarray(resize_and_crop(open_image(image), size, interpolation))  # (S, S, 3) uint8
+        for c in range(3):
+            pixels[i, c] = tables[c][levels[..., c]]
+    return torch.from_numpy(pixels)
+
+
+def premultiplied(image: Image.Image, size: int) -> np.ndarray:
+    """An RGBA picture as training keeps it: uint8 (size, size, 4), colours multiplied with alpha.
+
+    Premultiplied colours resize and blend without dark seams at the edge of the drawing.
+    """
+    image = image.convert("RGBA").convert("RGBa")
+    side = max(image.size)
+    if image.size != (side, side):  # keep all of it: pad to a square with transparency
+        square = Image.new("RGBa", (side, side))
+        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+        image = square
+    image = image.resize((size, size), Image.Resampling.LANCZOS if side > size else Image.Resampling.BICUBIC)
+    rgba = np.frombuffer(image.tobytes(), dtype=np.uint8).reshape(size, size, 4)
+    return np.minimum(rgba, rgba[..., 3:])  # Lanczos may overshoot
+
+
+def _uniform(shape, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return torch.empty(shape).uniform_(low, high, generator=generator)
+
+
+def random_affine(B: int, strength: float, generator: torch.Generator) -> Tensor:
+    """Random zoom, stretch, turn, slant and shift as (B, 2, 3) for F.affine_grid. No mirror image: arrows and letters mind."""
+    angle = _uniform(B, -0.35, 0.35, generator) * strength  # radians
+    zoom = torch.exp(_uniform((B, 2), -0.06, 0.06, generator) * strength + _uniform((B, 1), -0.25, 0.25, generator) * strength)
+    slant = _uniform(B, -0.2, 0.2, generator) * strength
+    shift = _uniform((B, 2), -0.16, 0.16, generator) * strength
+    cos, sin = angle.cos(), angle.sin()
+    rows = torch.stack([torch.stack([cos, -sin + slant, shift[:, 0]], 1),
+                        torch.stack([sin, cos, shift[:, 1]], 1)], 1)  # (B, 2, 3)
+    rows[:, :, :2] *= zoom[:, None]
+    return rows
+
+
+def random_colours(rgb: Tensor, alpha: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Mix the channels, change contrast and brightness, and now and then drop the colours.
+
+    rgb (B, 3, S, S) premultiplied in 0..1, alpha (B, 1, S, S). Returns the same shape.
+    """
+    B = len(rgb)
+    mix = torch.eye(3) * torch.exp(_uniform((B, 1, 1), -0.3, 0.3, generator) * strength)
+    mix = mix + _uniform((B, 3, 3), -0.15, 0.15, generator) * strength
+    grey = (torch.rand(B, generator=generator) < 0.15 * strength)[:, None, None]
+    mix = torch.where(grey, torch.full((3, 3), 1 / 3), mix)
+    offset = _uniform((B, 3, 1, 1), -0.12, 0.12, generator) * strength
+    mixed = torch.bmm(mix, rgb.flatten(2)).view_as(rgb) + offset * alpha
+    return torch.minimum(mixed.clamp(min=0), alpha)
+
+
+def random_background(B: int, size: int, strength: float, generator: torch.Generator) -> Tensor:
+    """Plain or shaded backgrounds (B, 3, size, size) in 0..1; white for about half of them, as most pictures come."""
+    ends = torch.rand((B, 3, 2), generator=generator)
+    shaded = torch.rand((B, 1, 1), generator=generator) < 0.5
+    ends = torch.where(shaded, ends, ends[..., :1])
+    white = torch.rand((B, 1, 1), generator=generator) > 0.5 * strength
+    ends = torch.where(white, torch.ones(()), ends)
+    ramp = torch.linspace(0, 1, size)
+    line = ends[..., :1] * (1 - ramp) + ends[..., 1:] * ramp  # (B, 3, size)
+    upright = torch.rand((B, 1, 1, 1), generator=generator) < 0.5
+    return torch.where(upright, line[..., :, None], line[..., None, :]).expand(B, 3, size, size)
+
+
+def augment(rgba: Tensor, size: int, mean, std, generator: torch.Generator,
+            geometry: float = 1.0, colour: float = 1.0, background: float = 1.0) -> Tensor:
+    """A training batch: transform, recolour, lay on a background, normalise. One pass for the whole batch.
+
+    rgba: uint8 (B, S, S, 4), premultiplied. size: side of the result in pixels. geometry, colour, background:
+    strengths, 0 (none, white) to 1. Returns float32 (B, 3, size, size).
+    """
+    x = rgba.permute(0, 3, 1, 2).float().div_(255)  # (B, 4, S, S)
+    B = len(x)
+    if geometry > 0 or x.shape[-1] != size:
+        affine = random_affine(B, geometry, generator)
+        grid = F.affine_grid(affine, (B, 4, size, size), align_corners=False)
+        x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    rgb, alpha = x[:, :3], x[:, 3:]
+    if colour > 0:
+        rgb = random_colours(rgb, alpha, colour, generator)
+    picture = rgb + (1 - alpha) * random_background(B, size, background, generator)
+    return (picture - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+
+def as_picture(pixels: Tensor, mean, std) -> Image.Image:
+    """The inverse of preprocess for one picture: pixels (3, S, S) -> PIL image, to look at what the model saw."""
+    levels = pixels * torch.tensor(std).view(3, 1, 1) + torch.tensor(mean).view(3, 1, 1)
+    return Image.fromarray((levels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+def contact_sheet(images: list[Image.Image], columns: int = 12, side: int = 64) -> Image.Image:
+    """Pictures in rows of `columns`, each side x side pixels, on white."""
+    rows = math.ceil(len(images) / columns)
+    sheet = Image.new("RGB", (columns * side, rows * side), "white")
+    for i, image in enumerate(images):
+        cell = open_image(image).resize((side, side), Image.Resampling.LANCZOS)
+        sheet.paste(cell, (i % columns * side, i // columns * side))
+    return sheet

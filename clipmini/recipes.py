@@ -1,0 +1,211 @@
+"""Named training runs: what `clipmini train NAME` does, from the data to the model card."""
+
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from clipmini import __version__, checkpoint
+from clipmini.config import preset
+from clipmini.embedder import Embedder
+from clipmini.model import CLIP, count_parameters
+from clipmini.plots import training_curve
+from clipmini.tasks.prompts import TEMPLATES
+from clipmini.tasks.wordorder import order_accuracy
+from clipmini.tasks.zeroshot import Report, compare, evaluate
+from clipmini.tokenizer import Tokenizer
+from clipmini.train import Run, TrainConfig, diagnose, read_pairs, train, zero_shot_score
+
+VALIDATION_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run.
+
+    data: "emoji", "emoji-pip" (the two styles that pip brings) or "shapes". model: a preset; vision, text, model_options:
+    what differs from it. vocabulary: tokens at most. templates: name of the set that wraps some captions.
+    hold_out: an art style that is never trained on and is measured once, at the end (emoji).
+    objects: 1 or 2 a scene (shapes); rows: how many scenes.
+    """
+
+    name: str
+    about: str
+    data: str
+    train: TrainConfig
+    model: str = "light-cbow"
+    vision: dict = field(default_factory=dict)
+    text: dict = field(default_factory=dict)
+    model_options: dict = field(default_factory=dict)
+    vocabulary: int = 4096
+    templates: str = "emoji"
+    hold_out: str | None = None
+    objects: int = 1
+    rows: int = 40_000
+
+
+RECIPES = {r.name: r for r in (
+    Recipe("emoji", "the embedded model: six art styles, Twemoji held out", "emoji", TrainConfig(minutes=10), hold_out="twemoji"),
+    Recipe("emoji-pip", "OpenMoji and Twemoji alone, the system's font held out", "emoji-pip", TrainConfig(minutes=10),
+           hold_out="system"),
+    Recipe("emoji-vit", "a ViT with a text Transformer, exportable to transformers", "emoji",
+           TrainConfig(minutes=10, learning_rate=1e-3), model="vit-transformer", hold_out="twemoji"),
+    Recipe("shapes", "one coloured shape a picture, 16 of 64 combinations never seen", "shapes", TrainConfig(minutes=3),
+           vocabulary=600, templates="shapes"),
+    Recipe("shapes-plain", "two objects and their relation, plain training", "shapes",
+           TrainConfig(minutes=3, loss="clip"), model="light-transformer", vocabulary=600, templates="plain", objects=2),
+    Recipe("shapes-order", "two objects and their relation, swapped captions as hard negatives", "shapes",
+           TrainConfig(minutes=3, loss="clip", hard_negatives=True), model="light-transformer", vocabulary=600,
+           templates="plain", objects=2),
+    Recipe("shapes-order-cbow", "the same with a text tower that cannot read word order", "shapes",
+           TrainConfig(minutes=3, loss="clip", hard_negatives=True), vocabulary=600, templates="plain", objects=2),
+)}
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be run here; the message says what is missing and how to get it."""
+
+
+def emoji_styles(recipe: Recipe) -> list[str]:
+    """The art styles a recipe trains on: all there are, or pip's two, less the held-out style and its sisters."""
+    from clipmini.data import emoji
+
+    if recipe.hold_out and recipe.hold_out not in emoji.STYLES:
+        raise RecipeError(f"no art style {recipe.hold_out!r} to hold out; there are {', '.join(emoji.STYLES)}")
+    pool = ["openmoji", "twemoji"] if recipe.data == "emoji-pip" else emoji.available_styles()
+    gone = emoji.sisters(recipe.hold_out) if recipe.hold_out else set()
+    if "noto" in pool and "noto" in emoji.sisters("system"):
+        gone = gone | {"system"}  # the same drawings once, not twice
+    styles = [style for style in pool if style not in gone]
+    if not styles:
+        raise RecipeError(f"nothing is left to train on once {recipe.hold_out!r} is held out; "
+                          "fetch more styles with `clipmini data emoji --fetch`")
+    return styles
+
+
+def load_data(recipe: Recipe, progress: bool = True):
+    """The recipe's training data -> (pairs dataset, words about it for the card)."""
+    if recipe.data.startswith("emoji"):
+        from clipmini.data import emoji
+
+        styles = emoji_styles(recipe)
+        return emoji.load(styles, progress=progress), f"emoji in {len(styles)} art styles: {', '.join(styles)}"
+    from clipmini.data import shapes
+
+    size = preset(recipe.model, vision=recipe.vision).vision.image_size
+    data = shapes.make(recipe.rows, recipe.train.seed, size=size, objects=recipe.objects, pairs="seen")
+    return data, f"{recipe.rows:,} generated scenes of {recipe.objects} object(s), 48 of 64 colour-shape combinations"
+
+
+def make_tokenizer(recipe: Recipe, dataset) -> Tokenizer:
+    """Train the recipe's vocabulary on the captions and templates of the training rows."""
+    captions = [caption for row in dataset["captions"][:] for caption in row]
+    frames = [t.replace("{}", "") for t in TEMPLATES[recipe.templates]]
+    return Tokenizer.train(captions + frames * (len(captions) // 100), recipe.vocabulary, context_length=32)
+
+
+def split(dataset, rows: int, seed: int):
+    """(training rows, validation rows), the latter drawn at random."""
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed)).tolist()
+    return dataset.select(sorted(order[rows:])), dataset.select(sorted(order[:rows]))
+
+
+def validation(model: CLIP, tokenizer: Tokenizer, dataset):
+    """model -> share of the validation pictures whose own label is the nearest of all labels."""
+    names = dataset.features["label"].names
+    pixels = Embedder(model, tokenizer).pixels([row["image"] for row in dataset])
+    labels = torch.tensor(dataset["label"][:])
+    return lambda trained: zero_shot_score(trained, tokenizer, pixels, labels, names)
+
+
+def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = True) -> tuple[Run, dict]:
+    """Train, measure what was held out, and leave the finished checkpoint in folder/final.
+
+    command: what the user typed, for the card. Returns (Run, results). An unfinished run in folder is taken up again.
+    """
+    folder = Path(folder)
+    data, about = load_data(recipe, progress)
+    tokenizer = make_tokenizer(recipe, data)
+    torch.manual_seed(recipe.train.seed)
+    model = CLIP(preset(recipe.model, tokenizer, recipe.vision, recipe.text, **recipe.model_options))
+    training, held = split(data, min(VALIDATION_ROWS, len(data) // 10), recipe.train.seed)
+    pairs = read_pairs(training, model.config.vision.image_size, progress)
+    # Scenes with two objects have no single name, and order is what they are about: no validation score.
+    score = validation(model, tokenizer, held) if recipe.objects == 1 else None
+    done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[recipe.templates], score, progress=progress)
+    training_curve(done.history, f"{recipe.name}: {recipe.about}").savefig(folder / "curve.png")
+    embedder = Embedder(done.average, tokenizer, recipe.name)
+    results = measure(recipe, embedder)
+    words = diagnose(done.history, scale_max=100.0, groups=pairs.groups, batch=recipe.train.batch, loss=recipe.train.loss)
+    meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "command": command, "data": about, "pictures": len(pairs),
+            "steps": done.step, "seconds": round(done.seconds), "results": results, "clipmini": __version__}
+    checkpoint.save(folder / "final", done.average, tokenizer, card(recipe, embedder, meta, words), meta)
+    training_curve(done.history, f"{recipe.name}: {recipe.about}").savefig(folder / "final" / "curve.png")
+    return done, {**results, "doctor": words}
+
+
+def measure(recipe: Recipe, embedder: Embedder) -> dict:
+    """What the recipe promises to measure: the held-out style, the unseen combinations, or the word order."""
+    if recipe.data.startswith("emoji"):
+        from clipmini.data import emoji
+
+        if not recipe.hold_out or recipe.hold_out not in emoji.available_styles():
+            return {}
+        reports = compare(embedder, emoji.load([recipe.hold_out]), {"one template": "plain", "ensemble": "emoji"})
+        return {f"{recipe.hold_out}, {name}": record(report) for name, report in reports.items()}
+    from clipmini.data import shapes
+
+    size = embedder.config.vision.image_size
+    if recipe.objects == 2:
+        return {"word order": order_accuracy(embedder, shapes.make(2000, 10_001, size=size, objects=2, pairs="seen"))}
+    return {f"{which} combinations": record(evaluate(
+        embedder, shapes.make(2000, 10_002, size=size, objects=1, pairs=which), ("a {}",))) for which in ("seen", "unseen")}
+
+
+def record(report: Report) -> dict:
+    """A Report as numbers for JSON."""
+    low, high = report.intervals["top1"]
+    return {"n": report.n, "classes": report.K, "top1": report.top1, "top5": report.top5, "top1_low": low, "top1_high": high,
+            "mean_per_class_recall": report.mean_per_class_recall}
+
+
+def card(recipe: Recipe, embedder: Embedder, meta: dict, words: list[str]) -> str:
+    """The model card: what it is, how it was made, what it can do, what not."""
+    config = embedder.config
+    lines = [f"# {recipe.name}", "", f"{recipe.about[0].upper()}{recipe.about[1:]}. Trained from nothing by clipmini {__version__}.", "",
+             "| | |", "|---|---|",
+             f"| image tower | {config.vision.tower}, {config.vision.image_size} x {config.vision.image_size} pixels |",
+             f"| text tower | {config.text.tower}, {config.text.vocab_size:,} tokens |",
+             f"| parameters | {count_parameters(embedder.model):,} |", f"| data | {meta['data']}; {meta['pictures']:,} pictures |",
+             f"| training | {meta['steps']:,} steps of {recipe.train.batch} pairs, {meta['seconds'] / 60:.1f} minutes on a CPU |",
+             f"| seed | {recipe.train.seed} |", f"| command | `{meta['command'] or 'clipmini train ' + recipe.name}` |",
+             f"| made on | {time.strftime('%Y-%m-%d')}, {platform.system()}, torch {torch.__version__} |", "",
+             "![training curve](curve.png)", "", "## Measured", ""]
+    lines += [f"- {name}: {sentence(result)}" for name, result in meta["results"].items()] or ["- nothing was held out"]
+    lines += ["", "The doctor says: " + " ".join(words), "", "## Limits", "",
+              "It knows the drawings and words it was trained on. It has seen no photograph of the world and no faces of people; "
+              "do not use it to judge either.", ""]
+    return "\n".join(lines)
+
+
+def sentence(result: dict) -> str:
+    """One measured result in words."""
+    if "top1" in result:
+        return (f"top-1 {result['top1']:.1%}, top-5 {result['top5']:.1%} of {result['n']:,} pictures among "
+                f"{result['classes']:,} names (95% interval of top-1: {result['top1_low']:.1%} to {result['top1_high']:.1%})")
+    return (f"true caption preferred: relation {result['relation']:.1%}, binding {result['binding']:.1%} of {result['n']:,} "
+            "scenes (chance 50%)")
+
+
+def customised(recipe: Recipe, **changes) -> Recipe:
+    """The recipe with changed options; fields of TrainConfig go to its training part."""
+    training = {k: v for k, v in changes.items() if hasattr(recipe.train, k)}
+    if training.get("steps") is not None:
+        training.setdefault("minutes", None)
+    if training.get("minutes") is not None:
+        training.setdefault("steps", None)
+    rest = {k: v for k, v in changes.items() if k not in training}
+    return replace(recipe, train=replace(recipe.train, **training), **rest)

@@ -1,0 +1,1 @@
+"""What an aligned space is good for. Every task takes an Embedder, never a raw model."""

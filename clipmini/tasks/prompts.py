@@ -1,0 +1,189 @@
+"""Labels and templates: what people type, checked and turned into the prompts that the text tower reads."""
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+
+MAX_LABELS, MAX_LABEL_LENGTH, MAX_TEMPLATES = 1000, 300, 100  # labels, characters, templates
+
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "plain": ("{}",),
+    "emoji": ("{}", "an emoji of a {}", "a drawing of a {}", "an icon of a {}", "a {} emoji", "a small picture of a {}"),
+    "photo": ("a photo of a {}.",),
+    # The seven that OpenAI selected on ImageNet: openai/CLIP, notebooks/Prompt_Engineering_for_ImageNet.ipynb.
+    "openai7": ("itap of a {}.", "a bad photo of the {}.", "a origami {}.", "a photo of the large {}.",
+                "a {} in a video game.", "art of the {}.", "a photo of the small {}."),
+    "shapes": ("a {}", "{}", "one {}", "a picture of a {}"),  # labels such as "red triangle"
+}
+
+# What "none of these" stands for: things that pictures often show.
+EVERYDAY_WORDS = tuple("""
+dog cat horse cow pig sheep goat rabbit mouse bear lion tiger elephant monkey giraffe bird duck chicken owl penguin fish
+shark whale octopus crab snake turtle frog spider bee butterfly ant snail apple banana orange grape strawberry lemon
+watermelon cherry carrot potato tomato corn mushroom bread cheese egg pizza hamburger sandwich noodles rice cake cookie
+chocolate candy coffee tea milk bottle car bus truck train bicycle motorcycle airplane helicopter rocket boat ship
+tractor ambulance house church castle tower bridge tent door window chair table bed lamp clock watch mirror key lock
+hammer knife scissors axe saw screw wrench rope ladder broom bucket basket box bag backpack umbrella shirt trousers
+dress shoe boot hat glove scarf sock glasses ring crown book newspaper letter pencil brush paint map flag ball drum
+guitar piano violin trumpet microphone camera television telephone computer keyboard printer battery magnet tree flower
+rose cactus leaf grass sun moon star cloud rain snow lightning rainbow fire water mountain beach island volcano
+baby boy girl man woman face hand foot eye ear heart skull robot ghost doll kite balloon gift medal
+""".split())
+
+MESSAGES = {  # kind -> what is said; the app says the same kinds in other languages
+    "no_labels": "there are no labels; type at least one, for example: cat, dog",
+    "too_many_labels": "{count:,} labels; the limit is {limit:,}. Remove some, or classify in several runs.",
+    "long_label": "the label {label!r} has {count:,} characters; the limit is {limit}. Shorten it.",
+    "no_text": "a label is of type {type}; labels must be text (str)",
+    "long_text": "the labels have {count:,} characters in all; the limit is {limit:,}. Remove some.",
+    "bad_template": "the template {template!r} is not usable: {reason}. Write the label's place as one {{}}, "
+                    "for example 'a photo of a {{}}.', and use no other braces.",
+    "no_templates": "there are no templates; write at least one, for example: a photo of a {{}}.",
+    "too_many_templates": "{count:,} templates; the limit is {limit}. Remove some.",
+    "token_limit": "the label {label!r} makes the prompt {prompt!r} of {count} tokens; the context is {limit} tokens "
+                   "(not characters). Shorten the label or the template.",
+    "merged": "merged {count} repeated label(s), the same but for case and spaces: {labels}",
+    "empty": "left out {count} empty label(s)",
+    "invisible": "removed control or invisible characters from {count} label(s): {labels}",
+    "one_label": "one label always gets 100 %: add a second one, or switch on 'none of these'",
+    "unseen": "the model's training texts hardly ever had the letters of: {labels}. It reads single bytes there; "
+              "expect guesses, not answers.",
+    "no_words_left": "every everyday word is near a label in this model's eyes, so 'none of these' has nothing to win with",
+}
+
+
+class PromptError(ValueError):
+    """Labels or templates that cannot be used. kind: a key of MESSAGES; values: what the message names."""
+
+    def __init__(self, kind: str, **values):
+        super().__init__(MESSAGES[kind].format(**values))
+        self.kind, self.values = kind, values
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the user should know, in words by str(). kind: a key of MESSAGES; values: what the message names."""
+
+    kind: str
+    values: dict = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return MESSAGES[self.kind].format(**self.values)
+
+
+@dataclass(frozen=True)
+class CleanLabels:
+    """labels: usable, each once, in the order given. notes: what was merged, removed or left out."""
+
+    labels: tuple[str, ...]
+    notes: tuple[Note, ...] = ()
+
+
+def check_template(template: str) -> str:
+    """Return the template if it has exactly one literal {} and no other brace. Raises PromptError.
+
+    >>> check_template("a photo of a {}.")
+    'a photo of a {}.'
+    """
+    count = template.count("{}")
+    if count != 1:
+        raise PromptError("bad_template", template=shorten(template), reason=f"it has {count} times {{}}, not once")
+    if re.search(r"[{}]", template.replace("{}", "")):
+        raise PromptError("bad_template", template=shorten(template), reason="it has other braces than {}")
+    if len(template) > MAX_LABEL_LENGTH:
+        reason = f"it has {len(template):,} characters, more than {MAX_LABEL_LENGTH}"
+        raise PromptError("bad_template", template=shorten(template), reason=reason)
+    return template
+
+
+def fill(template: str, label: str) -> str:
+    """Put the label in. Never str.format: in '{0.__class__}' that would run what a stranger wrote.
+
+    >>> fill("a photo of a {}.", "cat")
+    'a photo of a cat.'
+    """
+    return check_template(template).replace("{}", label)
+
+
+def clean_templates(templates) -> tuple[str, ...]:
+    """A template set's name, one template a line, or several templates -> a checked tuple, each once. Raises PromptError."""
+    if isinstance(templates, str):
+        templates = TEMPLATES.get(templates) or templates.splitlines()
+    found = tuple(dict.fromkeys(t.strip() for t in templates if t.strip()))
+    if not found:
+        raise PromptError("no_templates")
+    if len(found) > MAX_TEMPLATES:
+        raise PromptError("too_many_templates", count=len(found), limit=MAX_TEMPLATES)
+    return tuple(check_template(unicodedata.normalize("NFC", _visible(t))) for t in found)
+
+
+def shorten(text: str, length: int = 60) -> str:
+    """At most `length` characters, for a message."""
+    return text if len(text) <= length else text[:length - 1] + "…"
+
+
+def _visible(text: str) -> str:
+    """Without control and invisible characters; spaces of all kinds become one blank.
+
+    The two joiners stay between characters beyond ASCII: emoji families and Persian are spelled with them.
+    """
+    kept = []
+    for i, c in enumerate(text):
+        joins = c in "\u200c\u200d" and 0 < i < len(text) - 1 and not (text[i - 1] + text[i + 1]).isascii()
+        if c.isspace() or joins or unicodedata.category(c) not in ("Cc", "Cf", "Cs"):
+            kept.append(c)
+    return " ".join("".join(kept).split())
+
+
+def _parts(text_or_list, limit: int, length: int) -> list[str]:
+    if isinstance(text_or_list, str):
+        if len(text_or_list) > limit * (length + 2):
+            raise PromptError("long_text", count=len(text_or_list), limit=limit * (length + 2))
+        return [p for p in re.split(r"[,，、;；\r\n]", text_or_list) if p.strip()]
+    parts = list(text_or_list)
+    wrong = next((p for p in parts if not isinstance(p, str)), "")
+    if wrong != "":
+        raise PromptError("no_text", type=type(wrong).__name__)
+    return parts
+
+
+def clean_labels(text_or_list, limit: int = MAX_LABELS, length: int = MAX_LABEL_LENGTH) -> CleanLabels:
+    """Labels as people type them -> labels to classify with, and notes on all that was changed.
+
+    text_or_list: one text, split at commas, semicolons and new lines, or a list of labels (not split).
+    limit: of distinct labels; length: of characters in one. Raises PromptError for none, too many or too long ones.
+
+    >>> clean_labels("cat, dog, Cat").labels
+    ('cat', 'dog')
+    """
+    found, repeated, changed, empty = {}, [], [], 0
+    for part in _parts(text_or_list, limit, length):
+        label = unicodedata.normalize("NFC", _visible(part))
+        if label != unicodedata.normalize("NFC", " ".join(part.split())):
+            changed.append(shorten(label) or "(nothing else)")
+        if len(label) > length:
+            raise PromptError("long_label", label=shorten(label), count=len(label), limit=length)
+        key = label.casefold()
+        if not label:
+            empty += 1
+        elif key in found:
+            repeated.append(shorten(label))
+        else:
+            found[key] = label
+    if not found:
+        raise PromptError("no_labels")
+    if len(found) > limit:
+        raise PromptError("too_many_labels", count=len(found), limit=limit)
+    notes = [Note(kind, {"count": len(names), "labels": listed(names)})
+             for kind, names in (("merged", repeated), ("invisible", changed)) if names]
+    return CleanLabels(tuple(found.values()), tuple(notes + [Note("empty", {"count": empty})] * (empty > 0)))
+
+
+def listed(names, most: int = 10) -> str:
+    """A few names, and how many more there are.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    names = list(dict.fromkeys(names))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

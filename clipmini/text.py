@@ -1,0 +1,90 @@
+"""Text towers: ids (B, T) -> features (B, E), not yet of unit length.
+
+The causal Transformer reads the words in order and answers at the end token. CBOW (continuous bag of words) averages
+the token embeddings: it can't tell "dog bites man" from "man bites dog", and learns ten times faster for it.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from clipmini.config import TextConfig
+from clipmini.transformer import Transformer
+
+
+class TextTransformer(nn.Module):
+    """CLIP's text tower (paper section 2.4)."""
+
+    def __init__(self, config: TextConfig, embed_dim: int):
+        super().__init__()
+        W = config.width
+        self.eos_id, self.context_length = config.eos_id, config.context_length
+        self.token_embedding = nn.Embedding(config.vocab_size, W)
+        self.positional_embedding = nn.Parameter(0.01 * torch.randn(config.context_length, W))
+        self.transformer = Transformer(W, config.layers, config.heads, config.activation)
+        self.ln_final = nn.LayerNorm(W)
+        self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+
+    def end_positions(self, ids: Tensor) -> Tensor:
+        """Where each caption's first end token stands: (B, T) -> (B,)."""
+        is_end = ids == self.eos_id
+        found = is_end.any(dim=1)
+        if not bool(found.all()):
+            row = int((~found).nonzero()[0])
+            raise ValueError(f"row {row} of ids has no end token ({self.eos_id}); tokenise with this model's tokenizer")
+        return is_end.int().argmax(dim=1)
+
+    def tokens(self, ids: Tensor) -> Tensor:
+        """Token embeddings with positions (B, T, W)."""
+        T = ids.shape[1]
+        if T > self.context_length:
+            raise ValueError(f"ids have {T} tokens; the context is {self.context_length}. Pass truncate=True to the tokenizer")
+        return self.token_embedding(ids) + self.positional_embedding[:T]
+
+    def forward(self, ids: Tensor) -> Tensor:
+        ends = self.end_positions(ids)
+        # Causal: nothing behind the end token is ever seen, so padding needs no mask and batches may be trimmed.
+        pooled = self.transformer.forward_row(self.tokens(ids), ends, causal=True)
+        return self.ln_final(pooled) @ self.text_projection
+
+    def forward_features(self, ids: Tensor) -> dict:
+        """states: each layer's (B, T, W); attentions: each layer's (B, H, T, T); features: forward's answer (B, E);
+        tokens: every position in the joint space (B, T, E)."""
+        ends = self.end_positions(ids)
+        named = self.transformer.forward_features(self.tokens(ids), causal=True)
+        projected = self.ln_final(named["states"][-1]) @ self.text_projection
+        return {**named, "tokens": projected, "features": projected[torch.arange(len(ids)), ends]}
+
+
+class CBOW(nn.Module):
+    """The mean of the token embeddings, normalised and projected."""
+
+    def __init__(self, config: TextConfig, embed_dim: int):
+        super().__init__()
+        W = config.width
+        self.eos_id = config.eos_id
+        self.token_embedding = nn.Embedding(config.vocab_size, W)
+        self.ln_final = nn.LayerNorm(W)
+        self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+
+    def words(self, ids: Tensor) -> Tensor:
+        """1 for what is averaged: everything before the end token; (B, T, 1).
+
+        The start token is in, so the bag of an empty caption is not empty.
+        """
+        return ((ids == self.eos_id).cumsum(1) == 0)[..., None].float()
+
+    def forward(self, ids: Tensor) -> Tensor:
+        words = self.words(ids)
+        mean = (self.token_embedding(ids) * words).sum(1) / words.sum(1).clamp(min=1)
+        return self.ln_final(mean) @ self.text_projection
+
+    def forward_features(self, ids: Tensor) -> dict:
+        """tokens: the embedding of every token (B, T, W), 0 from the end token on; features: forward's answer (B, E)."""
+        return {"tokens": self.token_embedding(ids) * self.words(ids), "features": self.forward(ids)}
+
+
+def build_text(config: TextConfig, embed_dim: int) -> nn.Module:
+    """The text tower that the configuration names."""
+    return {"transformer": TextTransformer, "cbow": CBOW}[config.tower](config, embed_dim)

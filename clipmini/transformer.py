@@ -1,0 +1,155 @@
+"""The Transformer of both towers: attention, MLP, residual block, stack. Pre-norm, batch first.
+
+Parameter names are OpenAI CLIP's, so that published weights load without a table.
+Not here: dropout, key/value caches, attention masks other than causal. CLIP needs none of them.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x), the activation of OpenAI's weights, written as one silu kernel.
+
+    >>> round(QuickGELU()(torch.tensor(1.0)).item(), 4)
+    0.8458
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x * 1.702) / 1.702
+
+
+def activation(name: str) -> nn.Module:
+    """The module behind a config's activation name ("gelu" or "quick_gelu")."""
+    return QuickGELU() if name == "quick_gelu" else nn.GELU()
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2.2). Same parameters as nn.MultiheadAttention."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def _split(self, x: Tensor) -> Tensor:
+        B, T, W = x.shape
+        return x.view(B, T, self.heads, W // self.heads).transpose(1, 2)  # (B, H, T, W/H)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of all heads, each (B, H, T, W/H)."""
+        return tuple(self._split(t) for t in F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1))
+
+    def merge(self, heads: Tensor) -> Tensor:
+        """Concatenate the heads (B, H, T, W/H) and mix them -> (B, T, W)."""
+        return self.out_proj(heads.transpose(1, 2).flatten(2))
+
+    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
+        """x (B, T, W) -> (B, T, W). causal: a token sees itself and what stands before it."""
+        q, k, v = self.project(x)
+        return self.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
+
+    def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:
+        """The same, for one query a sequence: x (B, T, W), rows (B,) positions -> (B, 1, W).
+
+        The last block of a tower is read at one token only; the other T - 1 queries are work for nothing.
+        """
+        B, T, W = x.shape
+        weight_q, weight_kv = self.in_proj_weight.split([W, 2 * W])
+        bias_q, bias_kv = self.in_proj_bias.split([W, 2 * W])
+        q = self._split(F.linear(pick_rows(x, rows), weight_q, bias_q))  # (B, H, 1, W/H)
+        k, v = (self._split(t) for t in F.linear(x, weight_kv, bias_kv).chunk(2, dim=-1))
+        mask = (torch.arange(T, device=x.device) <= rows[:, None])[:, None, None] if causal else None  # (B, 1, 1, T)
+        return self.merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+
+    def weights(self, x: Tensor, causal: bool = False) -> Tensor:
+        """The attention probabilities (B, H, T, T) that forward uses but never shows."""
+        q, k, _ = self.project(x)
+        scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+        if causal:
+            future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+            scores = scores.masked_fill(future, float("-inf"))
+        return scores.softmax(dim=-1)
+
+
+def pick_rows(x: Tensor, rows: Tensor) -> Tensor:
+    """One row of each sequence: x (B, T, W), rows (B,) -> (B, 1, W)."""
+    return x[torch.arange(len(x), device=x.device), rows][:, None]
+
+
+class MLP(nn.Module):
+    """Two linear layers with four times the width between them."""
+
+    def __init__(self, width: int, activation_name: str):
+        super().__init__()
+        self.c_fc = nn.Linear(width, 4 * width)
+        self.act = activation(activation_name)
+        self.c_proj = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c_proj(self.act(self.c_fc(x)))
+
+
+class ResidualBlock(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, width: int, heads: int, activation_name: str):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width)
+        self.attn = Attention(width, heads)
+        self.ln_2 = nn.LayerNorm(width)
+        self.mlp = MLP(width, activation_name)
+
+    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
+        x = x + self.attn(self.ln_1(x), causal)
+        return x + self.mlp(self.ln_2(x))
+
+    def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:
+        """The block's output at one position of each sequence: (B, T, W), (B,) -> (B, 1, W)."""
+        row = pick_rows(x, rows) + self.attn.forward_row(self.ln_1(x), rows, causal)
+        return row + self.mlp(self.ln_2(row))
+
+
+class Transformer(nn.Module):
+    """A stack of residual blocks."""
+
+    def __init__(self, width: int, layers: int, heads: int, activation_name: str):
+        super().__init__()
+        self.resblocks = nn.ModuleList(ResidualBlock(width, heads, activation_name) for _ in range(layers))
+        self._initialise(width, layers)
+
+    def _initialise(self, width: int, layers: int) -> None:
+        # The residual stream adds 2 * layers terms: shrink what is added so that its variance stays put.
+        residual_std = width**-0.5 * (2 * layers) ** -0.5
+        for block in self.resblocks:
+            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
+            nn.init.normal_(block.attn.out_proj.weight, std=residual_std)
+            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
+            nn.init.normal_(block.mlp.c_proj.weight, std=residual_std)
+
+    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
+        """x (B, T, W) -> (B, T, W)."""
+        for block in self.resblocks:
+            x = block(x, causal)
+        return x
+
+    def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:
+        """forward(x)[b, rows[b]] for each b, without computing the last block's other rows -> (B, W)."""
+        if not self.resblocks:
+            return pick_rows(x, rows)[:, 0]
+        for block in self.resblocks[:-1]:
+            x = block(x, causal)
+        return self.resblocks[-1].forward_row(x, rows, causal)[:, 0]
+
+    def forward_features(self, x: Tensor, causal: bool = False) -> dict[str, list[Tensor]]:
+        """Every layer's residual stream, (B, T, W) each, and attention probabilities, (B, H, T, T) each."""
+        states, attentions = [x], []
+        for block in self.resblocks:
+            attentions.append(block.attn.weights(block.ln_1(x), causal))
+            x = block(x, causal)
+            states.append(x)
+        return {"states": states, "attentions": attentions}

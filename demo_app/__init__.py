@@ -1,0 +1,1 @@
+"""The browser app on top of clipmini: one file a tab, all offline."""

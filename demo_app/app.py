@@ -1,0 +1,81 @@
+"""The app. `python -m demo_app.app` or `clipmini app` starts it; demo is the gr.Blocks object for hosts that want it."""
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported: the app talks to nobody
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import argparse  # noqa: E402
+import sys  # noqa: E402
+
+import gradio as gr  # noqa: E402
+
+from demo_app import look, zero_shot  # noqa: E402
+from demo_app.parts import Model, Page, samples_folder  # noqa: E402
+from demo_app.texts import LANGUAGES, TEXTS, say  # noqa: E402
+
+TABS = (zero_shot.build,)  # each draws one tab on a Page
+I18N = gr.I18n(**{tag: TEXTS[tag[:2]] for tag in ("en", "zh", "zh-CN", "zh-TW")})
+MAX_FILE_SIZE = "20mb"
+ONE_HOUR = 3600  # seconds
+
+
+def build_demo(model: str = "emoji", lang: str | None = None) -> gr.Blocks:
+    """The page. model: embedded name or checkpoint folder; lang: "en", "zh", or None to follow the browser.
+
+    A model that cannot be loaded is told on the page and at the button.
+    """
+    word = I18N if lang is None else TEXTS[lang].__getitem__
+    with gr.Blocks(title="clipmini", delete_cache=(ONE_HOUR, ONE_HOUR), analytics_enabled=False) as demo:
+        page = Page(demo, Model(model), lang, word)
+        with gr.Column(elem_classes="cm-hero"):
+            gr.Markdown(f"# {word('title')}", elem_id="title")
+            gr.Markdown(word("sentence"))
+            line = gr.HTML(look.model_line(lang or "en", *page.model.try_get()), elem_id="model")
+        with gr.Tabs():
+            for build in TABS:
+                build(page)
+
+        def model_line(request: gr.Request):
+            return look.model_line(page.language(request), *page.model.try_get())
+
+        demo.load(model_line, None, line, api_visibility="private")
+    return demo.queue(max_size=32, default_concurrency_limit=4)
+
+
+def launch_kwargs() -> dict:
+    """What demo.launch needs besides the address."""
+    return {"theme": look.theme(), "css": look.CSS, "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
+            "run_history": False, "footer_links": ["api", "settings"], "allowed_paths": [str(samples_folder())],
+            "ssr_mode": False, "enable_monitoring": False, "pwa": False, "mcp_server": False}
+
+
+demo = build_demo()
+
+
+def main(argv=None) -> int:
+    """Start the app; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="clipmini app", description="Classify pictures in the browser, offline.")
+    parser.add_argument("--model", default="emoji", help="embedded checkpoint or checkpoint folder (default: emoji)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (0.0.0.0: the whole network)")
+    parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
+    parser.add_argument("--share", action="store_true", help="make a public link; this one needs the network")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
+    parser.add_argument("--lang", choices=LANGUAGES, help="language (default: the browser's)")
+    args = parser.parse_args(argv)
+    _, problem = Model(args.model).try_get()
+    if problem:
+        print(f"{say('en', 'no_model')}: {problem}", file=sys.stderr)
+        return 2
+    page = demo if (args.model, args.lang) == ("emoji", None) else build_demo(args.model, args.lang)
+    try:
+        page.launch(server_name=args.host, server_port=args.port, share=args.share, inbrowser=not args.no_browser,
+                    **launch_kwargs())
+    except OSError as error:
+        print(f"The app could not start: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

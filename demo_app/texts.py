@@ -1,0 +1,98 @@
+"""Everything the app says, in English and Chinese, and how it finds out which of the two to speak."""
+
+from clipmini.image import FORMATS, MAX_ASPECT, MAX_PIXELS, ImageError
+from clipmini.tasks.prompts import MESSAGES
+
+LANGUAGES = ("en", "zh")
+
+TEXTS = {
+    "en": {
+        "title": "clipmini: pictures and words in one space",
+        "sentence": "Give it a picture and a few labels: a CLIP small enough to read tells you which words fit best. "
+                    "Everything is computed on this computer; no picture leaves it.",
+        "model": "Model", "parameters": "parameters", "no_model": "The model could not be loaded",
+        "tab_zeroshot": "Zero-shot", "picture": "Picture", "examples": "Examples: click one",
+        "labels": "Labels", "labels_info": "Separated by commas or new lines.",
+        "labels_placeholder": "cat, dog, apple",
+        "settings": "Prompts and settings", "template_set": "Template set",
+        "templates": "Templates", "templates_info": "One a line; {} is where the label goes.",
+        "none_of_these": "Offer \u201cnone of these\u201d",
+        "none_info": "Everyday words compete with your labels; their share is \u201cnone of these\u201d.",
+        "scale": "Scale", "scale_info": "Cosines are multiplied with it before the softmax; larger is surer. "
+                                        "It starts at the model's own value.",
+        "go": "Classify", "answer": "Answer", "waiting": "The answer will appear here: choose a picture, type a few "
+                                                        "labels, press Classify.",
+        "prompts": "The prompts that were sent", "saw": "What the model saw", "saw_info": "Resized and cropped to",
+        "data": "The numbers as data",
+        "label": "Label", "probability": "Probability", "cosine": "Cosine", "logit": "Logit", "none": "None of these",
+        "more_labels": "{n:,} more labels", "more_prompts": "and the same for {n:,} more labels",
+        "formula": "logit = {scale:.1f} \u00d7 cosine; the probabilities are the softmax of the logits.",
+        "times": "Picture {picture:.0f} ms \u00b7 texts {texts:.0f} ms \u00b7 total {total:.0f} ms",
+        "error": "This did not work", "no_picture": "There is no picture yet: upload one, paste one or use the webcam.",
+    },
+    "zh": {
+        "title": "clipmini：让图片与文字相遇",
+        "sentence": "给它一张图片和几个标签，这个小到可以通读的 CLIP 会告诉你哪个词最合适。一切都在本机计算，图片不会离开这台电脑。",
+        "model": "模型", "parameters": "个参数", "no_model": "模型无法载入",
+        "tab_zeroshot": "零样本分类", "picture": "图片", "examples": "示例：点一张试试",
+        "labels": "标签", "labels_info": "用逗号或换行分隔。", "labels_placeholder": "cat, dog, apple",
+        "settings": "提示词与设置", "template_set": "模板组",
+        "templates": "模板", "templates_info": "每行一个，{} 处填入标签。",
+        "none_of_these": "加入“都不是”", "none_info": "让日常词汇与你的标签竞争，它们得到的概率之和就是“都不是”。",
+        "scale": "缩放系数", "scale_info": "softmax 之前与余弦相乘，越大越自信；初始值为模型自带的值。",
+        "go": "分类", "answer": "结果", "waiting": "结果会显示在这里：选一张图片，输入几个标签，然后点“分类”。",
+        "prompts": "实际送入的提示词", "saw": "模型看到的图片", "saw_info": "缩放并裁剪为",
+        "data": "数据形式的结果",
+        "label": "标签", "probability": "概率", "cosine": "余弦", "logit": "Logit", "none": "都不是",
+        "more_labels": "另外 {n:,} 个标签", "more_prompts": "其余 {n:,} 个标签同理",
+        "formula": "logit = {scale:.1f} × 余弦；概率是 logit 的 softmax。",
+        "times": "图片 {picture:.0f} 毫秒 · 文字 {texts:.0f} 毫秒 · 共 {total:.0f} 毫秒",
+        "error": "没有成功", "no_picture": "还没有图片：请上传、粘贴或用摄像头拍一张。",
+    },
+}
+
+MESSAGES_ZH = {  # the same kinds as clipmini.tasks.prompts.MESSAGES
+    "no_labels": "还没有标签；请至少输入一个，例如：cat, dog",
+    "too_many_labels": "有 {count:,} 个标签，上限是 {limit:,} 个。请删去一些，或分几次分类。",
+    "long_label": "标签 {label!r} 有 {count:,} 个字符，上限是 {limit} 个。请缩短。",
+    "no_text": "有一个标签的类型是 {type}；标签必须是文字。",
+    "long_text": "标签一共有 {count:,} 个字符，上限是 {limit:,} 个。请删去一些。",
+    "bad_template": "模板 {template!r} 不能用。请用一个 {{}} 表示标签的位置，例如 'a photo of a {{}}.'，不要出现其他花括号。",
+    "no_templates": "还没有模板；请至少写一个，例如：a photo of a {{}}.",
+    "too_many_templates": "有 {count:,} 个模板，上限是 {limit} 个。请删去一些。",
+    "token_limit": "标签 {label!r} 组成的提示词 {prompt!r} 有 {count} 个 token，上限是 {limit} 个 token（不是字符）。"
+                   "请缩短标签或模板。",
+    "merged": "合并了 {count} 个重复的标签（只有大小写或空格不同）：{labels}",
+    "empty": "略去了 {count} 个空标签",
+    "invisible": "从 {count} 个标签里去掉了控制字符或不可见字符：{labels}",
+    "one_label": "只有一个标签时它总是得到 100 %：请再加一个，或打开“都不是”。",
+    "unseen": "模型的训练文字里几乎没有这些标签的字：{labels}。它只能逐字节地读，结果只是猜测。",
+    "no_words_left": "在这个模型看来，每个日常词汇都与某个标签相近，因此“都不是”没有可用的词。",
+}
+
+
+def language_of(request) -> str:
+    """"zh" or "en": the first of the two that the browser's Accept-Language names (browsers list the favourite first)."""
+    header = request.headers.get("accept-language", "") if request is not None else ""
+    wanted = [part.split(";")[0].strip().lower()[:2] for part in header.split(",")]
+    return next((w for w in wanted if w in LANGUAGES), "en")
+
+
+def say(lang: str, key: str, **values) -> str:
+    """One of TEXTS, filled in."""
+    return TEXTS[lang][key].format(**values) if values else TEXTS[lang][key]
+
+
+def say_message(lang: str, message) -> str:
+    """A prompts.Note or prompts.PromptError in words."""
+    return (MESSAGES_ZH if lang == "zh" else MESSAGES)[message.kind].format(**message.values)
+
+
+def say_error(lang: str, error: Exception) -> str:
+    """An error in words; details that exist in English only come after a Chinese sentence with the limits."""
+    if hasattr(error, "kind"):
+        return say_message(lang, error)
+    if lang == "zh" and isinstance(error, ImageError):
+        return (f"这张图片不能用。支持 {'、'.join(FORMATS)}，最多 {MAX_PIXELS // 10_000:,} 万像素，"
+                f"长宽比最多 {MAX_ASPECT}:1。（{error}）")
+    return str(error)

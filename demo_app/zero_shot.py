@@ -1,0 +1,113 @@
+"""The first tab: a picture, labels, bars."""
+
+import time
+
+import gradio as gr
+from PIL import Image
+
+from clipmini.image import open_image
+from clipmini.tasks.prompts import TEMPLATES
+from clipmini.tasks.zeroshot import classify
+from demo_app import look
+from demo_app.parts import LIMITS, Page, friendly_errors, picture_input, read_samples, samples_folder
+from demo_app.texts import say, say_message
+
+MAX_SCALE = 100.0
+DEFAULT_SET = "emoji"
+SAW_SIDE = 256  # pixels on the page
+
+
+def answer(page: Page, picture: str | None, labels: str, templates: str, none_of_these: bool, scale: float, lang: str):
+    """Classify one picture -> (HTML of the bars, what the model saw, HTML of the prompts, the numbers as a dict)."""
+    start = time.perf_counter()
+    with friendly_errors(lang):
+        if not picture:
+            raise gr.Error(say(lang, "no_picture"), title=say(lang, "error"), print_exception=False)
+        embedder = page.model.get()
+        opened = open_image(picture)
+        read = time.perf_counter() - start
+        prediction = classify(embedder, [opened], labels, templates, none_of_these, scale)
+        saw = embedder.see(opened)
+    times = {"picture": 1000 * (read + prediction.seconds["pictures"]), "texts": 1000 * prediction.seconds["texts"],
+             "total": 1000 * (time.perf_counter() - start)}
+    side = saw.width * max(1, SAW_SIDE // saw.width)
+    return (look.bars(lang, prediction, scale, times), saw.resize((side, side), Image.Resampling.NEAREST),
+            look.prompt_list(lang, prediction), as_data(prediction, scale, times, lang))
+
+
+def as_data(prediction, scale: float, times: dict, lang: str) -> dict:
+    """The numbers of one picture for programs."""
+    columns = zip(prediction.labels, prediction.probabilities[0].tolist(), prediction.cosines[0].tolist(),
+                  prediction.logits[0].tolist(), prediction.prompts)
+    return {"labels": [{"label": label, "probability": p, "cosine": c, "logit": x, "prompts": list(prompts)}
+                       for label, p, c, x, prompts in columns],
+            "none_of_these": None if prediction.none is None else prediction.none[0].item(),
+            "logit_scale": scale, "notes": [say_message(lang, note) for note in prediction.notes],
+            "milliseconds": {name: round(value, 1) for name, value in times.items()}}
+
+
+def build(page: Page) -> None:
+    """Draw the tab and connect it."""
+    word, lang = page.word, page.lang or "en"
+    embedder, _ = page.model.try_get()
+    own_scale = round(embedder.logit_scale, 1) if embedder else 20.0
+    first_set = embedder.meta.get("templates", DEFAULT_SET) if embedder else DEFAULT_SET
+    first_set = first_set if first_set in TEMPLATES else DEFAULT_SET
+    samples = read_samples(samples_folder())
+    with gr.Tab(word("tab_zeroshot"), id="zeroshot"):
+        with gr.Row(equal_height=False, elem_classes="cm-columns"):
+            with gr.Column(scale=5, min_width=300):
+                picture = picture_input(word("picture"))
+                gr.Markdown(word("examples"), visible=bool(samples), elem_classes="cm-small")
+                gallery = gr.Gallery(
+                    [(s["path"], s["title"]) for s in samples], show_label=False, columns=6, height="auto", container=False,
+                    allow_preview=False, interactive=False, visible=bool(samples), elem_id="examples", buttons=[],
+                    object_fit="contain", fit_columns=False)
+                labels = gr.Textbox(label=word("labels"), info=word("labels_info"), lines=2, max_lines=8, elem_id="labels",
+                                    placeholder=word("labels_placeholder"))
+                none_of_these = gr.Checkbox(False, label=word("none_of_these"), info=word("none_info"))
+                button = gr.Button(word("go"), variant="primary", elem_id="go")
+                with gr.Accordion(word("settings"), open=False):
+                    chosen = gr.Dropdown(list(TEMPLATES), value=first_set, label=word("template_set"))
+                    templates = gr.Textbox("\n".join(TEMPLATES[first_set]), label=word("templates"), lines=3,
+                                           max_lines=10, info=word("templates_info"), elem_id="templates")
+                    scale = gr.Slider(0, max(MAX_SCALE, own_scale), value=own_scale, step=0.1, label=word("scale"),
+                                      info=word("scale_info"))
+            with gr.Column(scale=6, min_width=300):
+                bars = gr.HTML(look.waiting(lang), elem_id="answer")
+                with gr.Accordion(word("prompts"), open=False):
+                    prompts = gr.HTML(elem_id="prompts")
+                with gr.Accordion(word("saw"), open=False):
+                    saw = gr.Image(label=word("saw"), format="png", interactive=False, height=SAW_SIDE, buttons=[],
+                                   elem_classes="cm-saw", elem_id="saw", show_label=False)
+                with gr.Accordion(word("data"), open=False):
+                    data = gr.JSON(show_label=False, elem_id="data")
+
+    inputs, outputs = [picture, labels, templates, none_of_these, scale], [bars, saw, prompts, data]
+
+    def classify_picture(picture: str | None, labels: str, templates: str, none_of_these: bool, scale: float,
+                         request: gr.Request):
+        """Which of the labels fits the picture? Labels are separated by commas, templates by new lines. The last
+        result holds all numbers: for each label its probability, cosine, logit and prompts."""
+        return answer(page, picture, labels, templates, none_of_these, scale, page.language(request))
+
+    def classify_again(picture, labels, templates, none_of_these, scale, request: gr.Request):
+        if not picture or not labels.strip():
+            return [gr.skip()] * len(outputs)
+        return answer(page, picture, labels, templates, none_of_these, scale, page.language(request))
+
+    def show_sample(event: gr.SelectData):
+        sample = samples[event.index]
+        return sample["path"], sample["labels"]
+
+    def say_waiting(request: gr.Request):
+        return look.waiting(page.language(request))
+
+    private = {"api_visibility": "private"}
+    page.demo.load(say_waiting, None, bars, **private)
+    button.click(classify_picture, inputs, outputs, api_name="classify", **LIMITS)
+    gr.on([labels.submit, scale.release, none_of_these.input], classify_again, inputs, outputs, **private, **LIMITS)
+    chosen.input(lambda name: "\n".join(TEMPLATES[name]), chosen, templates, **private).then(
+        classify_again, inputs, outputs, **private, **LIMITS)
+    gallery.select(show_sample, None, [picture, labels], **private).then(
+        classify_again, inputs, outputs, **private, **LIMITS)

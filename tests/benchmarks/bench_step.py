@@ -1,0 +1,125 @@
+"""Pairs per second of one training step: ours against transformers' CLIPModel of the same size, batch and data.
+
+Both get the same pictures (uint8) and captions (strings) and do everything a step needs: pixels, ids, forward, loss,
+backward, AdamW. Alternating rounds in one process; the median of the round-by-round ratios is what counts.
+
+    python tests/benchmarks/bench_step.py
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+import numpy as np
+import torch
+from transformers import CLIPConfig as TheirConfig
+from transformers import CLIPModel, CLIPTokenizer
+
+from clipmini.config import preset
+from clipmini.loss import clip_loss
+from clipmini.model import CLIP
+from clipmini.pretrained import hugging_face_config, to_hugging_face
+from clipmini.tokenizer import Tokenizer
+from clipmini.train import TrainConfig, keep_freed_memory, make_optimizer
+
+WORDS = "red green blue apple pear face cat dog house with small large smiling of a the on in car tree sun moon star".split()
+
+
+def make_batches(batch: int, size: int, count: int = 4):
+    """count batches of (uint8 pictures (B, size, size, 3), captions)."""
+    rng = np.random.default_rng(0)
+    return [(torch.from_numpy(rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)),
+             [" ".join(rng.choice(WORDS, rng.integers(1, 9))) for _ in range(batch)]) for _ in range(count)]
+
+
+def pixels_of(pictures, mean, std):
+    """Shared by both sides, so that it favours neither."""
+    x = pictures.permute(0, 3, 1, 2).float().div_(255)
+    return (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+
+def our_side(model, tokenizer):
+    """A step as clipmini.train does it."""
+    optimizer = make_optimizer(model, TrainConfig(steps=1))
+    vision = model.config.vision
+
+    def step(pictures, captions):
+        image = model.encode_image(pixels_of(pictures, vision.mean, vision.std))
+        loss = clip_loss(image, model.encode_text(tokenizer(captions)), model.scale)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        model.clamp_scale_()
+        return loss.item()
+    return step
+
+
+def their_side(model, tokenizer, config, padding):
+    """The step that transformers' documentation leads to: CLIPModel(return_loss=True) and torch.optim.AdamW."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.1)
+    vision, length = config.vision, config.text.context_length
+
+    def step(pictures, captions):
+        text = tokenizer(captions, padding=padding, max_length=length, truncation=True, return_tensors="pt")
+        out = model(**text, pixel_values=pixels_of(pictures, vision.mean, vision.std), return_loss=True)
+        out.loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return out.loss.item()
+    return step
+
+
+def seconds(step, batches) -> float:
+    """Time of one pass over the batches."""
+    start = time.perf_counter()
+    for pictures, captions in batches:
+        step(pictures, captions)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--batch", type=int, default=128, help="pairs a step (default 128)")
+    p.add_argument("--rounds", type=int, default=9, help="alternating rounds (default 9)")
+    p.add_argument("--context", type=int, default=77, help="context length of both (default 77, CLIP's)")
+    p.add_argument("--plain-malloc", action="store_true", help="leave malloc as it is, for both sides")
+    args = p.parse_args()
+    batches = make_batches(args.batch, 32)
+    tokenizer = Tokenizer.train([c for _, captions in batches for c in captions], 4096, context_length=args.context)
+    config = preset("vit-transformer", tokenizer)
+    if not args.plain_malloc:
+        keep_freed_memory()  # one process, so both sides get it
+    print(f"ViT width {config.vision.width} depth {config.vision.layers} patch {config.vision.patch_size} at {config.vision.image_size} px, "
+          f"text Transformer width {config.text.width} depth {config.text.layers}, context {args.context}, batch {args.batch}, "
+          f"{torch.get_num_threads()} threads")
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(folder)
+        their_tokenizer = CLIPTokenizer.from_pretrained(folder)
+    sides = {}
+    torch.manual_seed(0)
+    ours = CLIP(config)
+    for name, padding in (("transformers, padded to the context", "max_length"), ("transformers, padded to the longest", True)):
+        theirs = CLIPModel(TheirConfig(**hugging_face_config(config))).train()
+        theirs.load_state_dict(to_hugging_face(ours.state_dict()))
+        sides[name] = their_side(theirs, their_tokenizer, config, padding)
+    sides["clipmini"] = our_side(ours.train(), tokenizer)
+    first = {name: step(*batches[0]) for name, step in sides.items()}
+    print("loss of the first step:", ", ".join(f"{name} {value:.4f}" for name, value in first.items()))
+    times = {name: [] for name in sides}
+    for _ in range(args.rounds):
+        for name, step in sides.items():
+            times[name].append(seconds(step, batches))
+    pairs = args.batch * len(batches)
+    print(f"{'':<38}{'pairs/s':>9}{'ours is':>10}")
+    for name in sides:
+        ratio = statistics.median(t / o for t, o in zip(times[name], times["clipmini"], strict=True))
+        print(f"{name:<38}{pairs / statistics.median(times[name]):>9.0f}{ratio:>9.2f}x")
+
+
+if __name__ == "__main__":
+    main()

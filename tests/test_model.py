@@ -1,0 +1,176 @@
+"""The towers against transformers' with copied weights, the parameter names of the published files, and invariants."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import CLIPConfig as TheirConfig
+from transformers import CLIPModel
+
+from clipmini.config import PRESETS, CLIPConfig, TextConfig, VisionConfig
+from clipmini.model import CLIP, count_parameters
+from clipmini.pretrained import hugging_face_config, to_hugging_face
+from clipmini.text import CBOW, TextTransformer
+from clipmini.vision import AttentionPool2d, ModifiedResNet, VisionTransformer
+
+TINY_TEXT = TextConfig("transformer", vocab_size=60, context_length=12, width=32, layers=3, heads=4, sot_id=57, eos_id=58, pad_id=0)
+TINY_VIT = VisionConfig("vit", 24, 48, 3, 4, 8)
+
+
+def twins(vision: VisionConfig, text: TextConfig, embed_dim: int):
+    """Our model and transformers', with the same random weights."""
+    torch.manual_seed(0)
+    ours = CLIP(CLIPConfig(vision, text, embed_dim)).eval()
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.1 * torch.randn_like(parameter))  # biases of 0 and gains of 1 would hide mistakes
+    theirs = CLIPModel(TheirConfig(**hugging_face_config(ours.config))).eval()
+    theirs.load_state_dict(to_hugging_face(ours.state_dict()), strict=True)
+    return ours, theirs
+
+
+def some_ids(config: TextConfig, lengths: list[int]) -> torch.Tensor:
+    ids = torch.full((len(lengths), max(lengths) + 2), config.pad_id)
+    for row, length in zip(ids, lengths, strict=True):
+        row[0], row[1:length + 1], row[length + 1] = config.sot_id, torch.randint(1, 50, (length,)), config.eos_id
+    return ids
+
+
+@pytest.mark.parametrize("activation", ["gelu", "quick_gelu"])
+@pytest.mark.parametrize("size", ["tiny", "half of ViT-B/32"])
+def test_both_towers_equal_transformers(activation, size):
+    if size == "tiny":
+        vision, text, dim = TINY_VIT, TINY_TEXT, 20
+    else:
+        vision, text, dim = VisionConfig("vit", 224, 384, 6, 6, 32), TextConfig("transformer", width=256, layers=6, heads=4), 256
+    vision = VisionConfig(**{**vision.__dict__, "activation": activation})
+    text = TextConfig(**{**text.__dict__, "activation": activation})
+    ours, theirs = twins(vision, text, dim)
+    pixels, ids = torch.randn(3, 3, vision.image_size, vision.image_size), some_ids(text, [3, 9, 0])
+    with torch.no_grad():
+        images = F.normalize(theirs.get_image_features(pixels).pooler_output, dim=-1)
+        texts = F.normalize(theirs.get_text_features(ids).pooler_output, dim=-1)
+        torch.testing.assert_close(ours.encode_image(pixels), images, rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours.encode_text(ids), texts, rtol=0, atol=1e-5)
+        logits = theirs(input_ids=ids, pixel_values=pixels).logits_per_image
+        torch.testing.assert_close(ours(pixels, ids), logits, rtol=0, atol=1e-4)
+
+
+def test_gradients_equal_transformers():
+    ours, theirs = (model.double() for model in twins(TINY_VIT, TINY_TEXT, 20))
+    pixels, ids = torch.randn(3, 3, 24, 24, dtype=torch.double), some_ids(TINY_TEXT, [3, 7, 5])
+    ours(pixels, ids).diagonal().sum().backward()
+    theirs(input_ids=ids, pixel_values=pixels).logits_per_image.diagonal().sum().backward()
+    gradients = to_hugging_face({n.removeprefix("text."): p.grad for n, p in ours.named_parameters()})
+    for name, parameter in theirs.named_parameters():
+        torch.testing.assert_close(gradients[name], parameter.grad, rtol=0, atol=1e-9)
+
+
+def test_vit_b_32_has_the_published_names_and_size():
+    with torch.device("meta"):
+        model = CLIP(PRESETS["ViT-B/32"])
+    assert count_parameters(model) == 151_277_313
+    assert sum(p.numel() for p in model.visual.parameters()) == 87_849_216
+    names = set(model.state_dict())
+    assert len(names) == 302  # OpenAI's file, less input_resolution, context_length and vocab_size
+    for name in ("visual.conv1.weight", "visual.class_embedding", "visual.transformer.resblocks.11.attn.in_proj_weight",
+                 "transformer.resblocks.0.mlp.c_fc.bias", "ln_final.weight", "text_projection", "positional_embedding",
+                 "token_embedding.weight", "logit_scale"):
+        assert name in names
+
+
+def test_rn50_has_the_published_names_and_size():
+    with torch.device("meta"):
+        model = CLIP(PRESETS["RN50"])
+    assert count_parameters(model) == 102_007_137
+    for name in ("visual.layer1.0.downsample.0.weight", "visual.layer4.2.bn3.running_var", "visual.attnpool.positional_embedding",
+                 "visual.attnpool.c_proj.weight", "visual.bn1.num_batches_tracked"):
+        assert name in model.state_dict()
+
+
+def test_patch_matmul_is_the_convolution():
+    tower = VisionTransformer(TINY_VIT, 20)
+    pixels = torch.randn(2, 3, 24, 24)
+    torch.testing.assert_close(tower.embed_patches(pixels), tower.conv1(pixels).flatten(2).transpose(1, 2), rtol=0, atol=1e-5)
+
+
+def test_attention_pool_equals_torch():
+    pool, W = AttentionPool2d(9, 32, 4, 10), 32
+    grid = torch.randn(2, W, 3, 3)
+    tokens = grid.flatten(2).permute(2, 0, 1)
+    tokens = torch.cat([tokens.mean(0, keepdim=True), tokens]) + pool.positional_embedding[:, None]
+    expected, _ = F.multi_head_attention_forward(
+        tokens[:1], tokens, tokens, W, 4, None, torch.cat([pool.q_proj.bias, pool.k_proj.bias, pool.v_proj.bias]), None, None,
+        False, 0.0, pool.c_proj.weight, pool.c_proj.bias, use_separate_proj_weight=True, q_proj_weight=pool.q_proj.weight,
+        k_proj_weight=pool.k_proj.weight, v_proj_weight=pool.v_proj.weight, training=False, need_weights=False)
+    torch.testing.assert_close(pool(grid), expected[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("vision", [TINY_VIT, VisionConfig("resnet", 64, 8, (1, 1, 1, 1), 4), VisionConfig("light", 32, 8)])
+@pytest.mark.parametrize("text", [TINY_TEXT, TextConfig("cbow", 60, 12, 32, sot_id=57, eos_id=58, pad_id=0)])
+def test_every_pairing_runs_and_shows_its_intermediates(vision, text):
+    model = CLIP(CLIPConfig(vision, text, 20)).eval()
+    pixels, ids = torch.randn(2, 3, vision.image_size, vision.image_size), some_ids(text, [4, 2, 1])
+    assert model(pixels, ids).shape == (2, 3)
+    torch.testing.assert_close(model.encode_image(pixels).norm(dim=1), torch.ones(2))
+    torch.testing.assert_close(model.visual.forward_features(pixels)["features"], model.visual(pixels), rtol=0, atol=1e-5)
+    torch.testing.assert_close(model.text.forward_features(ids)["features"], model.text(ids), rtol=0, atol=1e-5)
+    model.load_state_dict(model.state_dict(), strict=True)
+
+
+def test_resnet_grid_matches_config():
+    config = VisionConfig("resnet", 64, 8, (1, 1, 1, 1), 4)
+    assert ModifiedResNet(config, 5).grid_features(torch.randn(1, 3, 64, 64)).shape == (1, 256, config.grid, config.grid)
+    light = VisionConfig("light", 40, 8)
+    assert CLIP(CLIPConfig(light, TINY_TEXT, 5)).visual.grid_features(torch.randn(1, 3, 40, 40)).shape[-1] == light.grid
+
+
+@pytest.mark.parametrize("tower", [TextTransformer, CBOW])
+def test_padding_never_matters(tower):
+    model = tower(TINY_TEXT, 8)
+    short = some_ids(TINY_TEXT, [4])
+    for pad in (TINY_TEXT.pad_id, TINY_TEXT.eos_id):  # OpenAI pads with 0, Hugging Face with the end token
+        padded = F.pad(short, (0, 5), value=pad)
+        torch.testing.assert_close(model(padded), model(short), rtol=0, atol=1e-6)
+
+
+def test_the_end_is_found_by_its_id_not_by_its_size():
+    # A self-trained vocabulary may have ids above the end token: argmax over ids would pool at one of them.
+    tower = TextTransformer(TINY_TEXT, 8)
+    ids = torch.tensor([[57, 3, 4, 58, 59]])
+    assert tower.end_positions(ids).tolist() == [3]
+    with pytest.raises(ValueError, match="row 1 of ids has no end token"):
+        tower(torch.tensor([[57, 3, 58], [57, 3, 4]]))
+    with pytest.raises(ValueError, match="ids have 13 tokens; the context is 12"):
+        tower(torch.full((1, 13), 58))
+
+
+def test_cbow_is_blind_to_order_and_the_transformer_is_not():
+    ids = torch.tensor([[57, 5, 6, 7, 58], [57, 7, 6, 5, 58]])
+    cbow, reader = CBOW(TINY_TEXT, 8)(ids), TextTransformer(TINY_TEXT, 8)(ids)
+    torch.testing.assert_close(cbow[0], cbow[1])
+    assert not torch.allclose(reader[0], reader[1], atol=1e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(5)))
+def test_permuting_pairs_permutes_logits(order):
+    torch.manual_seed(0)
+    model = CLIP(CLIPConfig(TINY_VIT, TINY_TEXT, 20)).eval()
+    pixels, ids = torch.randn(5, 3, 24, 24), some_ids(TINY_TEXT, [1, 2, 3, 4, 5])
+    with torch.no_grad():
+        torch.testing.assert_close(model(pixels[order], ids[order]), model(pixels, ids)[order][:, order], rtol=0, atol=1e-5)
+
+
+def test_scale_is_an_exponential_and_clamped():
+    model = CLIP(CLIPConfig(TINY_VIT, TINY_TEXT, 20))
+    assert math.isclose(model.scale.item(), 1 / 0.07, rel_tol=1e-5)
+    with torch.no_grad():
+        model.logit_scale.fill_(9.0)
+    assert math.isclose(model.scale.item(), 100.0, rel_tol=1e-5)
+    model.clamp_scale_()
+    assert math.isclose(model.logit_scale.item(), math.log(100), rel_tol=1e-6)
