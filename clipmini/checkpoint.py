@@ -3,6 +3,7 @@
 A folder is written under a temporary name and renamed when whole, so there is never half a checkpoint.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -86,6 +87,11 @@ def _replace(temporary: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def fingerprint(tokenizer: Tokenizer) -> str:
+    """16 hex digits that differ when the merges do: vocabularies of one size are easily mixed up."""
+    return hashlib.sha256("\n".join(map(" ".join, tokenizer.merges)).encode()).hexdigest()[:16]
+
+
 def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", meta: dict | None = None) -> Path:
     """Write a checkpoint folder.
 
@@ -103,7 +109,7 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
         os.chmod(temporary / "model.safetensors", 0o644)  # safetensors writes 0600: nobody else could serve it
-        config = {"format": FORMAT, "model": model.config.to_dict(), "meta": meta or {}}
+        config = {"format": FORMAT, "model": model.config.to_dict(), "tokenizer": fingerprint(tokenizer), "meta": meta or {}}
         (temporary / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (temporary / "README.md").write_text(card or "# A clipmini checkpoint\n", encoding="utf-8")
         tokenizer.save(temporary)
@@ -189,5 +195,8 @@ def load(folder: str | Path) -> tuple[CLIP, Tokenizer, dict]:
         if getattr(tokenizer, name) != getattr(text, name):
             raise CheckpointError(f"{str(folder)!r} mixes two models: its tokenizer has {name} {getattr(tokenizer, name)}, "
                                   f"config.json says {getattr(text, name)}; copy all files from one checkpoint")
+    if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("tokenizer", "") not in ("", fingerprint(tokenizer)):
+        raise CheckpointError(f"{str(folder)!r} mixes two models: its merges.txt is not the one that config.json was written "
+                              "with; copy all files from one checkpoint")
     model = fill(_build(config, folder), weights, repr(str(folder / "model.safetensors")))
     return model.eval().requires_grad_(False), tokenizer, meta

@@ -101,6 +101,8 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path) -> Path:
                               f"{' with a sigmoid bias' * config.sigmoid}: transformers' CLIPModel is a ViT with a text "
                               "Transformer. Train one, for example `clipmini train emoji-vit`")
     folder = Path(folder)
+    if folder.is_file():
+        raise CheckpointError(f"{str(folder)!r} is a file; export to a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"{str(folder)!r} is not empty; export to a new folder")
     with written_whole(folder, "export") as temporary:

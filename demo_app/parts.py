@@ -54,22 +54,18 @@ class Page:
         return self.lang or language_of(request)
 
 
-class SafeImage(gr.Image):
-    """A picture as the file that came: neither decoded nor converted before open_image has looked at it."""
-
-    is_template = True
-
-    def preprocess(self, payload) -> str | None:
-        if payload is None or not payload.path:  # an empty or made-up payload is "no picture"
-            return None
-        return payload.path
+def uploaded_path(payload) -> str | None:
+    """The file that came, neither decoded nor converted before open_image has looked at it; None without a picture."""
+    return payload.path if payload is not None and payload.path else None
 
 
-def picture_input(label) -> SafeImage:
-    """Where a visitor uploads, pastes or takes a picture."""
-    # These settings can't hide in SafeImage's own __init__: Gradio reads a component's settings from its signature.
-    return SafeImage(label=label, type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=300,
+def picture_input(label) -> gr.Image:
+    """Where a visitor uploads, pastes or takes a picture; it can't crash the app."""
+    image = gr.Image(label=label, type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=300,
                      elem_id="picture", buttons=["fullscreen"])
+    # Not a subclass: Gradio writes a .pyi file beside the source of each, which a read-only installation forbids.
+    image.preprocess = uploaded_path
+    return image
 
 
 @contextmanager

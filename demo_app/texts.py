@@ -32,7 +32,8 @@ TEXTS = {
     },
     "zh": {
         "title": "clipmini：让图片与文字相遇",
-        "sentence": "给它一张图片和几个标签，这个小到可以通读的 CLIP 会告诉你哪个词最合适。一切都在本机计算，图片不会离开这台电脑。",
+        "sentence": "给它一张图片和几个标签，这个小到可以通读的 CLIP 会告诉你哪个词最合适。"
+                    "一切都在本机计算，图片不会离开这台电脑。",
         "model": "模型", "parameters": "个参数", "no_model": "模型无法载入",
         "tab_zeroshot": "零样本分类", "picture": "图片", "examples": "示例：点一张试试",
         "labels": "标签", "labels_info": "用逗号或换行分隔。", "labels_placeholder": "cat, dog, apple",

@@ -14,6 +14,7 @@ from demo_app.texts import say, say_message
 
 MAX_SCALE = 100.0
 DEFAULT_SET = "emoji"
+SHOW_ANSWER = "() => document.getElementById('answer').scrollIntoView({block: 'nearest', behavior: 'smooth'})"  # for phones
 SAW_SIDE = 256  # pixels on the page
 
 
@@ -38,7 +39,7 @@ def answer(page: Page, picture: str | None, labels: str, templates: str, none_of
 def as_data(prediction, scale: float, times: dict, lang: str) -> dict:
     """The numbers of one picture for programs."""
     columns = zip(prediction.labels, prediction.probabilities[0].tolist(), prediction.cosines[0].tolist(),
-                  prediction.logits[0].tolist(), prediction.prompts)
+                  prediction.logits[0].tolist(), prediction.prompts, strict=True)
     return {"labels": [{"label": label, "probability": p, "cosine": c, "logit": x, "prompts": list(prompts)}
                        for label, p, c, x, prompts in columns],
             "none_of_these": None if prediction.none is None else prediction.none[0].item(),
@@ -105,7 +106,7 @@ def build(page: Page) -> None:
 
     private = {"api_visibility": "private"}
     page.demo.load(say_waiting, None, bars, **private)
-    button.click(classify_picture, inputs, outputs, api_name="classify", **LIMITS)
+    button.click(classify_picture, inputs, outputs, api_name="classify", **LIMITS).success(None, js=SHOW_ANSWER, **private)
     gr.on([labels.submit, scale.release, none_of_these.input], classify_again, inputs, outputs, **private, **LIMITS)
     chosen.input(lambda name: "\n".join(TEMPLATES[name]), chosen, templates, **private).then(
         classify_again, inputs, outputs, **private, **LIMITS)

@@ -19,7 +19,7 @@ CAPTIONS = ["a red circle", "a blue square", "an emoji of a cat", "a drawing of 
 
 def tiny_model(seed: int = 0, sharp: bool = True) -> tuple[CLIP, Tokenizer]:
     """A light-cbow CLIP of a few thousand weights. sharp: a large logit_scale, so that answers differ."""
-    tokenizer = Tokenizer.train(CAPTIONS, vocab_size=560, context_length=48)
+    tokenizer = Tokenizer.train(CAPTIONS, vocab_size=560, context_length=96)
     torch.manual_seed(seed)
     config = preset("light-cbow", tokenizer=tokenizer, vision={"width": 8}, text={"width": 32}, embed_dim=32,
                     logit_scale_init=3.0 if sharp else 0.0)

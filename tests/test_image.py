@@ -142,7 +142,9 @@ def test_too_long_names_size_and_limit(size):
         open_image(encoded(Image.new("RGB", size)))
 
 
-@pytest.mark.parametrize("side, words", [(20_000, "limit is 40,000,000 pixels"), (7_000, "7000 x 7000 = 49,000,000 pixels; the limit is 40,000,000")])
+@pytest.mark.parametrize("side, words", [
+    (20_000, "limit is 40,000,000 pixels"),
+    (7_000, "7000 x 7000 = 49,000,000 pixels; the limit is 40,000,000")])
 def test_bombs_are_refused_before_they_are_decoded(side, words):
     data = bomb(side)
     assert len(data) < 200_000

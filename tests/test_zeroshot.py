@@ -52,15 +52,20 @@ def test_classifier_normalises_averages_and_normalises():
 def test_classifier_of_a_model_against_the_plain_formula(embedder):
     templates = ("{}", "a drawing of a {}")
     got = build_classifier(embedder, LABELS, templates)
-    for label, row in zip(LABELS, got):
+    for label, row in zip(LABELS, got, strict=True):
         mean = torch.stack([embedder.embed_texts([t.replace("{}", label)])[0] for t in templates]).mean(0)
         torch.testing.assert_close(row, mean / mean.norm(), atol=1e-5, rtol=0)
 
 
 def test_classifier_is_kept_until_the_weights_change():
     embedder = tiny_embedder(seed=3)
-    calls, embed = [], embedder.embed_texts
-    embedder.embed_texts = lambda texts: calls.append(len(texts)) or embed(texts)
+    calls = []
+
+    def counted(texts, embed=embedder.embed_texts):
+        calls.append(len(texts))
+        return embed(texts)
+
+    embedder.embed_texts = counted
     first = build_classifier(embedder, LABELS, "emoji")
     first.zero_()  # the caller's copy is the caller's
     again = build_classifier(embedder, LABELS, "emoji")
@@ -75,7 +80,7 @@ def test_classifier_is_kept_until_the_weights_change():
     trained = build_classifier(embedder, LABELS, "emoji")
     assert len(calls) == 3 and not torch.equal(trained, again)
     gone = weakref.ref(embedder)
-    del embedder, embed, optimizer
+    del embedder, counted, optimizer
     gc.collect()
     assert gone() is None  # the cache does not keep a model alive
 
@@ -134,7 +139,7 @@ def test_too_long_a_label_is_named(embedder):
     with pytest.raises(LabelTooLongError) as error:
         classify(embedder, [two_colours()], ["cat", long], "emoji")
     assert isinstance(error.value, TokenLimitError) and isinstance(error.value, PromptError)
-    assert "the label 'zx zx" in str(error.value) and "the context is 48 tokens (not characters)" in str(error.value)
+    assert "the label 'zx zx" in str(error.value) and "the context is 96 tokens (not characters)" in str(error.value)
 
 
 @pytest.mark.parametrize("scale", [-1, float("nan"), float("inf")])

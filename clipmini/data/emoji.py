@@ -21,13 +21,15 @@ import sys
 import tempfile
 import time
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps, features
 
 SIZE = 72                      # Twemoji's own size: the other styles are rendered to it
-FORMAT = "emoji-v1"            # change it when the stored columns or the rendering change
+FORMAT = "emoji-v1"            # change it when the stored columns change
+DRAWING = 3                    # count it up when a picture comes out otherwise than before
 MAX_TAG_OWNERS = 3             # a tag of more concepts ("face") names none of them and is no caption
 
 
@@ -76,6 +78,17 @@ SYSTEM_FONTS = (
     "/System/Library/Fonts/Apple Color Emoji.ttc",
     "C:/Windows/Fonts/seguiemj.ttf",
 )
+# Icons whose name fits but whose picture is of something else (looked at, one by one), as (style, hex).
+WRONG = {
+    ("fxemoji", "1f44b"), ("fxemoji", "1f647"), ("fxemoji", "1f199"),           # a sea wave, a ribbon, a finger
+    ("fxemoji", "1f621"), ("fxemoji", "1f46b"),                                 # a girl, a kiss
+    ("fxemoji", "23f3"), ("fxemoji", "1f3b2"),                                  # the other hourglass, a domino
+    ("emojione", "1f997"), ("noto-v1", "1f997"),                                # the bat and ball of cricket
+    ("emojione", "1f199"), ("noto-v1", "1f199"), ("noto-v1", "1f53c"),          # a plain triangle
+    ("openmoji", "1f17f"), ("openmoji", "1f195"),                               # the font lost their letters: red squares
+    ("fluent-emoji-flat", "1f431"),                                             # the grinning cat once more
+}
+ZOOM = {"openmoji": 1.25}      # OpenMoji leaves a wide margin; with it, a thing is 23 pixels wide in a 32-pixel picture
 BITMAP_SIZES = {"NotoColorEmoji.ttf": 109, "Apple Color Emoji.ttc": 160}     # the only size these fonts hold
 
 
@@ -209,15 +222,18 @@ def squash(name: str) -> str:
     return re.sub("[^a-z0-9]", "", unicodedata.normalize("NFKD", name.lower()))
 
 
-def clean_name(code: str) -> str:
-    """Turn ':Mrs._Claus:' into 'mrs. claus'."""
-    return " ".join(code.strip(":").replace("_", " ").replace("’", "'").lower().split())
+def clean_name(code: str, language: str = "en") -> str:
+    """Turn ':Mrs._Claus:' into 'mrs. claus'; other languages keep their capitals (German nouns)."""
+    name = " ".join(code.strip(":").replace("_", " ").replace("’", "'").split())
+    return name.lower() if language == "en" else name
 
 
 ZWJ, PERSON = "\u200d", "\U0001f9d1"
 HAIR = "\U0001f9b0\U0001f9b1\U0001f9b2\U0001f9b3"
-# Names or abbreviations that no picture-lover would write: code points, chat codes, a joke.
-ODD_ALIAS = re.compile(r"[a-z]|[+-]?\d+|u[0-9a-f]{4}|[a-z ]+\d+|harambe|.* 2|.*\bu[0-9a-f]{4}\b.*")
+# Not what a person would write below a picture: code points, chat codes, Unicode's old descriptions, abuse.
+ODD = re.compile(r"[a-z]|[+-]?\d+|u[0-9a-f]{4}|[a-z ]+\d+|lower left .*|.*vertical bar|.*black square for.*|.*circle for record"
+                 r"|harambe|hankey|flipper|mega|mag|mag right|facepunch|iphone|fu"
+                 r"|.*\b(shit|damn|hell|wtf|omg|stfu|fuck|bitch)\b.*")
 
 
 def is_concept(emoji: str) -> bool:
@@ -257,7 +273,7 @@ def concepts() -> tuple[Concept, ...]:
 
 def _good_aliases(codes, taken: set[str]) -> list[str]:
     """Drop aliases that repeat a name: for the package 'cat' is the cat's FACE too, and would mislead."""
-    found = {squash(name): name for name in map(clean_name, codes) if not ODD_ALIAS.fullmatch(name)}
+    found = {squash(name): name for name in map(clean_name, codes) if not ODD.fullmatch(name)}
     return [name for key, name in found.items() if key and key not in taken]
 
 
@@ -282,7 +298,7 @@ def names(language: str) -> dict[str, str]:
         return {row.hex: row.name for row in concepts()}
     emoji.config.load_language(language)
     found = {row.hex: emoji.EMOJI_DATA[row.emoji].get(language) for row in concepts()}
-    return {row.hex: clean_name(found[row.hex]) if found[row.hex] else row.name for row in concepts()}
+    return {row.hex: clean_name(found[row.hex], language) if found[row.hex] else row.name for row in concepts()}
 
 
 def emojibase(language: str, cache: str | Path | None = None) -> dict[str, dict]:
@@ -293,7 +309,8 @@ def emojibase(language: str, cache: str | Path | None = None) -> dict[str, dict]
     meta = json.loads((folder / "meta/groups.json").read_text("utf-8"))
     rows = json.loads((folder / language / "data.json").read_text("utf-8"))
     return {hex_code(row["emoji"]): {
-        "label": clean_name(row["label"]), "tags": [clean_name(tag) for tag in row.get("tags", ())],
+        "label": clean_name(row["label"], language),
+        "tags": [clean_name(tag, language) for tag in row.get("tags", ())],
         "group": meta["groups"].get(str(row.get("group")), ""),
         "subgroup": meta["subgroups"].get(str(row.get("subgroup")), "")} for row in rows}
 
@@ -326,8 +343,9 @@ def _more_phrasings(language: str, cache) -> dict[str, list[str]]:
     out = {}
     for row in concepts():
         entry = base.get(row.hex, {"tags": (), "label": ""})
-        rare = [tag for tag in entry["tags"]
-                if owners[tag] <= MAX_TAG_OWNERS and tag not in taken and len(tag) > (language == "en")]
+        known = set(row.name.split())                                  # "way" for the milky way adds nothing
+        rare = [tag for tag in entry["tags"] if owners[tag] <= MAX_TAG_OWNERS and tag not in taken
+                and not ODD.fullmatch(tag) and not known.issuperset(tag.split())]
         label = [entry["label"]] if entry["label"] and entry["label"] not in taken else []
         out[row.hex] = [*(row.aliases if language == "en" else ()), *label, *rare]
     return out
@@ -397,7 +415,7 @@ class SvgArtist:
         self.by_hex = {hex_code("".join(chr(int(part, 16)) for part in code.split("-"))): name
                        for code, name in chars.items()}
         self.by_name = {squash(name): name for name in [*self.set.get("aliases", {}), *self.set["icons"]]}
-        self.taken = {squash(row.name) for row in concepts()}
+        self.taken = Counter(squash(row.name) for row in concepts())
 
     def draw(self, concept: Concept) -> Image.Image | None:
         """Return an RGBA picture, or None when the set has no icon of that code or name."""
@@ -406,8 +424,9 @@ class SvgArtist:
 
     def _find(self, concept: Concept) -> str | None:
         """Find an icon by the concept's name, else by an alias or Unicode name that is nobody else's name."""
-        if squash(concept.name) in self.by_name:
-            return self.by_name[squash(concept.name)]
+        key = squash(concept.name)
+        if key in self.by_name and self.taken[key] == 1:       # 'keycap #' and 'keycap *' are both 'keycap'
+            return self.by_name[key]
         others = list(concept.aliases)
         if len(bare := concept.emoji.replace("\ufe0f", "")) == 1:
             others.append(unicodedata.name(bare, ""))
@@ -438,11 +457,15 @@ def artist(style: str, cache: str | Path | None = None):
     return kinds.get(style, SvgArtist)(source_path(style, cache))
 
 
-def to_square(image: Image.Image) -> Image.Image:
-    """Centre a picture on a transparent square and scale it to (SIZE, SIZE)."""
+def to_square(image: Image.Image, zoom: float = 1.0) -> Image.Image:
+    """Centre a picture on a transparent square, cut up to (1 - 1/zoom) of empty margin, scale to (SIZE, SIZE)."""
     side = max(image.size)
     square = Image.new("RGBA", (side, side), (0, 0, 0, 0))
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    if zoom > 1 and (box := square.getchannel("A").getbbox()):
+        margin = min(box[0], box[1], side - box[2], side - box[3], int(side * (1 - 1 / zoom) / 2))
+        side -= 2 * margin
+        square = square.crop((margin, margin, margin + side, margin + side))
     return square if side == SIZE else square.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
@@ -450,7 +473,7 @@ def to_square(image: Image.Image) -> Image.Image:
 def stamp(style: str, cache: str | Path | None = None) -> dict[str, str]:
     """Return what a built style depends on: when any of it changes, the style is built again."""
     listed = hashlib.sha256(" ".join(row.hex for row in concepts()).encode()).hexdigest()[:16]
-    return {"format": FORMAT, "size": str(SIZE), "style": style, "source": source_version(style, cache),
+    return {"format": FORMAT, "drawing": str(DRAWING), "size": str(SIZE), "style": style, "source": source_version(style, cache),
             "raqm": str(features.check("raqm")), "concepts": listed}
 
 
@@ -466,8 +489,8 @@ def draw_style(style: str, cache: str | Path | None = None, progress: bool = Tru
 
     pencil, columns = artist(style, cache), {"image": [], "concept": []}
     for concept in tqdm(concepts(), desc=f"drawing {style}", unit="picture", disable=not progress):
-        image = pencil.draw(concept)
-        image = to_square(image) if image else None
+        image = None if (style, concept.hex) in WRONG else pencil.draw(concept)
+        image = to_square(image, ZOOM.get(style, 1.0)) if image else None
         if image is None or is_blank(image):
             continue
         stream = io.BytesIO()
@@ -573,7 +596,7 @@ def load(styles=None, concepts=None, language="en", cache=None, progress=True):
     words = _words(language, cache)
     parts = [open_style(style, cache, progress) for style in wanted]
     codes = [code for part in parts for code in part["concept"][:]]
-    owner = [style for style, part in zip(wanted, parts) for _ in range(len(part))]
+    owner = [style for style, part in zip(wanted, parts, strict=True) for _ in range(len(part))]
     table = datasets.Dataset.from_dict(
         {"style": owner, **{key: [words[code][key] for code in codes] for key in words[codes[0]]}},
         features=_text_features())
@@ -611,7 +634,7 @@ def without(dataset, style: str):
 def preview(dataset, columns: int = 24, scale: int = SIZE) -> Image.Image:
     """Return a contact sheet: a row for each style, a column for each of `columns` concepts, evenly spread."""
     styles, codes = dataset["style"][:], dataset["concept"][:]
-    place = {(style, code): i for i, (style, code) in enumerate(zip(styles, codes))}
+    place = {(style, code): i for i, (style, code) in enumerate(zip(styles, codes, strict=True))}
     rows, things = list(dict.fromkeys(styles)), list(dict.fromkeys(codes))
     shared = [code for code in things if all((style, code) in place for style in rows)] or things
     step = max(1, len(shared) // columns)

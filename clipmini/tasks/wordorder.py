@@ -23,7 +23,7 @@ def order_accuracy(embedder: Embedder, dataset, batch_size: int = 256) -> dict[s
     wins = {kind: [] for kind in KINDS}
     rows = 0
     for batch in dataset.iter(batch_size):
-        keep = [i for i, found in enumerate(batch["relation_negatives"]) if found]
+        keep = [i for i in range(len(batch["image"])) if all(batch[f"{kind}_negatives"][i] for kind in KINDS)]
         if not keep:
             continue
         rows += len(keep)

@@ -205,7 +205,7 @@ def table(reports) -> str:
              f"{'templates':<{width}}" + "".join(f"  {name.replace('_', ' '):>21}" for name in names) + "  confidence"]
     for r in reports:
         values = [*r.top.values(), r.mean_per_class_recall]
-        cells = [f"{v:.1%} [{r.intervals[n][0]:.1%}, {r.intervals[n][1]:.1%}]" for n, v in zip(names, values)]
+        cells = [f"{v:.1%} [{r.intervals[n][0]:.1%}, {r.intervals[n][1]:.1%}]" for n, v in zip(names, values, strict=True)]
         lines.append(f"{r.name:<{width}}" + "".join(f"  {cell:>21}" for cell in cells) + f"  {r.confidence:>10.1%}")
     return "\n".join(lines + [f"{r.name}: " + " | ".join(r.templates) for r in reports])
 

@@ -1,0 +1,220 @@
+"""The app without a browser: its answers and messages, as a client program gets them, and that it goes on serving."""
+
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from helpers_app import bomb, encoded, running, tiny_checkpoint, tiny_embedder, two_colours
+from PIL import Image
+
+gr = pytest.importorskip("gradio", reason="the app's tests need gradio: pip install 'clipmini[app,test]'")
+gradio_client = pytest.importorskip("gradio_client")
+
+from clipmini.image import ImageError  # noqa: E402
+from clipmini.tasks.prompts import MESSAGES, PromptError  # noqa: E402
+from clipmini.tasks.zeroshot import classify  # noqa: E402
+from demo_app import app, look, parts, texts  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    folder = tiny_checkpoint(tmp_path_factory.mktemp("app") / "tiny")
+    with running(folder) as url:
+        yield gradio_client.Client(url, verbose=False, download_files=False)
+
+
+def ask(client, data: bytes | Image.Image, tmp_path, labels="red circle, cat, dog", templates="{}", none=False, scale=20.0,
+        name="picture.png"):
+    path = tmp_path / name
+    path.write_bytes(data if isinstance(data, bytes) else encoded(data))
+    return client.predict(gradio_client.handle_file(str(path)), labels, templates, none, scale, api_name="/classify")
+
+
+def refused(client, words, tmp_path, *args, **options) -> str:
+    """The call fails with these words, without a path of this computer, and the app still serves."""
+    with pytest.raises(gradio_client.exceptions.AppError, match=words) as error:
+        ask(client, *args, tmp_path, **options)
+    assert "/" not in str(error.value).replace("://", "")
+    data = ask(client, two_colours(), tmp_path)[-1]
+    assert len(data["labels"]) == 3
+    return str(error.value)
+
+
+def test_the_answer_is_the_models_own(client, tmp_path):
+    html, saw, prompts, data = ask(client, two_colours(), tmp_path, templates="{}\na drawing of a {}")
+    expected = classify(tiny_embedder(), [two_colours()], "red circle, cat, dog", ["{}", "a drawing of a {}"], logit_scale=20.0)
+    for i, row in enumerate(data["labels"]):
+        assert row["label"] == expected.labels[i] and row["prompts"] == list(expected.prompts[i])
+        assert row["probability"] == pytest.approx(expected.probabilities[0, i].item(), abs=1e-5)
+        assert row["cosine"] == pytest.approx(expected.cosines[0, i].item(), abs=1e-5)
+        assert row["logit"] == pytest.approx(20 * row["cosine"], abs=1e-4)
+        assert f'aria-valuenow="{100 * row["probability"]:.2f}"' in html
+    assert sum(row["probability"] for row in data["labels"]) == pytest.approx(1, abs=1e-5)
+    assert data["none_of_these"] is None and data["logit_scale"] == 20.0
+    assert {"picture", "texts", "total"} == set(data["milliseconds"])
+    assert "a drawing of a red circle" in prompts and saw
+
+
+def test_none_of_these_and_notes(client, tmp_path):
+    html, *_, data = ask(client, two_colours(), tmp_path, labels="cat, Cat, 猫", none=True)
+    total = sum(row["probability"] for row in data["labels"]) + data["none_of_these"]
+    assert total == pytest.approx(1, abs=1e-5) and "None of these" in html
+    assert "merged 1 repeated" in data["notes"][0] and "猫" in data["notes"][1] and data["notes"][0] in html
+    assert "one label always gets" in ask(client, two_colours(), tmp_path, labels="cat")[-1]["notes"][0]
+
+
+EXIF = Image.Exif()
+EXIF[274] = 6
+FRAMES = [Image.new("RGB", (9, 9), c) for c in ("red", "blue")]
+
+
+@pytest.mark.parametrize("data, same_as", [
+    (encoded(Image.new("CMYK", (30, 30), (0, 255, 255, 0)), "JPEG"), None),
+    (encoded(Image.fromarray(np.full((20, 20), 257 * 90, np.uint16))), Image.new("RGB", (20, 20), (90, 90, 90))),
+    (encoded(two_colours().quantize(4)), two_colours()),
+    (encoded(Image.new("P", (9, 9), 0), transparency=0), Image.new("RGB", (9, 9), "white")),
+    (encoded(Image.new("RGBA", (9, 9), (255, 0, 0, 0))), Image.new("RGB", (9, 9), "white")),
+    (encoded(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), Image.new("RGB", (9, 9), "red")),
+    (encoded(two_colours(), "PNG", exif=EXIF), two_colours().transpose(Image.Transpose.ROTATE_270)),
+    (encoded(Image.new("RGB", (1, 1), "red")), Image.new("RGB", (9, 9), "red")),
+], ids=["cmyk", "16-bit", "palette", "palette+transparency", "alpha", "animated", "exif", "1x1"])
+def test_unusual_pictures_work(client, tmp_path, data, same_as):
+    *_, got = ask(client, data, tmp_path)
+    assert len(got["labels"]) == 3
+    if same_as is not None:
+        *_, expected = ask(client, same_as, tmp_path)
+        assert [r["cosine"] for r in got["labels"]] == pytest.approx([r["cosine"] for r in expected["labels"]], abs=2e-3)
+
+
+@pytest.mark.parametrize("data, words, name", [
+    (encoded(Image.effect_noise((99, 99), 90))[:2000], "cut short", "picture.png"),
+    (encoded(Image.new("RGB", (1, 5000))), "1 x 5000, more than 20 times as long as wide", "picture.png"),
+    (bomb(20_000), "far too large .*limit is 40,000,000 pixels", "picture.png"),
+    (bomb(7_000), "7000 x 7000 = 49,000,000 pixels; the limit is 40,000,000", "picture.png"),
+    (b"no picture at all", "not a picture that can be read here", "picture.png"),
+    (b"<html><script>alert(1)</script></html>", "not a picture that can be read here", "picture.png"),
+    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture that can be read here", "picture.svg"),
+    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture that can be read here", "picture.png"),
+    (b"", "not a picture that can be read here", "picture.png"),
+    (encoded(two_colours(), "TIFF"), "use JPEG, PNG, WEBP, GIF, BMP", "picture.tiff"),
+], ids=["truncated", "1x5000", "bomb", "small bomb", "text", "html", "svg", "svg.png", "empty", "tiff"])
+def test_unusable_pictures_are_refused(client, tmp_path, data, words, name):
+    start = time.perf_counter()
+    refused(client, words, tmp_path, data, name=name)
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"labels": ""}, "there are no labels"),
+    ({"labels": " , ,\n"}, "there are no labels"),
+    ({"labels": "\n".join(map(str, range(10_000)))}, "10,000 labels; the limit is 1,000"),
+    ({"labels": "x" * 301}, "301 characters; the limit is 300"),
+    ({"labels": "cat, " + "zx " * 60}, "the label 'zx zx.* tokens; the context is 96 tokens"),
+    ({"templates": "a photo"}, "'a photo' is not usable: it has 0 times {}"),
+    ({"templates": "{}\n{} {}"}, "'{} {}' is not usable: it has 2 times {}"),
+    ({"templates": "{0.__class__}"}, "'{0.__class__}' is not usable"),
+    ({"templates": "{} {0.__class__}"}, "other braces"),
+    ({"templates": ""}, "there are no templates"),
+    ({"scale": 1e6}, ".*"),
+], ids=lambda v: str(v)[:40])
+def test_unusable_texts_are_refused(client, tmp_path, options, words):
+    words = words.replace("{", r"\{").replace("}", r"\}")
+    message = refused(client, words, tmp_path, two_colours(), **options)
+    assert "Traceback" not in message
+
+
+def test_no_picture(client, tmp_path):
+    with pytest.raises(gradio_client.exceptions.AppError, match="There is no picture yet"):
+        client.predict(None, "cat, dog", "{}", False, 20.0, api_name="/classify")
+
+
+def test_what_users_write_is_escaped(client, tmp_path):
+    attack = "<img src=x onerror=alert(1)>"
+    html, _, prompts, _ = ask(client, two_colours(), tmp_path, labels=f"{attack}, \"quoted' <b>", templates="{} <script>")
+    for page in (html, prompts):
+        assert "<img" not in page and "<script" not in page and "<b>" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html and "&lt;script&gt;" in prompts and "&quot;quoted&#x27;" in html
+    message = refused(client, "not usable", tmp_path, two_colours(), templates=attack)
+    assert "<img" not in message
+
+
+def test_a_thousand_labels_are_summed_up_on_the_page(client, tmp_path):
+    html, _, prompts, data = ask(client, two_colours(), tmp_path, labels="\n".join(f"label {i}" for i in range(1000)))
+    assert len(data["labels"]) == 1000 and html.count('role="meter"') == look.SHOWN_LABELS + 1
+    assert "980 more labels" in html and "970 more labels" in prompts
+    shown = [float(part.split('"')[0]) for part in html.split('aria-valuenow="')[1:]]
+    assert sum(shown) == pytest.approx(100, abs=0.2)
+
+
+def test_only_the_documented_endpoint_is_public(client):
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert list(named) == ["/classify"] and "picture" in named["/classify"]["description"]
+
+
+def test_both_languages_say_the_same_things():
+    assert set(texts.TEXTS["en"]) == set(texts.TEXTS["zh"]) and set(texts.MESSAGES_ZH) == set(MESSAGES)
+    fields = {"count": 3, "limit": 2, "label": "猫", "labels": "猫", "prompt": "p", "template": "t", "reason": "r", "type": "int"}
+    for kind in MESSAGES:
+        assert "{" not in texts.MESSAGES_ZH[kind].format(**fields).replace("{}", ""), kind
+
+
+@pytest.mark.parametrize("header, lang", [("zh-CN,zh;q=0.9,en;q=0.8", "zh"), ("en-US,en;q=0.9", "en"), ("fr,zh-TW;q=0.5", "zh"),
+                                          ("de", "en"), ("", "en"), (";;,,", "en")])
+def test_language_follows_the_browser(header, lang):
+    assert texts.language_of(SimpleNamespace(headers={"accept-language": header})) == lang
+    assert texts.language_of(None) == "en"
+
+
+def test_errors_in_chinese():
+    assert texts.say_error("zh", PromptError("no_labels")) == texts.MESSAGES_ZH["no_labels"]
+    said = texts.say_error("zh", ImageError("'a.png' is 1 x 5000"))
+    assert "4,000 万像素" in said and "'a.png' is 1 x 5000" in said
+    with pytest.raises(gr.Error, match="还没有标签"), parts.friendly_errors("zh"):
+        classify(tiny_embedder(), [two_colours()], "")
+
+
+def test_samples(tmp_path):
+    assert parts.read_samples(tmp_path / "missing") == []
+    encoded_ = encoded(two_colours())
+    (tmp_path / "a.png").write_bytes(encoded_)
+    entries = [{"file": "a.png", "labels": ["cat", "dog"], "title": "A"}, {"file": "gone.png", "labels": ["x"]},
+               {"file": "../a.png", "labels": "cat, dog"}]
+    (tmp_path / "samples.json").write_text(json.dumps(entries))
+    found = parts.read_samples(tmp_path)
+    assert [f["labels"] for f in found] == ["cat, dog"] * 2 and {f["path"] for f in found} == {str(tmp_path / "a.png")}
+    (tmp_path / "samples.json").write_text("{ damaged")
+    assert parts.read_samples(tmp_path) == []
+
+
+def test_a_model_that_cannot_be_loaded_is_told(tmp_path, capsys):
+    demo = app.build_demo(str(tmp_path / "nowhere"))  # the page is still built
+    assert isinstance(demo, gr.Blocks)
+    embedder, problem = parts.Model(str(tmp_path / "nowhere")).try_get()
+    assert embedder is None and "nowhere" in problem
+    assert "could not be loaded" in look.model_line("en", embedder, problem)
+    assert app.main(["--model", str(tmp_path / "nowhere"), "--no-browser"]) == 2
+    assert "could not be loaded" in capsys.readouterr().err
+
+
+def test_a_model_that_is_repaired_is_loaded_the_next_time(tmp_path):
+    model = parts.Model(str(tmp_path / "tiny"))
+    assert model.try_get()[0] is None
+    tiny_checkpoint(tmp_path / "tiny")
+    embedder = model.get()
+    assert model.get() is embedder and torch.is_tensor(embedder.embed_texts(["cat"]))
+    assert "random weights" in look.model_line("en", embedder, "") and "随机权重" in look.model_line("zh", embedder, "")
+
+
+def test_gradio_leaves_nothing_beside_the_source():
+    assert not list(Path(app.__file__).parent.glob("*.pyi"))
+
+
+def test_the_app_object_and_its_settings():
+    assert isinstance(app.demo, gr.Blocks)
+    settings = app.launch_kwargs()
+    assert settings["run_history"] is False and settings["strict_cors"] is True and settings["max_file_size"] == "20mb"
+    assert "googleapis" not in str(settings["theme"]._get_theme_css()) and "http" not in settings["css"]

@@ -1,0 +1,197 @@
+"""The app as a visitor has it: a real browser, a real picture, and not one request to another machine."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from helpers_app import encoded, tiny_checkpoint, two_colours
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: pip install playwright")
+pytest.importorskip("gradio", reason="the browser tests need gradio: pip install 'clipmini[app]'")
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update"]
+ROOT = Path(__file__).resolve().parent.parent
+HERE = {"127.0.0.1", "localhost"}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("the browser tests need Chromium on the PATH: apt-get install chromium")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_until_open(port: int, process, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"the app did not start: {process.stdout.read() if process.poll() is not None else 'too slow'}")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, browser):
+    """The app as its own process, as `python -m demo_app.app` starts it; gives its address and when it was started."""
+    folder = tiny_checkpoint(tmp_path_factory.mktemp("browser") / "tiny")
+    port, started = free_port(), time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "demo_app.app", "--model", str(folder), "--port", str(port), "--no-browser"],
+        cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_until_open(port, process)
+    yield f"http://127.0.0.1:{port}", started
+    process.terminate()
+    process.wait(10)
+
+
+class Visit:
+    """A page, every request it made, and every complaint of its scripts."""
+
+    def __init__(self, browser, url, width=1280, locale="en-US", dark=False):
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, locale=locale,
+                                           color_scheme="dark" if dark else "light")
+        self.page, self.requests, self.errors = self.context.new_page(), [], []
+        self.context.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("websocket", lambda socket_: self.requests.append(socket_.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.set_default_timeout(20_000)
+        self.page.goto(url)
+        self.page.wait_for_selector("#go")
+
+    def ask(self, file, labels):
+        self.upload(file)
+        self.page.fill("#labels textarea", labels)
+        self.page.click("#go")
+
+    def upload(self, file):
+        if self.page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']").count():
+            self.page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']").first.click()
+        self.page.locator("#picture input[type=file]").first.set_input_files(file)
+        self.page.wait_for_selector("#picture img", state="attached")
+
+    def bars(self) -> dict:
+        self.page.wait_for_selector(".cm-bars")
+        return {bar.get_attribute("aria-label"): float(bar.get_attribute("aria-valuenow"))
+                for bar in self.page.query_selector_all("#answer [role=meter]")}
+
+    def strangers(self) -> list:
+        """Requests that left the machine."""
+        return [url for url in self.requests if urlsplit(url).scheme not in ("data", "blob", "about")
+                and urlsplit(url).hostname not in HERE]
+
+    def overflow(self) -> int:
+        return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.fixture
+def visit(browser, site):
+    visits = []
+
+    def go(**options):
+        visits.append(Visit(browser, site[0], **options))
+        return visits[-1]
+
+    yield go
+    for v in visits:
+        strangers = v.strangers()
+        v.context.close()
+        assert v.requests and not strangers, f"requests left the machine: {strangers}"
+        assert not v.errors
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "two colours.png"
+    path.write_bytes(encoded(two_colours().resize((400, 300))))
+    return path
+
+
+def test_picture_labels_bars(visit, site, picture, record_property):
+    v = visit()
+    v.ask(picture, "red circle, cat, Cat, dog")
+    bars = v.bars()
+    seconds = time.monotonic() - site[1]
+    assert set(bars) == {"red circle", "cat", "dog"} and sum(bars.values()) == pytest.approx(100, abs=0.05)
+    record_property("seconds from the start of the app to the first answer", round(seconds, 1))
+    assert seconds < 30  # 10 on a quiet machine; other tests may run beside this one
+    text = v.page.inner_text("#answer")
+    assert "merged 1 repeated" in text and "Cosine" in text and re.search(r"total \d+ ms", text)
+    shown = [float(x) for x in re.findall(r"(\d+\.\d) %\s+[+-]", text)]
+    assert len(shown) == 3 and sum(shown) == pytest.approx(100, abs=0.2) and shown == sorted(shown, reverse=True)
+    assert "random weights" in v.page.inner_text("#model")
+    widths = v.page.evaluate("[...document.querySelectorAll('.cm-fill')].map(e => e.getBoundingClientRect().width /"
+                             " e.parentElement.getBoundingClientRect().width * 100)")
+    for drawn, said in zip(widths, bars.values(), strict=True):
+        assert drawn == pytest.approx(said, abs=3)  # two pixels show even a bar of nothing
+    for name in ("The prompts that were sent", "What the model saw"):
+        v.page.get_by_role("button", name=name).click()
+    v.page.wait_for_selector("#saw img")
+    assert "a drawing of a dog" in v.page.inner_text("#prompts")
+    assert v.overflow() <= 0
+
+
+def test_no_font_comes_from_elsewhere(visit):
+    v = visit()
+    v.page.wait_for_timeout(500)
+    assert "fonts.g" not in v.page.content()
+    assert v.page.evaluate("performance.getEntriesByType('resource').every(r => new URL(r.name).hostname == '127.0.0.1')")
+
+
+def test_bad_picture_gets_a_message_and_a_good_one_works_afterwards(visit, picture, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_text("I am no picture <img src=x onerror=document.title='hacked'>")
+    v = visit()
+    v.ask(bad, "cat, dog")
+    v.page.wait_for_selector(".toast-body")
+    assert "'bad.png' is not a picture that can be read here" in v.page.inner_text(".toast-body")
+    v.ask(picture, "cat, <img src=x onerror=document.title='hacked'>")
+    assert sum(v.bars().values()) == pytest.approx(100, abs=0.05)
+    assert "<img src=x" in v.page.inner_text("#answer") and v.page.title() == "clipmini"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_phone(visit, picture, dark):
+    v = visit(width=390, dark=dark)
+    assert v.overflow() <= 0
+    v.page.get_by_label("none of these").check(force=True)
+    v.ask(picture, "red circle, cat, something with a name so long that it needs several lines, " + "x" * 12)
+    bars = v.bars()
+    assert "None of these" in bars and len(bars) == 5 and sum(bars.values()) == pytest.approx(100, abs=0.05)
+    for button in v.page.query_selector_all("button.label-wrap"):
+        button.click()
+    v.page.wait_for_timeout(500)
+    assert v.overflow() <= 0
+    box = v.page.locator("#answer").bounding_box()
+    assert box["width"] > 300  # under each other, not squeezed side by side
+
+
+def test_chinese_browser_reads_chinese(visit, picture):
+    v = visit(locale="zh-CN")
+    v.page.wait_for_function("document.querySelector('#go').innerText.includes('分类')")
+    v.page.wait_for_function("document.querySelector('#model').innerText.includes('随机权重')")
+    v.ask(picture, " , ")
+    v.page.wait_for_selector(".toast-body")
+    assert "还没有标签" in v.page.inner_text(".toast-body")
+    v.page.fill("#labels textarea", "cat, dog")
+    v.page.click("#go")
+    v.bars()
+    assert "概率" in v.page.inner_text("#answer") and "__i18n__" not in v.page.inner_text("body")

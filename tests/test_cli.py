@@ -1,0 +1,191 @@
+"""The command line: each command on tiny models, and errors of one line without a traceback."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from helpers_train import pairs_dataset
+from PIL import Image
+
+from clipmini import recipes
+from clipmini.cli import main
+from clipmini.data import emoji, shapes
+from clipmini.train import TrainConfig
+
+COMMANDS = ("app", "classify", "data", "train", "evaluate", "doctor", "export")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Recipes that finish in seconds: tiny towers, a hundred scenes."""
+    for name, size in (("shapes", 1), ("shapes-order", 2)):
+        kept = recipes.RECIPES[name]
+        monkeypatch.setitem(recipes.RECIPES, name, replace(
+            kept, vision={"image_size": 16, "width": 8}, text={"width": 32}, model_options={"embed_dim": 32}, rows=120,
+            train=replace(kept.train, warmup=2, evaluate_every=2)))
+    make = shapes.make
+    monkeypatch.setattr(shapes, "make", lambda n, *a, **k: make(min(n, 120), *a, **k))
+
+
+def says(capsys, status: int, *arguments) -> str:
+    """Run a command; what it printed, or its one line on stderr."""
+    capsys.readouterr()
+    assert main([str(a) for a in arguments]) == status
+    out, err = capsys.readouterr()
+    if status == 0:
+        return out
+    assert err.startswith("clipmini: ") and err.count("\n") == 1 and "Traceback" not in out + err, err
+    return err
+
+
+@pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS)])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code in (0, None)
+    out = capsys.readouterr().out
+    assert out.startswith("usage: ") and (command or all(c in out for c in COMMANDS))
+
+
+def test_usage_errors_have_status_two(capsys):
+    for arguments in ([], ["fly"], ["train", "shapes", "--steps", "many"], ["classify", "a.png"], ["data", "cats"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2 and "usage:" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out.startswith("clipmini 0.")
+
+
+def test_the_list_of_recipes(capsys):
+    for arguments in (["train", "--list"], ["train"], ["train", "emoji", "--list"]):
+        lines = says(capsys, 0, *arguments).splitlines()
+        assert [line.split()[0] for line in lines] == list(recipes.RECIPES)
+
+
+@pytest.mark.parametrize("name, measured", [("shapes", "unseen combinations: top-1"), ("shapes-order", "word order: true caption")])
+def test_train_evaluate_and_doctor(name, measured, small, capsys, tmp_path):
+    options = ("train", name, "--steps", 6, "--batch", 16, "--seed", 3, "--out", tmp_path / "run", "--quiet")
+    out = says(capsys, 0, *options)
+    assert out.startswith("6 steps in ") and measured in out and "doctor: " in out
+    final = tmp_path / "run" / "final"
+    assert f"checkpoint {final}" in out and f"clipmini train {name}" in (final / "README.md").read_text()
+    before = (final / "model.safetensors").read_bytes()
+    assert "6 steps" in says(capsys, 0, *options) and (final / "model.safetensors").read_bytes() == before
+    err = says(capsys, 1, *options, "--learning-rate", 0.5)
+    assert "another recipe (learning_rate differ)" in err and "--out" in err
+
+    out = says(capsys, 0, "doctor", tmp_path / "run")
+    assert "healthy" in out and (tmp_path / "run" / "curve.png").exists()
+    data = "order" if name == "shapes-order" else "shapes"
+    out = says(capsys, 0, "evaluate", final, "--data", data, "--rows", 40, "--json", tmp_path / "n.json")
+    numbers = json.loads((tmp_path / "n.json").read_text())
+    assert ("relation" in out and 0 <= numbers["relation"] <= 1) if data == "order" else numbers["ensemble"]["n"] == 40
+
+
+def test_an_interrupted_run_is_taken_up_with_the_same_command(small, capsys, tmp_path, monkeypatch):
+    whole, cut = (("train", "shapes", "--steps", 8, "--batch", 16, "--quiet", "--out", tmp_path / name) for name in ("whole", "cut"))
+    says(capsys, 0, *whole)
+    train = recipes.train
+
+    def interrupted(*arguments, **options):
+        train(*arguments, **options, stop_after=5)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes, "train", interrupted)
+        assert "the same command goes on" in says(capsys, 130, *cut)
+    assert not (tmp_path / "cut" / "final").exists()
+    says(capsys, 0, *cut)
+    weights = [(tmp_path / name / "final" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]
+
+
+def test_classify(capsys, tmp_path, tiny_checkpoints):
+    for name in ("a.png", "b.jpg"):
+        Image.new("RGB", (20, 30), "red").save(tmp_path / name)
+    out = says(capsys, 0, "classify", tmp_path / "a.png", tmp_path / "b.jpg", "--labels", "cat, red square", "--model",
+               tiny_checkpoints["light-cbow"], "--templates", "a {}", "--none", "--show-prompts")
+    assert out.count("red square") == 3 and "a red square" in out and out.count("none of these") == 2 and "b.jpg" in out
+    shares = [float(line.split("%")[0].split()[-1]) for line in out.splitlines() if "%" in line]
+    assert sum(shares) == pytest.approx(200, abs=0.5)
+    model = ("--model", tiny_checkpoints["light-cbow"])
+    assert "nowhere.png" in says(capsys, 1, "classify", tmp_path / "nowhere.png", "--labels", "a, b", *model)
+    says(capsys, 1, "classify", tmp_path / "a.png", "--labels", " , ", *model)
+    says(capsys, 1, "classify", tmp_path / "a.png", "--labels", "a, b", "--templates", "no place for it", *model)
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    assert "c.png" in says(capsys, 1, "classify", tmp_path / "c.png", "--labels", "a, b", *model)
+
+
+def test_data(capsys, tmp_path, monkeypatch):
+    out = says(capsys, 0, "data", "shapes", "--preview", tmp_path / "shapes.png")
+    assert "8 colours" in out and Image.open(tmp_path / "shapes.png").size[0] > 100
+    toy = pairs_dataset(16).add_column("style", ["twemoji"] * 16)
+    monkeypatch.setattr(emoji, "load", lambda *a, **k: toy)
+    monkeypatch.setattr(emoji, "preview", lambda dataset: Image.new("RGB", (4, 4)))
+    monkeypatch.chdir(tmp_path)
+    out = says(capsys, 0, "data", "emoji", "--preview")
+    assert "16 pictures of 8 concepts" in out and "CC BY 4.0" in out and (tmp_path / "preview.png").exists()
+
+
+def test_fetching_without_npm(capsys, monkeypatch):
+    monkeypatch.setattr(emoji.shutil, "which", lambda name: None)
+    assert "npm was not found" in says(capsys, 1, "data", "emoji", "--fetch")
+
+
+def test_evaluate_emoji(capsys, tmp_path, monkeypatch, tiny_checkpoints):
+    monkeypatch.setattr(emoji, "load", lambda *a, **k: pairs_dataset(16))
+    out = says(capsys, 0, "evaluate", tiny_checkpoints["light-cbow"], "--json", tmp_path / "n.json")
+    numbers = json.loads((tmp_path / "n.json").read_text())
+    assert "one template" in out and numbers["one template"]["n"] == 16 and numbers["ensemble"]["classes"] == 8
+
+
+def test_export(capsys, tmp_path, tiny_checkpoints):
+    out = says(capsys, 0, "export", tiny_checkpoints["vit-transformer"], tmp_path / "hf")
+    assert "CLIPModel.from_pretrained" in out and (tmp_path / "hf" / "preprocessor_config.json").exists()
+    assert "not empty" in says(capsys, 1, "export", tiny_checkpoints["vit-transformer"], tmp_path / "hf")
+    assert "emoji-vit" in says(capsys, 1, "export", tiny_checkpoints["light-cbow"], tmp_path / "x")
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["train", "shape"], "no recipe 'shape'; there are emoji"),
+    (["train", "shapes", "--steps", "0"], "must be positive"),
+    (["train", "shapes", "--minutes", "-1"], "must be positive"),
+    (["train", "shapes", "--minutes", "1", "--steps", "5"], "not both"),
+    (["train", "shapes", "--steps", "5", "--seed", "-1"], "seed at least 0"),
+    (["train", "shapes", "--steps", "5", "--chunk", "0"], "chunk"),
+    (["train", "shapes", "--steps", "5", "--chunk", "8", "--batch", "16", "--quiet", "--out", "OUT"], "BatchNorm"),
+    (["train", "shapes", "--steps", "5", "--batch", "5000", "--quiet", "--out", "OUT"], "choose a smaller batch"),
+    (["train", "emoji", "--steps", "5", "--hold-out", "nothing", "--quiet", "--out", "OUT"], "no art style 'nothing'"),
+    (["train", "shapes", "--steps", "5", "--hold-out", "twemoji", "--quiet", "--out", "OUT"], "'shapes' has no art styles"),
+    (["doctor", "nowhere"], "cannot read the curve"),
+    (["evaluate", "nowhere"], "neither a checkpoint folder nor an embedded checkpoint"),
+    (["export", "nowhere", "x"], "neither a checkpoint folder"),
+])
+def test_errors_are_one_line_with_a_remedy(arguments, words, small, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert words in says(capsys, 1, *(tmp_path / "out" if a == "OUT" else a for a in arguments))
+
+
+def test_a_missing_package_is_named(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "clipmini.plots", None)
+    (tmp_path / "curve.csv").write_text("")
+    assert 'pip install "clipmini[train]"' in says(capsys, 1, "doctor", tmp_path)
+
+
+def test_a_damaged_run_is_one_line(small, capsys, tmp_path):
+    options = ("train", "shapes", "--steps", 4, "--batch", 16, "--quiet", "--out", tmp_path)
+    says(capsys, 0, *options)
+    (tmp_path / "state.pt").write_bytes(b"x" * 500)
+    assert "state.pt" in says(capsys, 1, *options)
+
+
+def test_the_module_runs_as_a_program(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "clipmini.cli", "doctor", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_train_config_is_reachable_from_the_options():
+    assert {"steps", "minutes", "seed", "batch", "chunk", "learning_rate"} <= set(TrainConfig.__dataclass_fields__)

@@ -1,0 +1,339 @@
+"""Emoji pictures and words: what is in a row, what is left out, and how the cache behaves."""
+
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from clipmini.data import emoji
+
+PIP = ["openmoji", "twemoji"]
+FEW = ("1f34e", "1f436", "1f600", "2764", "1f43b-200d-2744", "31-20e3", "1f680", "1f408-200d-2b1b", "1f535", "1f195", "1f17f",
+       "1f9d1-200d-1f680", "1f3b2", "1f98a", "1f419", "23f3", "23", "1f44b")
+ICONS = {"prefix": "emojione", "width": 64, "height": 64, "icons": {
+    "red-apple": {"body": '<circle cx="16" cy="32" r="14" fill="#f00"/>'},
+    "fox-face": {"body": '<rect width="10" height="20" fill="#00f"/>', "width": 10, "height": 20}},
+    "aliases": {"rocket": {"parent": "red-apple", "hFlip": True}, "dog-face": {"parent": "rocket", "hFlip": True}}}
+
+
+@pytest.fixture(scope="module")
+def few():
+    """A dozen concepts instead of 1,450: drawing a style takes a tenth of a second."""
+    listed = tuple(row for row in emoji.concepts() if row.hex in FEW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(emoji, "concepts", lambda: listed)
+        yield listed
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("emoji")
+
+
+@pytest.fixture(scope="module")
+def rows(few, cache):
+    return emoji.load(PIP, cache=cache, progress=False)
+
+
+@pytest.fixture
+def npm_cache(tmp_path):
+    """A node_modules folder with one style of four icons and four words of emojibase."""
+    style, words = (tmp_path / "npm/node_modules" / name for name in ("@iconify-json/emojione", "emojibase-data"))
+    (words / "en").mkdir(parents=True)
+    (words / "meta").mkdir()
+    style.mkdir(parents=True)
+    (style / "icons.json").write_text(json.dumps(ICONS))
+    (style / "package.json").write_text('{"version": "1.0.0"}')
+    (words / "meta/groups.json").write_text('{"groups": {"4": "food-drink"}, "subgroups": {"42": "food-fruit"}}')
+    (words / "en/data.json").write_text(json.dumps([
+        {"emoji": "🍎", "label": "red apple", "group": 4, "subgroup": 42, "tags": ["fruit", "red", "Diet", "rocket", "shit"]},
+        {"emoji": "🐶", "label": "dog face", "tags": ["puppy"]}]))
+    return tmp_path
+
+
+# ---- concepts and words --------------------------------------------------------------------------------
+def test_concepts_are_about_1450_with_distinct_names():
+    listed = emoji.concepts()
+    assert 1400 <= len(listed) <= 1500
+    assert len({row.name for row in listed}) == len({row.hex for row in listed}) == len(listed)
+    assert [row.hex for row in listed] == [row.hex for row in sorted(
+        listed, key=lambda row: [int(part, 16) for part in row.hex.split("-")])]
+    assert all(row.name == row.name.lower() and "_" not in row.name and ":" not in row.name for row in listed)
+
+
+def test_concepts_leave_out_flags_skin_tones_genders_and_directions():
+    found = {row.name for row in emoji.concepts()}
+    assert {"red apple", "polar bear", "astronaut", "chequered flag", "person walking"} <= found
+    assert not {name for name in found if re.search("skin tone|facing right$|^family |^(wo)?man (astronaut|walking)", name)}
+    assert not {"france", "england", "person red hair", "kiss woman man", "mx claus"} & found
+    assert not any("\U0001f1e6" <= char <= "\U0001f1ff" for row in emoji.concepts() for char in row.emoji)
+
+
+def test_an_alias_is_nobody_elses_name():
+    names = {emoji.squash(row.name) for row in emoji.concepts()}
+    aliases = [emoji.squash(alias) for row in emoji.concepts() for alias in row.aliases]
+    assert len(aliases) > 300 and not names & set(aliases) and len(set(aliases)) == len(aliases)
+    assert {row.name: row for row in emoji.concepts()}["cat face"].aliases == ()     # the package says 'cat'
+
+
+@pytest.mark.parametrize("language", ["zh", "de", "ar"])
+def test_names_in_other_languages(language):
+    names = emoji.names(language)
+    assert set(names) == {row.hex for row in emoji.concepts()}
+    foreign = sum(names[row.hex] != row.name for row in emoji.concepts())
+    assert foreign > 0.9 * len(names) and not any("_" in name or name.startswith(":") for name in names.values())
+
+
+def test_other_languages_keep_their_capitals():
+    assert emoji.clean_name(":Mrs._Claus:") == "mrs. claus" and emoji.clean_name("Roter_Apfel", "de") == "Roter Apfel"
+
+
+def test_languages_are_listed_when_one_is_unknown():
+    with pytest.raises(ValueError, match="'xx'.*zh"):
+        emoji.names("xx")
+
+
+def test_several_languages_keep_their_order(few, tmp_path):
+    words = emoji.phrasings(("zh", "en"), tmp_path)["1f34e"]
+    assert words[:2] == ["红苹果", "red apple"] and "apple" in words
+    assert emoji.phrasings("en", tmp_path)["1f34e"] == ["red apple", "apple"]
+
+
+# ---- rows ----------------------------------------------------------------------------------------------
+def test_rows_follow_the_pairs_contract(rows, few):
+    import datasets
+
+    assert rows.column_names == ["image", "captions", "label", "style", "concept", "emoji", "group", "subgroup", "tags"]
+    assert isinstance(rows.features["image"], datasets.Image)
+    assert rows.features["label"].names == [row.name for row in few]
+    for row in rows:
+        concept = few[row["label"]]
+        assert (row["concept"], row["emoji"], row["captions"][0]) == (concept.hex, concept.emoji, concept.name)
+        assert len(set(row["captions"])) == len(row["captions"])
+    assert rows["style"][:] == sorted(rows["style"][:]) and set(rows["style"][:]) == set(PIP)
+
+
+def test_pictures_have_alpha_and_are_never_blank(rows):
+    for row in rows:
+        image = row["image"]
+        assert image.mode == "RGBA" and image.size == (72, 72)
+        alpha = np.asarray(image.getchannel("A"))
+        assert 0.03 < (alpha > 128).mean() and (alpha < 10).any()
+
+
+def test_both_styles_have_the_same_things_but_other_drawings(rows):
+    by = {(row["style"], row["concept"]): row["image"] for row in rows}
+    common = {code for style, code in by if style == "openmoji"} & {code for style, code in by if style == "twemoji"}
+    assert len(common) >= 14
+    assert all(by["openmoji", code].tobytes() != by["twemoji", code].tobytes() for code in common)
+    distinct = {by["openmoji", code].tobytes() for code in common}
+    assert len(distinct) == len(common)                         # no two concepts share one replacement glyph
+    red, blue = (np.asarray(by["openmoji", code])[36, 36].astype(int) for code in ("2764", "1f535"))
+    assert red[0] > red[2] + 60 and blue[2] > blue[0] + 60
+
+
+def test_font_edges_are_not_darkened(few):
+    """Pillow draws over transparent black: an edge pixel must come out as if drawn on the background it is put on."""
+    concept = next(row for row in few if row.hex == "1f17f")     # a red square with soft corners and no black outline
+    pencil = emoji.artist("openmoji")
+    got, size = pencil.draw(concept), (pencil.side, pencil.side)
+    at = (round((pencil.side - pencil.font.getlength(concept.emoji)) / 2), round(pencil.side / 2 - pencil.middle))
+    for colour in ("white", "black", "lime"):
+        wanted = Image.new("RGBA", size, colour)
+        ImageDraw.Draw(wanted).text(at, concept.emoji, font=pencil.font, embedded_color=True, anchor="ls")
+        mine = Image.alpha_composite(Image.new("RGBA", size, colour), got)
+        assert np.abs(np.asarray(mine, int) - np.asarray(wanted, int))[..., :3].max() <= 4
+    assert len(np.unique(np.asarray(got.getchannel("A")))) > 5   # there are half-covered pixels to get wrong
+
+
+def test_a_glyph_that_the_font_lacks_is_skipped(few, tmp_path):
+    pencil = emoji.artist("openmoji")
+    assert pencil.draw(emoji.Concept("378", "\u0378", "unassigned", ())) is None
+    two = "\U0001f34e\u200d\U0001f680"                           # no such sequence: the font would draw two glyphs
+    assert pencil.draw(emoji.Concept("x", two, "apple rocket", ())) is None
+    assert pencil.draw(next(row for row in few if row.hex == "1f43b-200d-2744")) is not None
+
+
+def test_without_raqm_sequences_are_skipped_and_single_ones_drawn(few, monkeypatch):
+    monkeypatch.setattr(emoji.features, "check", lambda name: False)
+    pencil = emoji.artist("openmoji")
+    drawn = {row.hex for row in few if pencil.draw(row) is not None}
+    assert drawn == {row.hex for row in few if "-" not in row.hex}
+
+
+def test_pictures_known_to_be_wrong_are_left_out(rows):
+    shown = set(zip(rows["style"][:], rows["concept"][:], strict=True))
+    assert ("openmoji", "1f17f") not in shown and ("twemoji", "1f17f") in shown
+
+
+def test_keeping_some_concepts(few, cache):
+    some = emoji.load("twemoji", concepts=["red apple", "1f600", "🚀"], cache=cache, progress=False)
+    assert sorted(row["captions"][0] for row in some) == ["grinning face", "red apple", "rocket"]
+    assert some.features["label"].num_classes == len(few)
+    with pytest.raises(ValueError, match="'red apples'"):
+        emoji.load(PIP, concepts=["red apples"], cache=cache)
+
+
+def test_an_unknown_style_says_what_there_is(few, tmp_path):
+    with pytest.raises(ValueError, match=r"'crayons'.*available: openmoji, twemoji.*fxemoji: .*fetch_npm"):
+        emoji.load("crayons", cache=tmp_path)
+
+
+# ---- art styles held out -------------------------------------------------------------------------------
+def test_holding_out_a_style_takes_its_sisters_along(rows, monkeypatch):
+    from pathlib import Path
+
+    monkeypatch.setattr(emoji, "system_font", lambda: Path("/fonts/NotoColorEmoji.ttf"))
+    assert emoji.sisters("noto") == emoji.sisters("system") == {"noto", "system"}
+    assert emoji.sisters("noto-v1") == {"noto-v1"}
+    styles = ["noto", "system", "noto-v1", "twemoji"] * (len(rows) // 4)
+    mixed = rows.select(range(len(styles))).remove_columns("style").add_column("style", styles)
+    assert set(emoji.without(mixed, "noto")["style"][:]) == {"noto-v1", "twemoji"}
+    assert set(emoji.without(mixed, "twemoji")["style"][:]) == {"noto", "system", "noto-v1"}
+    monkeypatch.setattr(emoji, "system_font", lambda: None)
+    assert emoji.sisters("noto") == {"noto"}
+
+
+# ---- the cache -----------------------------------------------------------------------------------------
+def test_a_cached_style_is_memory_mapped_and_not_drawn_again(rows, few, cache, monkeypatch):
+    assert len(rows.cache_files) == 2 and all(str(cache) in entry["filename"] for entry in rows.cache_files)
+    monkeypatch.setattr(emoji, "draw_style", lambda *_: pytest.fail("drawn again"))
+    assert emoji.load(PIP, cache=cache, progress=False)[3]["concept"] == rows[3]["concept"]
+
+
+def test_an_interrupted_build_leaves_nothing(few, tmp_path, monkeypatch):
+    real, seen = emoji.FileArtist.draw, []
+
+    def interrupted(self, concept):
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        seen.append(concept)
+        return real(self, concept)
+
+    monkeypatch.setattr(emoji.FileArtist, "draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        emoji.load("twemoji", cache=tmp_path, progress=False)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() or path.name.startswith(".building")]
+    monkeypatch.setattr(emoji.FileArtist, "draw", real)
+    assert len(emoji.load("twemoji", cache=tmp_path, progress=False)) >= len(FEW) - 2
+
+
+def test_interrupted_while_writing_leaves_nothing(few, tmp_path, monkeypatch):
+    real = os.rename
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        emoji.build("twemoji", tmp_path, progress=False)
+    monkeypatch.setattr(os, "rename", real)
+    assert not emoji.style_folder("twemoji", tmp_path).exists()
+    assert not list((tmp_path / emoji.FORMAT / "twemoji").iterdir())
+
+
+def test_two_builders_at_once_agree(few, tmp_path, monkeypatch):
+    real = emoji.draw_style
+
+    def slow(style, cache, progress):
+        monkeypatch.setattr(emoji, "draw_style", real)
+        emoji.build(style, cache, progress=False)                   # the other process is faster
+        return real(style, cache, progress)
+
+    monkeypatch.setattr(emoji, "draw_style", slow)
+    folder = emoji.build("twemoji", tmp_path, progress=False)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_new_version_of_the_package_is_drawn_anew(few, tmp_path, monkeypatch):
+    old = emoji.build("twemoji", tmp_path, progress=False)
+    monkeypatch.setattr(emoji, "source_version", lambda style, cache=None: "99.0")
+    assert emoji.style_folder("twemoji", tmp_path) != old
+    emoji.load("twemoji", cache=tmp_path, progress=False)
+    new = emoji.style_folder("twemoji", tmp_path)
+    assert new.is_dir() and not old.exists()
+    assert json.loads((new / "stamp.json").read_text())["source"] == "99.0"
+
+
+def test_the_cache_folder_is_chosen_by_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLIPMINI_CACHE", str(tmp_path / "a"))
+    assert emoji.cache_root() == tmp_path / "a" and emoji.cache_root(tmp_path / "b") == tmp_path / "b"
+    monkeypatch.delenv("CLIPMINI_CACHE")
+    assert emoji.cache_root().name == "clipmini"
+
+
+# ---- npm -----------------------------------------------------------------------------------------------
+def test_npm_styles_appear_once_they_are_there(npm_cache, few):
+    pytest.importorskip("resvg_py")
+    assert "emojione" in emoji.available_styles(npm_cache) and "fxemoji" not in emoji.available_styles(npm_cache)
+    rows = {row["concept"]: row for row in emoji.load("emojione", cache=npm_cache, progress=False)}
+    assert set(rows) == {"1f34e", "1f680", "1f98a", "1f436"}         # fox by its alias 'fox face', dog face by two aliases
+    columns = {code: np.flatnonzero(np.asarray(row["image"])[..., 3].max(0) > 128) for code, row in rows.items()}
+    assert columns["1f34e"][0] < 5 and columns["1f34e"][-1] < 40     # a disc at the left ...
+    assert columns["1f680"][0] > 32 and columns["1f436"][0] < 5      # ... mirrored, and mirrored twice
+    assert abs(columns["1f98a"].mean() - 35.5) < 1.1                 # 10 x 20: centred, not stretched
+    assert len(columns["1f98a"]) == 36
+
+
+def test_tags_and_groups_come_from_emojibase(npm_cache, few):
+    apple = next(row for row in emoji.load("twemoji", cache=npm_cache, progress=False) if row["concept"] == "1f34e")
+    assert (apple["group"], apple["subgroup"]) == ("food-drink", "food-fruit")
+    assert apple["tags"] == ["fruit", "red", "diet", "rocket", "shit"]
+    # no 'red' (in the name), no 'rocket' (another concept), no abuse
+    assert apple["captions"] == ["red apple", "apple", "fruit", "diet"]
+
+
+def test_a_tag_that_many_share_is_no_caption(npm_cache, few):
+    rows = [{"emoji": row.emoji, "label": row.name, "tags": ["thing", "rare"][:1 + (i < 3)]} for i, row in enumerate(few)]
+    (emoji.npm_folder(npm_cache, "emojibase-data") / "en/data.json").write_text(json.dumps(rows))
+    words = emoji.phrasings("en", npm_cache).values()
+    assert not any("thing" in row for row in words) and sum("rare" in row for row in words) == 3
+
+
+def test_svg_without_a_rasteriser_names_the_remedy(npm_cache, few, monkeypatch):
+    monkeypatch.setattr(emoji.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match="pip install resvg-py"):
+        emoji.SvgArtist(emoji.npm_folder(npm_cache, "@iconify-json/emojione"))
+
+
+def test_fetch_npm_without_npm_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(emoji.shutil, "which", lambda name: None)
+    with pytest.raises(RuntimeError, match="Install Node.js"):
+        emoji.fetch_npm(tmp_path)
+
+
+def test_fetch_npm_pins_versions_and_reports_failure(tmp_path, monkeypatch):
+    import subprocess
+
+    calls = []
+
+    def run(command, **_):
+        calls.append(command)
+        return subprocess.CompletedProcess(command, len(calls) - 1, "", "npm error network")
+
+    monkeypatch.setattr(emoji.shutil, "which", lambda name: "npm")
+    monkeypatch.setattr(emoji.subprocess, "run", run)
+    assert emoji.fetch_npm(tmp_path) == tmp_path / "npm/node_modules"
+    assert "--ignore-scripts" in calls[0] and all(re.fullmatch(r".+@\d+\.\d+\.\d+", name) for name in calls[0][-6:])
+    with pytest.raises(RuntimeError, match="npm error network"):
+        emoji.fetch_npm(tmp_path)
+
+
+# ---- shown ---------------------------------------------------------------------------------------------
+def test_every_source_has_author_and_licence():
+    assert all(source.package and source.author and source.licence for source in emoji.SOURCES)
+    assert {source.package for source in emoji.SOURCES if source.installer == "npm"} == set(emoji.NPM_VERSIONS)
+    assert len(emoji.STYLES) == 8 and not any("://" in repr(source) for source in emoji.SOURCES)
+
+
+def test_the_contact_sheet_shows_a_row_for_each_style(rows):
+    sheet = emoji.preview(rows, columns=5)
+    assert sheet.mode == "RGB" and sheet.width == 120 + 5 * 80 and sheet.height == 2 * 80 + 44
+    pixels = np.asarray(sheet)
+    for y in (0, 80):
+        for x in range(5):
+            cell = pixels[y:y + 80, 120 + 80 * x:200 + 80 * x]
+            assert (cell != 255).any(-1).mean() > 0.05

@@ -1,0 +1,117 @@
+"""Recipes: what an option changes, what is held out, and a card with the numbers that were measured."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from helpers_train import pairs_dataset
+
+from clipmini import recipes
+from clipmini.config import PRESETS
+from clipmini.data import emoji
+from clipmini.embedder import Embedder
+from clipmini.recipes import RECIPES, Recipe, RecipeError, card, customised, emoji_styles, sentence, split
+from clipmini.tasks.prompts import TEMPLATES
+from clipmini.train import TrainConfig, TrainingError
+
+
+def test_options_reach_their_place():
+    recipe = RECIPES["emoji"]
+    changed = customised(recipe, steps=7, batch=16, learning_rate=0.5, seed=3, hold_out="noto", vocabulary=700)
+    assert (changed.train.steps, changed.train.minutes) == (7, None)
+    assert (changed.train.batch, changed.train.learning_rate, changed.train.seed) == (16, 0.5, 3)
+    assert (changed.hold_out, changed.vocabulary) == ("noto", 700)
+    again = customised(changed, minutes=2.5)
+    assert (again.train.steps, again.train.minutes, again.train.batch) == (None, 2.5, 16)
+    assert customised(recipe) == recipe and recipe == RECIPES["emoji"]
+    with pytest.raises(TrainingError, match="steps or in minutes, not both"):
+        customised(recipe, steps=7, minutes=2)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_name_what_exists(name):
+    recipe = RECIPES[name]
+    assert recipe.name == name and recipe.model in PRESETS and recipe.templates in TEMPLATES
+    assert recipe.hold_out is None or recipe.hold_out in emoji.STYLES
+    json.dumps(dataclasses.asdict(recipe))
+
+
+@pytest.mark.parametrize("rows", [0, 5, 20])
+def test_split_is_disjoint_and_complete(rows):
+    data = pairs_dataset(20).add_column("number", list(range(20)))
+    training, held = split(data, rows, seed=1)
+    assert len(held) == rows and sorted(training["number"][:] + held["number"][:]) == list(range(20))
+    assert split(data, rows, seed=1)[1]["number"][:] == held["number"][:]
+    assert rows != 5 or split(data, rows, seed=2)[1]["number"][:] != held["number"][:]
+
+
+@pytest.mark.parametrize("font, styles, hold_out, expected", [
+    ("NotoColorEmoji.ttf", ["openmoji", "twemoji", "system"], "twemoji", ["openmoji", "system"]),
+    ("NotoColorEmoji.ttf", ["openmoji", "twemoji", "system", "noto"], "twemoji", ["openmoji", "noto"]),  # the same drawings once
+    ("NotoColorEmoji.ttf", ["openmoji", "system", "noto", "fxemoji"], "noto", ["openmoji", "fxemoji"]),
+    ("NotoColorEmoji.ttf", ["openmoji", "system", "noto", "fxemoji"], "system", ["openmoji", "fxemoji"]),
+    ("seguiemj.ttf", ["openmoji", "system", "fluent-emoji-flat"], "system", ["openmoji"]),
+    ("seguiemj.ttf", ["openmoji", "system", "fluent-emoji-flat"], "fluent-emoji-flat", ["openmoji"]),
+    ("seguiemj.ttf", ["openmoji", "system", "fluent-emoji-flat"], "twemoji", ["openmoji", "fluent-emoji-flat"]),
+    (None, ["openmoji", "twemoji"], "system", ["openmoji", "twemoji"]),
+    (None, ["openmoji", "twemoji"], None, ["openmoji", "twemoji"]),
+])
+def test_what_is_held_out_takes_its_sisters_along(font, styles, hold_out, expected, monkeypatch, tmp_path):
+    monkeypatch.setattr(emoji, "system_font", lambda: font and tmp_path / font)
+    monkeypatch.setattr(emoji, "available_styles", lambda: styles)
+    assert emoji_styles(Recipe("x", "x", "emoji", TrainConfig(steps=1), hold_out=hold_out)) == expected
+
+
+def test_styles_that_cannot_be_held_out(monkeypatch):
+    monkeypatch.setattr(emoji, "available_styles", lambda: ["twemoji"])
+    recipe = RECIPES["emoji"]
+    with pytest.raises(RecipeError, match="nothing is left.*'twemoji'.*--fetch"):
+        emoji_styles(recipe)
+    with pytest.raises(RecipeError, match="no art style 'twemojy'.*twemoji"):
+        emoji_styles(customised(recipe, hold_out="twemojy"))
+    assert emoji_styles(customised(RECIPES["emoji-pip"], hold_out="openmoji")) == ["twemoji"]
+
+
+def test_the_card_holds_what_was_measured(make_clip, tokenizer):
+    results = {"twemoji, ensemble": {"n": 1450, "classes": 1400, "top1": 0.4321, "top5": 0.6789, "top1_low": 0.401, "top1_high": 0.462},
+               "word order": {"relation": 0.913, "binding": 0.876, "n": 2000}}
+    recipe = customised(RECIPES["emoji"], steps=9, seed=12)
+    meta = {"results": results, "command": "clipmini train emoji --seed 12", "data": "emoji in 2 art styles: a, b", "pictures": 2345,
+            "steps": 9, "seconds": 90}
+    text = card(recipe, Embedder(make_clip("light-cbow"), tokenizer), meta, ["healthy: all is well."])
+    for words in ("43.2%", "67.9%", "1,450 pictures", "1,400 names", "40.1% to 46.2%", "relation 91.3%", "binding 87.6%",
+                  "clipmini train emoji --seed 12", "2,345 pictures", "9 steps of 128 pairs", "1.5 minutes", "| seed | 12 |",
+                  "healthy: all is well."):
+        assert words in text, words
+    assert "chance 50%" in sentence(results["word order"])
+    empty = card(recipe, Embedder(make_clip("light-cbow"), tokenizer), {**meta, "results": {}, "command": ""}, ["x"])
+    assert "nothing was held out" in empty and "`clipmini train emoji`" in empty
+
+
+def test_a_whole_run(tmp_path, monkeypatch):
+    """Data to card, interrupted on the way, on pictures made by hand."""
+    data = pairs_dataset(60)
+    recipe = Recipe("toy", "A toy", "shapes", TrainConfig(steps=12, batch=16, evaluate_every=4), vision={"image_size": 16, "width": 8},
+                    text={"width": 32}, model_options={"embed_dim": 32}, vocabulary=560, templates="plain")
+    monkeypatch.setattr(recipes, "load_data", lambda recipe, progress: (data, "squares"))
+    monkeypatch.setattr(recipes, "measure", lambda recipe, embedder: {"word order": {"relation": 0.25, "binding": 0.75, "n": 8}})
+    done, results = recipes.run(recipe, tmp_path / "a", "clipmini train toy", progress=False)
+    assert done.step == 12 and results["word order"]["n"] == 8 and results["doctor"]
+    final = tmp_path / "a" / "final"
+    assert "relation 25.0%" in (final / "README.md").read_text() and (final / "curve.png").stat().st_size > 1000
+    meta = json.loads((final / "config.json").read_text())["meta"]
+    assert meta["pictures"] == 54 and meta["steps"] == 12 and meta["recipe"]["train"]["batch"] == 16
+
+    def cut(*arguments, **options):
+        train(*arguments, **options, stop_after=6)
+        raise KeyboardInterrupt
+
+    train = recipes.train
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        patch.setattr(recipes, "train", cut)
+        recipes.run(recipe, tmp_path / "b", progress=False)
+    torch.manual_seed(99)  # what the process did before is of no importance
+    recipes.run(recipe, tmp_path / "b", progress=False)
+    same = [(tmp_path / run / "final" / "model.safetensors").read_bytes() for run in "ab"]
+    assert same[0] == same[1]

@@ -1,0 +1,605 @@
+"""Training: the data of a step, one step, runs that are cut off, and the doctor."""
+
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers_train import pairs_dataset, squares
+from PIL import Image
+
+from clipmini import checkpoint, train
+from clipmini.image import augment
+from clipmini.loss import duplicate_floor
+from clipmini.model import no_decay
+from clipmini.train import (
+    Batch,
+    TrainConfig,
+    TrainingError,
+    cached_backward,
+    choose_caption,
+    diagnose,
+    guessing_loss,
+    learning_rate,
+    make_optimizer,
+    plain_backward,
+    read_csv,
+    read_pairs,
+    rows_of_step,
+    update_average,
+    zero_shot_score,
+)
+
+QUICK = TrainConfig(steps=24, batch=16, warmup=4, learning_rate=3e-3, evaluate_every=5)
+
+
+def run(model, tokenizer, folder, config=QUICK, pairs=None, **options):
+    return train.train(model, squares() if pairs is None else pairs, tokenizer, config, folder, progress=False, **options)
+
+
+def weights(folder, which="last") -> bytes:
+    return (Path(folder) / which / "model.safetensors").read_bytes()
+
+
+def steps_in(folder) -> list[int]:
+    with open(Path(folder) / "curve.csv", newline="") as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+# ---------------------------------------------------------------- runs that are cut off
+
+
+@pytest.mark.parametrize("name", ["light-cbow", "vit-transformer"])
+@pytest.mark.parametrize("stops", [[10], [7], [3, 13, 19]], ids=["on a save", "between saves", "several times"])
+def test_a_resumed_run_ends_with_the_same_bits(name, stops, make_clip, tokenizer, tmp_path):
+    def score(model):
+        return model.scale.item()
+
+    run(make_clip(name), tokenizer, tmp_path / "whole", evaluate=score)
+    for stop in stops:
+        cut = run(make_clip(name), tokenizer, tmp_path / "cut", stop_after=stop, evaluate=score)
+        assert cut.step == stop and not (tmp_path / "cut" / "last").exists()
+    run(make_clip(name), tokenizer, tmp_path / "cut", evaluate=score)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "cut", "best") == weights(tmp_path / "whole", "best")
+    assert steps_in(tmp_path / "cut") == list(range(1, 25))
+    kept, whole = (read_csv(tmp_path / folder / "curve.csv") for folder in ("cut", "whole"))
+    for ours, theirs in zip(kept, whole, strict=True):
+        assert {**ours, "pairs_per_second": 0} == {**theirs, "pairs_per_second": 0}
+
+
+def test_a_cut_between_saves_goes_on_from_the_last_save(make_clip, tokenizer, tmp_path, monkeypatch):
+    run(make_clip("light-cbow"), tokenizer, tmp_path, stop_after=8)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 5
+    seen = []
+    draw = train.draw
+    monkeypatch.setattr(train, "draw", lambda *a: (seen.append(a[4]), draw(*a))[1])
+    run(make_clip("light-cbow"), tokenizer, tmp_path)
+    assert seen == list(range(5, 24))
+    seen.clear()
+    assert run(make_clip("light-cbow"), tokenizer, tmp_path).step == 24 and seen == []  # a finished run is left as it is
+
+
+KILLED = """
+    import os, random, signal, sys, time
+    from pathlib import Path
+    import torch
+    sys.path[:0] = [sys.argv[1]]
+    from conftest import CAPTIONS, SMALL
+    from helpers_train import squares
+    from clipmini.config import preset
+    from clipmini.model import CLIP
+    from clipmini.tokenizer import Tokenizer
+    from clipmini.train import TrainConfig, train
+
+    root, name = Path(sys.argv[2]), sys.argv[3]
+    tokenizer = Tokenizer.train(CAPTIONS, 600, context_length=32)
+    config = TrainConfig(steps=40, batch=16, warmup=4, evaluate_every=1)
+
+    def child(folder):
+        # Forked before torch has started a thread, so that importing it is paid for once.
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            torch.manual_seed(0)
+            model = CLIP(preset(name, tokenizer, *SMALL[name], embed_dim=32))
+            train(model, squares(), tokenizer, config, folder, evaluate=lambda m: m.scale.item(), progress=False)
+            os._exit(0)
+        except BaseException as error:
+            print("child:", repr(error), flush=True)
+            os._exit(1)
+
+    def wait_for_a_write(folder, unfinished):
+        # Return while a temporary file or folder is there, or a random moment after the first write. A child that
+        # is only killed while it starts would prove nothing.
+        names = lambda: {e.name: e.stat().st_mtime_ns for e in os.scandir(folder)} if folder.exists() else {}
+        begun, until = None, time.time() + 3
+        while time.time() < until:
+            try:
+                found = names()
+            except FileNotFoundError:  # renamed between listing and stat
+                continue
+            if begun is None:
+                begun = found
+            if unfinished and any(name.endswith(".tmp") and name not in begun for name in found):
+                return
+            if not unfinished and found != begun:
+                return time.sleep(random.uniform(0, 0.1))
+
+    assert os.waitpid(child(root / "whole"), 0)[1] == 0
+    killed = 0
+    for attempt in range(40):
+        pid = child(root / "cut")
+        if killed < 8:
+            wait_for_a_write(root / "cut", unfinished=attempt % 2)
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        killed += os.WIFSIGNALED(status)
+        state = root / "cut" / "state.pt"
+        if state.exists():
+            print("state", torch.load(state, weights_only=True)["step"], flush=True)
+        if status == 0:
+            break
+        assert os.WIFSIGNALED(status), "the child failed by itself"
+    print("killed", killed, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+@pytest.mark.parametrize("name", ["light-cbow", "vit-transformer"])
+def test_kill_9_at_random_moments(name, tmp_path):
+    here = Path(__file__).resolve().parent
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(here), str(tmp_path), name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=here.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.split()[-1]) >= 2, done.stdout  # it was killed, not just run
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "cut", "best") == weights(tmp_path / "whole", "best")
+    assert steps_in(tmp_path / "cut") == list(range(1, 41))
+    assert not list((tmp_path / "cut").glob(".*"))  # what killed writers left behind is swept away
+
+
+def test_another_recipe_in_the_folder_is_refused(make_clip, tokenizer, tmp_path):
+    run(make_clip("light-cbow"), tokenizer, tmp_path, stop_after=6)
+    before = (tmp_path / "state.pt").read_bytes()
+    for change, word in (({"seed": 5}, "seed"), ({"learning_rate": 1e-4}, "learning_rate"), ({"steps": 30}, "steps")):
+        with pytest.raises(TrainingError, match=rf"another recipe \({word} differ.*another --out"):
+            run(make_clip("light-cbow"), tokenizer, tmp_path, replace(QUICK, **change))
+    with pytest.raises(TrainingError, match="text"):
+        run(make_clip("light-cbow", text={"width": 16}), tokenizer, tmp_path)
+    with pytest.raises(TrainingError, match="rows"):
+        run(make_clip("light-cbow"), tokenizer, tmp_path, pairs=squares(2))
+    with pytest.raises(TrainingError, match="templates"):
+        run(make_clip("light-cbow"), tokenizer, tmp_path, templates=("the {}",))
+    assert (tmp_path / "state.pt").read_bytes() == before
+
+
+def damage_cut(folder):
+    state = folder / "state.pt"
+    state.write_bytes(state.read_bytes()[:-500])
+
+
+def damage_key(folder):
+    state = torch.load(folder / "state.pt", weights_only=True)
+    del state["optimizer"]
+    torch.save(state, folder / "state.pt")
+
+
+@pytest.mark.parametrize("damage, file", [
+    (damage_cut, "state.pt"), (damage_key, "state.pt"),
+    (lambda f: (f / "state.pt").write_bytes(b""), "state.pt"),
+    (lambda f: torch.save([1, 2], f / "state.pt"), "state.pt"),
+    (lambda f: (f / "run.json").unlink(), "run.json"),
+    (lambda f: (f / "run.json").write_text("{"), "run.json"),
+    (lambda f: (f / "run.json").write_text("[]"), "run.json"),
+])
+def test_a_damaged_run_is_named_with_the_remedy(damage, file, make_clip, tokenizer, tmp_path):
+    run(make_clip("light-cbow"), tokenizer, tmp_path, stop_after=6)
+    damage(tmp_path)
+    with pytest.raises(TrainingError, match=f"{file}.*damaged.*delete the folder"):
+        run(make_clip("light-cbow"), tokenizer, tmp_path)
+
+
+def test_same_seed_same_bits_other_seed_other_bits(make_clip, tokenizer, tmp_path):
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(make_clip("vit-transformer"), tokenizer, tmp_path / folder, replace(QUICK, seed=seed))
+    assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
+
+
+def test_minutes_become_steps(make_clip, tokenizer, tmp_path, monkeypatch):
+    clock = iter(range(10**6))  # every look at the clock is half a second after the one before
+    monkeypatch.setattr(train.time, "perf_counter", lambda: next(clock) / 2)
+    config = TrainConfig(minutes=0.5, batch=16, evaluate_every=10)
+    cut = run(make_clip("light-cbow"), tokenizer, tmp_path, config, stop_after=20)
+    assert cut.total is None
+    done = run(make_clip("light-cbow"), tokenizer, tmp_path, config)
+    # 30 s less 2%, of which 30 timed steps have used 15 s; each further one takes half a second
+    assert done.total == done.step == 30 + int((30 * 0.98 - 15) / 0.5)
+    assert steps_in(tmp_path) == list(range(1, done.total + 1))
+
+
+def test_hardly_any_minutes_still_make_a_run(make_clip, tokenizer, tmp_path):
+    done = run(make_clip("light-cbow"), tokenizer, tmp_path, TrainConfig(minutes=1e-4, batch=16))
+    assert done.step == done.total == train.TIMED_STEPS and (tmp_path / "last" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("options, words", [
+    ({}, "not both"), ({"steps": 3, "minutes": 1}, "not both"), ({"steps": 0}, "positive"), ({"minutes": 0.0}, "positive"),
+    ({"minutes": math.nan}, "positive"), ({"minutes": -1}, "positive"), ({"steps": 5, "batch": 1}, "batch at least 2"),
+    ({"steps": 5, "evaluate_every": 0}, "evaluate_every"), ({"steps": 5, "loss": "l2"}, "choose one of multi, clip, sigmoid"),
+    ({"steps": 5, "seed": -1}, "seed at least 0"), ({"steps": 5, "chunk": 0}, "chunk"), ({"steps": 5, "chunk": -4}, "chunk"),
+    ({"steps": 5, "learning_rate": 0.0}, "learning_rate"),
+    ({"steps": 5, "loss": "sigmoid", "hard_negatives": True}, "choose the loss 'clip' or 'multi'"),
+])
+def test_impossible_recipes_are_refused(options, words):
+    with pytest.raises(TrainingError, match=words):
+        TrainConfig(**options)
+
+
+def test_runs_that_cannot_start(make_clip, tokenizer, tmp_path):
+    with pytest.raises(TrainingError, match="64 rows, fewer than one batch of 65"):
+        run(make_clip("light-cbow"), tokenizer, tmp_path, replace(QUICK, batch=65))
+    with pytest.raises(TrainingError, match="sigmoid=True"):
+        run(make_clip("light-cbow"), tokenizer, tmp_path, replace(QUICK, loss="sigmoid"))
+    with pytest.raises(TrainingError, match="hard_negatives needs"):
+        run(make_clip("light-cbow"), tokenizer, tmp_path, replace(QUICK, hard_negatives=True))
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- data
+
+
+def test_each_epoch_is_a_permutation_in_disjoint_batches():
+    rows, batch = 50, 8
+    epochs = []
+    for epoch in range(3):
+        drawn = torch.cat([rows_of_step(rows, batch, epoch * 6 + i, seed=3) for i in range(6)])
+        assert len(drawn.unique()) == 48 and 0 <= drawn.min() and drawn.max() < rows
+        epochs.append(drawn.tolist())
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert epochs[0] != torch.cat([rows_of_step(rows, batch, i, seed=4) for i in range(6)]).tolist()
+    whole = torch.cat([rows_of_step(48, 8, i, seed=0) for i in range(6)])
+    assert sorted(whole.tolist()) == list(range(48))
+
+
+def test_captions_are_chosen_as_often_as_the_recipe_says():
+    config = TrainConfig(steps=1, plain=0.6, wrapped=0.3)
+    rng = np.random.default_rng(0)
+    drawn = [choose_caption(["cat", "kitty", "puss"], ("photo of {}", "my {}"), config, rng) for _ in range(4000)]
+    share = {word: sum(word in text for text in drawn) / 4000 for word in ("cat", "kitty", "puss", "photo of", "my")}
+    assert share == pytest.approx({"cat": 0.6, "kitty": 0.2, "puss": 0.2, "photo of": 0.15, "my": 0.15}, abs=0.03)
+    assert choose_caption(["{} cat"], ("a {}",), replace(config, wrapped=1.0), rng) == "a {} cat"
+
+
+def test_read_pairs(tmp_path):
+    dataset = pairs_dataset(12)
+    pairs = read_pairs(dataset, 16)
+    assert pairs.rgba.shape == (12, 20, 20, 4) and pairs.rgba.dtype == torch.uint8
+    assert pairs.groups.tolist() == dataset["label"][:] and pairs.captions == dataset["captions"][:]
+    expected = torch.tensor(np.asarray(dataset[3]["image"]))[0, 0]
+    assert (pairs.rgba[3, ..., :3] == expected).all() and (pairs.rgba[3, ..., 3] == 255).all()
+
+
+def test_rows_without_label_are_grouped_by_first_caption():
+    dataset = pairs_dataset(12, label=False)
+    assert read_pairs(dataset, 16).groups.tolist() == [i % 8 for i in range(12)]
+    rows = [{**row, "captions": ["  ", *row["captions"]]} for row in dataset]  # blank ones do not count
+    again = type(dataset).from_list(rows, features=dataset.features)
+    assert read_pairs(again, 16).groups.tolist() == [i % 8 for i in range(12)]
+
+
+def test_read_pairs_keeps_negatives_of_all_kinds():
+    dataset = pairs_dataset(3).add_column("relation_negatives", [["a"], [], ["b", "c"]])
+    dataset = dataset.add_column("binding_negatives", [["d"], ["e"], ["f"]])
+    assert read_pairs(dataset, 16).negatives == [["a", "d"], ["e"], ["b", "c", "f"]]
+
+
+@pytest.mark.parametrize("captions", [[], ["", "  "], None])
+def test_a_row_without_caption_is_named(captions):
+    dataset = pairs_dataset(9)
+    rows = [{**row, "captions": captions if i == 5 else row["captions"]} for i, row in enumerate(dataset)]
+    with pytest.raises(TrainingError, match="row 5 of the data has no caption"):
+        read_pairs(type(dataset).from_list(rows, features=dataset.features), 16)
+
+
+@pytest.mark.parametrize("kind", ["no picture", "cut short", "too long", "none"])
+def test_a_broken_picture_is_named(kind, tmp_path):
+    dataset = pairs_dataset(9)
+    file = tmp_path / "x.png"
+    Image.effect_noise((64, 64), 50).save(file)
+    data = {"no picture": b"not a picture", "cut short": file.read_bytes()[:900], "none": None}
+    if kind == "too long":
+        Image.new("RGB", (210, 10)).save(file)
+        data[kind] = file.read_bytes()
+    rows = list(dataset.cast_column("image", type(dataset.features["image"])(decode=False)))
+    rows[6]["image"] = data[kind] and {"bytes": data[kind], "path": None}
+    with pytest.raises(TrainingError, match="row 6 of the data.*replace it or remove the row"):
+        read_pairs(type(dataset).from_list(rows, features=dataset.features), 16)
+
+
+def some_rgba(B=5, S=16) -> torch.Tensor:
+    rgba = torch.randint(0, 256, (B, S, S, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.minimum(rgba, rgba[..., 3:])
+
+
+def test_augment_is_repeatable_and_float32():
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+    first, same, other = (augment(some_rgba(), 12, mean, std, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    assert first.shape == (5, 3, 12, 12) and first.dtype == torch.float32
+    assert torch.equal(first, same) and not torch.equal(first, other)
+    low, high = -torch.tensor(mean) / torch.tensor(std), (1 - torch.tensor(mean)) / torch.tensor(std)
+    assert (first.amin((0, 2, 3)) >= low - 1e-5).all() and (first.amax((0, 2, 3)) <= high + 1e-5).all()
+
+
+def test_augment_of_no_strength_is_the_picture_on_white():
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+    rgba = some_rgba()
+    levels = rgba.double() / 255
+    picture = (levels[..., :3] + 1 - levels[..., 3:]).permute(0, 3, 1, 2)
+    expected = (picture - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    plain = augment(rgba, 16, mean, std, torch.Generator().manual_seed(0), 0.0, 0.0, 0.0)
+    torch.testing.assert_close(plain.double(), expected, rtol=0, atol=1e-5)
+    # A smaller size keeps plain colours plain.
+    flat = torch.tensor([200, 100, 0, 255], dtype=torch.uint8).expand(1, 20, 20, 4)
+    small = augment(flat, 16, (0.0,) * 3, (1.0,) * 3, torch.Generator().manual_seed(0), 0.0, 0.0, 0.0)
+    torch.testing.assert_close(small, torch.tensor([200, 100, 0.0]).div(255).view(1, 3, 1, 1).expand(1, 3, 16, 16),
+                               rtol=0, atol=1e-5)
+
+
+# ---------------------------------------------------------------- one step
+
+
+def a_batch(tokenizer, negatives=False, double=True) -> Batch:
+    pixels = torch.randn(10, 3, 16, 16, generator=torch.Generator().manual_seed(2), dtype=torch.double if double else None)
+    pairs = squares(negatives=True)
+    wrong = tokenizer([pairs.negatives[i][0] for i in range(7)]) if negatives else None
+    return Batch(pixels, tokenizer([pairs.captions[i * 3][0] for i in range(10)]), torch.arange(10) // 2, wrong)
+
+
+@pytest.mark.parametrize("loss, negatives", [("multi", False), ("multi", True), ("clip", False), ("clip", True),
+                                             ("sigmoid", False)])
+@pytest.mark.parametrize("chunk", [1, 3, 5])
+def test_the_gradient_cache_equals_the_big_batch(loss, negatives, chunk, make_clip, tokenizer):
+    batch = a_batch(tokenizer, negatives)
+    found = []
+    for backward in (plain_backward, cached_backward):
+        model = make_clip("vit-transformer", sigmoid=loss == "sigmoid").double()
+        value, image = backward(model, batch, TrainConfig(steps=1, batch=10, loss=loss, chunk=chunk))
+        found.append((value, image, {n: p.grad for n, p in model.named_parameters()}))
+    (value, image, whole), (cached_value, cached_image, cached) = found
+    torch.testing.assert_close(cached_value, value, rtol=0, atol=1e-9)
+    torch.testing.assert_close(cached_image, image, rtol=0, atol=1e-9)
+    for name, gradient in whole.items():
+        assert gradient is not None and gradient.abs().max() > 0 or "in_proj_bias" in name, name
+        torch.testing.assert_close(cached[name], gradient, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["light-cbow", "light-transformer"])
+def test_the_gradient_cache_refuses_batch_norm(name, make_clip, tokenizer, tmp_path):
+    with pytest.raises(TrainingError, match="BatchNorm.*leave chunk unset"):
+        run(make_clip(name), tokenizer, tmp_path, replace(QUICK, chunk=4))
+
+
+def test_chunks_are_used_by_the_loop(make_clip, tokenizer, tmp_path):
+    rows = [run(make_clip("vit-transformer"), tokenizer, tmp_path / str(chunk), replace(QUICK, chunk=chunk)).history
+            for chunk in (None, 4, 16)]
+    assert [r["loss"] for r in rows[0]] == [r["loss"] for r in rows[2]]  # a chunk as large as the batch is no chunk
+    assert [r["loss"] for r in rows[0]] == pytest.approx([r["loss"] for r in rows[1]], abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["light-cbow", "vit-transformer"])
+def test_what_is_not_decayed(name, make_clip):
+    model = make_clip(name, sigmoid=True)
+    decayed, kept = make_optimizer(model, replace(QUICK, weight_decay=0.25)).param_groups
+    assert decayed["weight_decay"] == 0.25 and kept["weight_decay"] == 0.0
+    names = {id(p): n for n, p in model.named_parameters()}
+    kept_names, decayed_names = ({names[id(p)] for p in group["params"]} for group in (kept, decayed))
+    assert kept_names | decayed_names == set(names.values()) and not kept_names & decayed_names
+    norms = {f"{path}.{n}" for path, m in model.named_modules() for n, _ in m.named_parameters(recurse=False)
+             if isinstance(m, (torch.nn.LayerNorm, torch.nn.modules.batchnorm._BatchNorm))}
+    special = {n for n in names.values() if n.endswith(("bias", "positional_embedding", "class_embedding", "logit_scale"))}
+    assert kept_names == norms | special and norms and "logit_scale" in kept_names
+    assert "text.token_embedding.weight" in decayed_names and "text.text_projection" in decayed_names
+    assert {"visual.class_embedding", "visual.positional_embedding"} <= kept_names or name == "light-cbow"
+    assert no_decay("logit_scale", model.logit_scale)
+
+
+def test_warm_up_then_cosine():
+    config = TrainConfig(steps=1, warmup=10, learning_rate=0.5)
+    rates = [learning_rate(config, step, 110) for step in range(110)]
+    assert rates[:10] == pytest.approx([0.05 * (i + 1) for i in range(10)])
+    assert rates[10] == 0.5 and rates[60] == pytest.approx(0.25) and rates[35] == pytest.approx(0.25 + 0.25 * math.cos(math.pi / 4))
+    assert rates[10:] == sorted(rates[10:], reverse=True) and 0 < rates[-1] < 0.001 * 0.5
+    assert learning_rate(config, 200, 110) == 0
+    assert learning_rate(replace(config, warmup=0), 0, 10) == 0.5
+
+
+def test_the_loop_uses_the_schedule(make_clip, tokenizer, tmp_path):
+    done = run(make_clip("light-cbow"), tokenizer, tmp_path)
+    assert [r["learning_rate"] for r in done.history] == [learning_rate(QUICK, step, 24) for step in range(24)]
+
+
+@pytest.mark.parametrize("direction, end", [(-1, math.log(100)), (1, 0.0)])
+def test_the_scale_stays_between_one_and_one_hundred(direction, end, make_clip, tokenizer, tmp_path, monkeypatch):
+    objective = train.objective
+    monkeypatch.setattr(train, "objective", lambda model, *a: 0 * objective(model, *a) + direction * model.logit_scale)
+    done = run(make_clip("light-cbow"), tokenizer, tmp_path, replace(QUICK, learning_rate=0.5, warmup=1))
+    assert done.model.logit_scale.item() == pytest.approx(end)  # the parameter, not only what is read from it
+    assert 1 <= done.history[-1]["scale"] <= 100 * (1 + 1e-5)
+
+
+def test_the_average_follows_its_formula(make_clip):
+    average, model = make_clip("light-cbow"), make_clip("light-cbow", seed=1)
+    for number, module in enumerate(m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        module.running_mean.fill_(number + 1.0)
+        module.num_batches_tracked.fill_(7)
+    before = {n: t.clone() for n, t in average.state_dict().items()}
+    theirs = {n: t.clone() for n, t in model.state_dict().items()}
+    for step, decay in ((0, 1 / 10), (30, 31 / 40), (10_000, 0.9)):
+        average.load_state_dict(before)
+        update_average(average, model, 0.9, step)
+        for name, tensor in average.state_dict().items():
+            expected = decay * before[name] + (1 - decay) * theirs[name] if tensor.is_floating_point() else theirs[name]
+            torch.testing.assert_close(tensor, expected, rtol=0, atol=1e-6)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, theirs[name])
+
+
+def test_what_is_saved_is_the_average(make_clip, tokenizer, tmp_path):
+    done = run(make_clip("light-cbow"), tokenizer, tmp_path)
+    model, _, meta = checkpoint.load(tmp_path / "last")
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, done.average.state_dict()[name])
+    assert not torch.equal(model.logit_scale, done.model.logit_scale) and meta["step"] == meta["total"] == 24
+
+
+def test_best_is_the_highest_score(make_clip, tokenizer, tmp_path):
+    scores = iter([0.1, 0.7, 0.3, 0.5, 0.2])
+    done = run(make_clip("light-cbow"), tokenizer, tmp_path, evaluate=lambda model: next(scores), card=lambda run: "# My card\n")
+    assert checkpoint.load(tmp_path / "best")[2]["step"] == 10 and done.best == 0.7
+    assert [r["score"] for r in done.history if r["score"] != ""] == [0.1, 0.7, 0.3, 0.5, 0.2]
+    assert (tmp_path / "best" / "README.md").read_text() == "# My card\n"
+
+
+@pytest.mark.parametrize("loss", ["multi", "clip", "sigmoid"])
+@pytest.mark.parametrize("negatives", [False, True])
+def test_guessing_costs_what_equal_logits_cost(loss, negatives, make_clip, tokenizer):
+    if loss == "sigmoid" and negatives:
+        return
+    batch = a_batch(tokenizer, negatives, double=False)
+    model = make_clip("vit-transformer", sigmoid=loss == "sigmoid")
+    if loss == "sigmoid":
+        with torch.no_grad():  # the best constant: 20 of 100 pairs are "yes"
+            model.logit_bias.fill_(math.log(20 / 80))
+    zeros = [torch.zeros(len(t), 4) for t in (batch.pixels, batch.ids)]
+    extra = torch.zeros(7, 4) if negatives else None
+    value = train.objective(model, TrainConfig(steps=1, loss=loss), *zeros, batch.groups, extra)
+    assert guessing_loss(batch, loss) == pytest.approx(value.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["light-cbow", "vit-transformer"])
+def test_it_learns_sixty_four_colours(name, make_clip, tokenizer, tmp_path):
+    pairs, model = squares(), make_clip(name)
+    config = TrainConfig(steps=150, batch=32, warmup=15, learning_rate=5e-3, ema=0.9, plain=1.0, wrapped=0.0,
+                         colour=0.0, geometry=0.0, background=0.0, evaluate_every=150)
+    pixels = augment(pairs.rgba, 16, model.config.vision.mean, model.config.vision.std, torch.Generator(), 0.0, 0.0, 0.0)
+    names = [captions[0] for captions in pairs.captions]
+
+    def score(average):
+        return zero_shot_score(average, tokenizer, pixels, torch.arange(64), names)
+
+    assert score(model.eval()) < 0.2
+    done = run(model, tokenizer, tmp_path, config, evaluate=score)
+    assert done.history[-1]["score"] > 0.9
+    assert done.history[-1]["loss"] < 0.3 * done.history[0]["loss"]
+
+
+# ---------------------------------------------------------------- the doctor
+
+
+def curve(n=200, **columns) -> list[dict]:
+    """A healthy curve; columns: what differs, as function of the step or as value."""
+    plain = {"loss": lambda k: 4.85 * math.exp(-k / 60), "ln_n": math.log(128), "scale": lambda k: 14 + k / 10,
+             "learning_rate": 1e-3, "gradient": 0.5, "crowding": 0.2, "pairs_per_second": 1000.0, "score": ""}
+    return [{"step": k, **{c: v(k) if callable(v) else v for c, v in {**plain, **columns}.items()}} for k in range(1, n + 1)]
+
+
+@pytest.mark.parametrize("columns, words", [
+    ({"loss": 4.8}, "stuck at ln N: the loss is 4.80 and guessing costs 4.85"),
+    ({"crowding": 0.97}, "collapse"),
+    ({"scale": 100.0}, "scale stands at its clamp of 100"),
+    ({"score": lambda k: "" if k % 50 else 0.8 - k / 1000}, "fell from 0.750 to 0.600: overfitting"),
+])
+def test_the_doctor_names_one_illness(columns, words):
+    found = diagnose(curve(**columns))
+    assert len(found) == 1 and words in found[0]
+
+
+def test_the_doctor_calls_the_healthy_healthy():
+    (found,) = diagnose(curve(score=lambda k: "" if k % 50 else k / 1000))
+    assert found.startswith("healthy: the loss fell to 0.1")
+    assert diagnose(curve(50, loss=4.8))[0].startswith("healthy")  # too early to call it stuck
+    assert diagnose([]) == ["nothing to read: the curve is empty"]
+
+
+def test_the_doctor_names_the_step_of_the_break():
+    for column in ("loss", "gradient"):
+        for bad in (math.nan, math.inf):
+            found = diagnose(curve(**{column: lambda k, bad=bad: bad if k >= 77 else 1.0}))
+            assert len(found) == 1 and "at step 77." in found[0] and "The scale was 22 the step before" in found[0]
+    assert "at step 1." in diagnose(curve(loss=math.nan))[0]
+
+
+def test_the_doctor_names_the_floor_of_repeated_captions():
+    groups = torch.arange(48).repeat(100)
+    floor = duplicate_floor(groups, 128)
+    assert floor > 0.9
+    (found,) = diagnose(curve(), groups=groups, batch=128, loss="clip")
+    assert "repeated captions" in found and f"below {floor:.2f}" in found and "'multi'" in found
+    assert diagnose(curve(), groups=groups, batch=128, loss="multi")[0].startswith("healthy")
+    assert diagnose(curve(), groups=torch.arange(4800), batch=128, loss="clip")[0].startswith("healthy")
+
+
+def test_the_doctor_sees_a_stuck_run_with_repeated_concepts(make_clip, tokenizer, tmp_path):
+    """With 4 concepts in a batch of 16, knowing nothing costs far less than ln 16."""
+    pairs = squares()
+    pairs.groups = pairs.groups % 4
+    pairs.captions = [["the same"]] * 64
+    done = run(make_clip("vit-transformer"), tokenizer, tmp_path, replace(QUICK, steps=100, learning_rate=1e-4), pairs)
+    assert done.history[-1]["ln_n"] < 0.7 * math.log(16)
+    assert any(words.startswith("stuck at ln N") for words in diagnose(done.history))
+
+
+def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(make_clip, tokenizer, tmp_path, monkeypatch):
+    draw = train.draw
+
+    def poisoned(*arguments):
+        batch = draw(*arguments)
+        if arguments[4] == 12:
+            batch.pixels[3, 0, 0, 0] = math.nan
+        return batch
+
+    monkeypatch.setattr(train, "draw", poisoned)
+    with pytest.raises(TrainingError, match="at step 13.*Lower the learning rate"):
+        run(make_clip("vit-transformer"), tokenizer, tmp_path, evaluate=lambda model: model.scale.item())
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["step"] == 10 and all(t.isfinite().all() for t in state["model"].values())
+    model, _, meta = checkpoint.load(tmp_path / "best")
+    assert meta["step"] <= 10 and all(t.isfinite().all() for t in model.state_dict().values())
+    assert not (tmp_path / "last").exists()
+    assert "at step 13." in diagnose(read_csv(tmp_path / "curve.csv"))[0]  # `clipmini doctor` sees it, too
+    monkeypatch.setattr(train, "draw", draw)
+    run(make_clip("vit-transformer"), tokenizer, tmp_path, evaluate=lambda model: model.scale.item())
+    assert steps_in(tmp_path) == list(range(1, 25))
+
+
+def test_an_absurd_learning_rate_is_named(make_clip, tokenizer, tmp_path):
+    config = replace(QUICK, steps=60, learning_rate=1e30, clip=1e9, warmup=1, evaluate_every=1)
+    with pytest.raises(TrainingError, match=r"stopped being a number at step \d+\."):
+        run(make_clip("vit-transformer"), tokenizer, tmp_path, config)
+
+
+def test_a_curve_comes_back_as_it_was(make_clip, tokenizer, tmp_path):
+    done = run(make_clip("light-cbow"), tokenizer, tmp_path, evaluate=lambda model: 0.5)
+    assert read_csv(tmp_path / "curve.csv") == done.history
+    for text in ("", "a,b\n1,2\n", "step,loss\n1,x\n"):
+        (tmp_path / "other.csv").write_text(text)
+        with pytest.raises(TrainingError, match="cannot read the curve.*give the folder of a run"):
+            read_csv(tmp_path / "other.csv")
+    with pytest.raises(TrainingError, match="cannot read the curve"):
+        read_csv(tmp_path / "none.csv")
+
+
+def test_run_json_describes_the_run(make_clip, tokenizer, tmp_path):
+    run(make_clip("light-cbow"), tokenizer, tmp_path, stop_after=1)
+    known = json.loads((tmp_path / "run.json").read_text())
+    assert known["train"]["batch"] == 16 and known["rows"] == 64 and known["captions"] == 128
