@@ -20,7 +20,7 @@ COMMANDS = ("app", "classify", "data", "train", "evaluate", "doctor", "export")
 @pytest.fixture
 def small(monkeypatch):
     """Recipes that finish in seconds: tiny towers, a hundred scenes."""
-    for name, size in (("shapes", 1), ("shapes-order", 2)):
+    for name in ("shapes", "shapes-order"):
         kept = recipes.RECIPES[name]
         monkeypatch.setitem(recipes.RECIPES, name, replace(
             kept, vision={"image_size": 16, "width": 8}, text={"width": 32}, model_options={"embed_dim": 32}, rows=120,
@@ -65,7 +65,8 @@ def test_the_list_of_recipes(capsys):
         assert [line.split()[0] for line in lines] == list(recipes.RECIPES)
 
 
-@pytest.mark.parametrize("name, measured", [("shapes", "unseen combinations: top-1"), ("shapes-order", "word order: true caption")])
+@pytest.mark.parametrize("name, measured", [("shapes", "unseen combinations: top-1"),
+                                            ("shapes-order", "word order: true caption")])
 def test_train_evaluate_and_doctor(name, measured, small, capsys, tmp_path):
     options = ("train", name, "--steps", 6, "--batch", 16, "--seed", 3, "--out", tmp_path / "run", "--quiet")
     out = says(capsys, 0, *options)
@@ -86,7 +87,8 @@ def test_train_evaluate_and_doctor(name, measured, small, capsys, tmp_path):
 
 
 def test_an_interrupted_run_is_taken_up_with_the_same_command(small, capsys, tmp_path, monkeypatch):
-    whole, cut = (("train", "shapes", "--steps", 8, "--batch", 16, "--quiet", "--out", tmp_path / name) for name in ("whole", "cut"))
+    whole, cut = (("train", "shapes", "--steps", 8, "--batch", 16, "--quiet", "--out", tmp_path / name)
+                  for name in ("whole", "cut"))
     says(capsys, 0, *whole)
     train = recipes.train
 
@@ -183,7 +185,8 @@ def test_a_damaged_run_is_one_line(small, capsys, tmp_path):
 
 
 def test_the_module_runs_as_a_program(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "clipmini.cli", "doctor", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "clipmini.cli", "doctor", str(tmp_path)], capture_output=True, text=True,
+                          timeout=60)
     assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 

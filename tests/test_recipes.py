@@ -74,11 +74,12 @@ def test_styles_that_cannot_be_held_out(monkeypatch):
 
 
 def test_the_card_holds_what_was_measured(make_clip, tokenizer):
-    results = {"twemoji, ensemble": {"n": 1450, "classes": 1400, "top1": 0.4321, "top5": 0.6789, "top1_low": 0.401, "top1_high": 0.462},
+    results = {"twemoji, ensemble": {"n": 1450, "classes": 1400, "top1": 0.4321, "top5": 0.6789,
+                                    "top1_low": 0.401, "top1_high": 0.462},
                "word order": {"relation": 0.913, "binding": 0.876, "n": 2000}}
     recipe = customised(RECIPES["emoji"], steps=9, seed=12)
-    meta = {"results": results, "command": "clipmini train emoji --seed 12", "data": "emoji in 2 art styles: a, b", "pictures": 2345,
-            "steps": 9, "seconds": 90}
+    meta = {"results": results, "command": "clipmini train emoji --seed 12", "data": "emoji in 2 art styles: a, b",
+            "pictures": 2345, "steps": 9, "seconds": 90}
     text = card(recipe, Embedder(make_clip("light-cbow"), tokenizer), meta, ["healthy: all is well."])
     for words in ("43.2%", "67.9%", "1,450 pictures", "1,400 names", "40.1% to 46.2%", "relation 91.3%", "binding 87.6%",
                   "clipmini train emoji --seed 12", "2,345 pictures", "9 steps of 128 pairs", "1.5 minutes", "| seed | 12 |",
@@ -92,8 +93,9 @@ def test_the_card_holds_what_was_measured(make_clip, tokenizer):
 def test_a_whole_run(tmp_path, monkeypatch):
     """Data to card, interrupted on the way, on pictures made by hand."""
     data = pairs_dataset(60)
-    recipe = Recipe("toy", "A toy", "shapes", TrainConfig(steps=12, batch=16, evaluate_every=4), vision={"image_size": 16, "width": 8},
-                    text={"width": 32}, model_options={"embed_dim": 32}, vocabulary=560, templates="plain")
+    recipe = Recipe("toy", "A toy", "shapes", TrainConfig(steps=12, batch=16, evaluate_every=4),
+                    vision={"image_size": 16, "width": 8}, text={"width": 32},
+                    model_options={"embed_dim": 32}, vocabulary=560, templates="plain")
     monkeypatch.setattr(recipes, "load_data", lambda recipe, progress: (data, "squares"))
     monkeypatch.setattr(recipes, "measure", lambda recipe, embedder: {"word order": {"relation": 0.25, "binding": 0.75, "n": 8}})
     done, results = recipes.run(recipe, tmp_path / "a", "clipmini train toy", progress=False)

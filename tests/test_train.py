@@ -102,7 +102,7 @@ KILLED = """
 
     root, name = Path(sys.argv[2]), sys.argv[3]
     tokenizer = Tokenizer.train(CAPTIONS, 600, context_length=32)
-    config = TrainConfig(steps=40, batch=16, warmup=4, evaluate_every=1)
+    config = TrainConfig(steps=24, batch=16, warmup=4, evaluate_every=1)
 
     def child(folder):
         # Forked before torch has started a thread, so that importing it is paid for once.
@@ -139,7 +139,7 @@ KILLED = """
     killed = 0
     for attempt in range(40):
         pid = child(root / "cut")
-        if killed < 8:
+        if killed < 5:
             wait_for_a_write(root / "cut", unfinished=attempt % 2)
             os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
@@ -164,7 +164,7 @@ def test_kill_9_at_random_moments(name, tmp_path):
     assert int(done.stdout.split()[-1]) >= 2, done.stdout  # it was killed, not just run
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
     assert weights(tmp_path / "cut", "best") == weights(tmp_path / "whole", "best")
-    assert steps_in(tmp_path / "cut") == list(range(1, 41))
+    assert steps_in(tmp_path / "cut") == list(range(1, 25))
     assert not list((tmp_path / "cut").glob(".*"))  # what killed writers left behind is swept away
 
 
@@ -417,7 +417,8 @@ def test_warm_up_then_cosine():
     config = TrainConfig(steps=1, warmup=10, learning_rate=0.5)
     rates = [learning_rate(config, step, 110) for step in range(110)]
     assert rates[:10] == pytest.approx([0.05 * (i + 1) for i in range(10)])
-    assert rates[10] == 0.5 and rates[60] == pytest.approx(0.25) and rates[35] == pytest.approx(0.25 + 0.25 * math.cos(math.pi / 4))
+    assert rates[10] == 0.5 and rates[60] == pytest.approx(0.25)
+    assert rates[35] == pytest.approx(0.25 + 0.25 * math.cos(math.pi / 4))
     assert rates[10:] == sorted(rates[10:], reverse=True) and 0 < rates[-1] < 0.001 * 0.5
     assert learning_rate(config, 200, 110) == 0
     assert learning_rate(replace(config, warmup=0), 0, 10) == 0.5

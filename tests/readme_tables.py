@@ -1,0 +1,91 @@
+"""The README's tables, made from assets/results.json, so that no number of the page is typed by hand.
+
+    python tests/readme_tables.py --collect runs/emoji runs/shapes   # put finished runs into results.json
+    python tests/readme_tables.py --write                            # write the tables into README.md
+
+tests/test_readme.py fails when the page and the file disagree.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, README = ROOT / "assets" / "results.json", ROOT / "README.md"
+
+
+def collect(runs: list[Path]) -> None:
+    """Copy what finished runs measured into results.json."""
+    data = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"runs": {}, "speed": []}
+    for run in runs:
+        meta = json.loads((run / "final" / "config.json").read_text(encoding="utf-8"))["meta"]
+        data["runs"][meta["recipe"]["name"]] = {k: meta[k] for k in ("command", "data", "pictures", "steps", "seconds", "results")}
+    RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def results_table(data: dict) -> str:
+    """One row for each measured thing of each run."""
+    rows = ["| recipe | minutes | measured on | top-1 | top-5 | 95% of top-1 |", "|---|---|---|---|---|---|"]
+    for name, run in data["runs"].items():
+        for what, r in run["results"].items():
+            if "top1" in r:
+                rows.append(f"| `{name}` | {run['seconds'] / 60:.1f} | {what}: {r['n']:,} pictures, {r['classes']:,} names | "
+                            f"{percent(r['top1'])} | {percent(r['top5'])} | {percent(r['top1_low'])} to {percent(r['top1_high'])} |")
+    order = ["| recipe | minutes | true caption preferred: relation swapped | binding swapped |", "|---|---|---|---|"]
+    for name, run in data["runs"].items():
+        for r in run["results"].values():
+            if "relation" in r:
+                order.append(f"| `{name}` | {run['seconds'] / 60:.1f} | {percent(r['relation'])} | {percent(r['binding'])} |")
+    return "\n".join([*rows, "", *order])
+
+
+def speed_table(data: dict) -> str:
+    """What the benchmarks printed last."""
+    rows = ["| what | against | ours | theirs | ratio | command |", "|---|---|---|---|---|---|"]
+    rows += [f"| {s['what']} | {s['against']} | {s['ours']} | {s['theirs']} | {s['ratio']} | `{s['command']}` |" for s in data["speed"]]
+    return "\n".join(rows)
+
+
+def licence_table() -> str:
+    """The sources of the pictures and words."""
+    from clipmini.data.emoji import SOURCES
+
+    rows = ["| style | what | package | author | licence |", "|---|---|---|---|---|"]
+    return "\n".join(rows + [f"| {s.style or '(words)'} | {s.what} | {s.package} ({s.installer}) | {s.author} | {s.licence} |"
+                             for s in SOURCES])
+
+
+def tables() -> dict[str, str]:
+    """Name of the marker in README.md -> the table that belongs there."""
+    data = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return {"results": results_table(data), "speed": speed_table(data), "licences": licence_table()}
+
+
+def block(name: str) -> re.Pattern:
+    return re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.S)
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--collect", nargs="+", type=Path, metavar="RUN", help="finished run folders")
+    p.add_argument("--write", action="store_true", help="write the tables into README.md")
+    args = p.parse_args()
+    if args.collect:
+        collect(args.collect)
+    if args.write:
+        text = README.read_text(encoding="utf-8")
+        for name, table in tables().items():
+            text, found = block(name).subn(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text)
+            if not found:
+                sys.exit(f"README.md has no marker for the table {name!r}")
+        README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
