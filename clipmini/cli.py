@@ -174,7 +174,8 @@ def do_data(args) -> None:
         styles = dataset["style"][:]
         print(f"{len(dataset):,} pictures of {len(dataset.features['label'].names):,} concepts")
         for source in emoji.SOURCES:
-            here = f"{styles.count(source.style):,} pictures" if source.style in styles else "" if not source.style else "not here"
+            count = styles.count(source.style)
+            here = f"{count:,} pictures" if count else "not here" if source.style else ""
             print(f"  {source.style or '(words)':<18} {here:<15} {source.what}; {source.package} ({source.installer}), "
                   f"{source.author}, {source.licence}")
         sheet = emoji.preview

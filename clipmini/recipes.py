@@ -147,6 +147,7 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     words = diagnose(done.history, scale_max=100.0, groups=pairs.groups, batch=recipe.train.batch, loss=recipe.train.loss)
     meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "command": command, "data": about, "pictures": len(pairs),
             "steps": done.step, "seconds": round(done.seconds), "results": results, "measured": in_one_line(results),
+            "templates": recipe.templates,
             "clipmini": __version__}
     checkpoint.save(folder / "final", done.average, tokenizer, card(recipe, embedder, meta, words), meta)
     training_curve(done.history, f"{recipe.name}: {recipe.about}").savefig(folder / "final" / "curve.png")
@@ -181,11 +182,13 @@ def record(report: Report) -> dict:
 def card(recipe: Recipe, embedder: Embedder, meta: dict, words: list[str]) -> str:
     """The model card: what it is, how it was made, what it can do, what not."""
     config = embedder.config
-    lines = [f"# {recipe.name}", "", f"{recipe.about[0].upper()}{recipe.about[1:]}. Trained from nothing by clipmini {__version__}.", "",
+    about = f"{recipe.about[0].upper()}{recipe.about[1:]}. Trained from nothing by clipmini {__version__}."
+    lines = [f"# {recipe.name}", "", about, "",
              "| | |", "|---|---|",
              f"| image tower | {config.vision.tower}, {config.vision.image_size} x {config.vision.image_size} pixels |",
              f"| text tower | {config.text.tower}, {config.text.vocab_size:,} tokens |",
-             f"| parameters | {count_parameters(embedder.model):,} |", f"| data | {meta['data']}; {meta['pictures']:,} pictures |",
+             f"| parameters | {count_parameters(embedder.model):,} |",
+             f"| data | {meta['data']}; {meta['pictures']:,} pictures |",
              f"| training | {meta['steps']:,} steps of {recipe.train.batch} pairs, {meta['seconds'] / 60:.1f} minutes on a CPU |",
              f"| seed | {recipe.train.seed} |", f"| command | `{meta['command'] or 'clipmini train ' + recipe.name}` |",
              f"| made on | {time.strftime('%Y-%m-%d')}, {platform.system()}, torch {torch.__version__} |", "",

@@ -349,12 +349,13 @@ def write_csv(path: Path, history: list[dict]) -> None:
 
 
 HISTORY = {"step": "", "loss": "nats", "ln_n": "nats, the loss of a model that knows nothing", "scale": "exp(logit_scale)",
-           "learning_rate": "", "gradient": "norm before clipping", "crowding": "length of the mean picture vector, 1 = all alike",
+           "learning_rate": "", "gradient": "norm before clipping", "crowding": "length of the mean picture vector, 1: all alike",
            "pairs_per_second": "", "score": "on the validation pictures, where there are any"}
 
 
 def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, folder: str | Path,
-          templates: tuple[str, ...] = ("{}",), evaluate=None, card=None, progress: bool = True, stop_after: int | None = None) -> Run:
+          templates: tuple[str, ...] = ("{}",), evaluate=None, card=None, progress: bool = True,
+          stop_after: int | None = None) -> Run:
     """Train a model; resume by itself if `folder` holds an unfinished run of the same recipe.
 
     pairs: what read_pairs gives. folder: receives run.json, state.pt, curve.csv and the checkpoints best/ (highest score)
@@ -474,7 +475,8 @@ def _show(bar, run: Run) -> None:
 
 
 @torch.inference_mode()
-def zero_shot_score(model: CLIP, tokenizer: Tokenizer, pixels: Tensor, labels: Tensor, names: list[str], batch: int = 256) -> float:
+def zero_shot_score(model: CLIP, tokenizer: Tokenizer, pixels: Tensor, labels: Tensor, names: list[str],
+                    batch: int = 256) -> float:
     """Share of pictures whose own name is the nearest of all names: a validation score for `train`.
 
     pixels (N, 3, S, S) preprocessed; labels (N,) int64 into names.
@@ -521,13 +523,13 @@ def diagnose(history: list[dict], scale_max: float = 100.0, groups: Tensor | Non
     chance = tail[-1]["ln_n"]
     found = []
     if len(history) >= 100 and loss_now > 0.95 * chance:
-        found.append(f"stuck at ln N: the loss is {loss_now:.2f} and guessing costs {chance:.2f}. Give it more steps at a smaller "
+        found.append(f"stuck at ln N: the loss is {loss_now:.2f} and guessing costs {chance:.2f}. Give it more steps, a smaller "
                      "batch, a higher learning rate after a warm-up, milder augmentation, or check that captions match pictures.")
     if sum(r["crowding"] for r in tail) / len(tail) > 0.95:
-        found.append("collapse: all pictures get nearly the same vector (mean vector's length above 0.95). Lower the learning rate, "
+        found.append("collapse: all pictures get nearly the same vector (their mean is above 0.95). Lower the learning rate, "
                      "and check that the pictures really differ.")
     if sum(r["scale"] >= 0.999 * scale_max for r in tail) > len(tail) / 2:
-        found.append(f"the scale stands at its clamp of {scale_max:.0f}: usual late in a long run, a sign of memorising in a short one. "
+        found.append(f"the scale stands at its clamp of {scale_max:.0f}: usual late in a long run, memorising in a short one. "
                      "Add augmentation or data if the validation score falls.")
     if groups is not None and batch and loss != "multi":
         floor = duplicate_floor(groups, batch)

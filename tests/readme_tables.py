@@ -21,7 +21,8 @@ def collect(runs: list[Path]) -> None:
     data = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"runs": {}, "speed": []}
     for run in runs:
         meta = json.loads((run / "final" / "config.json").read_text(encoding="utf-8"))["meta"]
-        data["runs"][meta["recipe"]["name"]] = {k: meta[k] for k in ("command", "data", "pictures", "steps", "seconds", "results")}
+        kept = ("command", "data", "pictures", "steps", "seconds", "results")
+        data["runs"][meta["recipe"]["name"]] = {key: meta[key] for key in kept}
     RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -35,8 +36,9 @@ def results_table(data: dict) -> str:
     for name, run in data["runs"].items():
         for what, r in run["results"].items():
             if "top1" in r:
+                interval = f"{percent(r['top1_low'])} to {percent(r['top1_high'])}"
                 rows.append(f"| `{name}` | {run['seconds'] / 60:.1f} | {what}: {r['n']:,} pictures, {r['classes']:,} names | "
-                            f"{percent(r['top1'])} | {percent(r['top5'])} | {percent(r['top1_low'])} to {percent(r['top1_high'])} |")
+                            f"{percent(r['top1'])} | {percent(r['top5'])} | {interval} |")
     order = ["| recipe | minutes | true caption preferred: relation swapped | binding swapped |", "|---|---|---|---|"]
     for name, run in data["runs"].items():
         for r in run["results"].values():
@@ -48,8 +50,8 @@ def results_table(data: dict) -> str:
 def speed_table(data: dict) -> str:
     """What the benchmarks printed last."""
     rows = ["| what | against | ours | theirs | ratio | command |", "|---|---|---|---|---|---|"]
-    rows += [f"| {s['what']} | {s['against']} | {s['ours']} | {s['theirs']} | {s['ratio']} | `{s['command']}` |" for s in data["speed"]]
-    return "\n".join(rows)
+    columns = ("what", "against", "ours", "theirs", "ratio")
+    return "\n".join(rows + [" | ".join(["", *(s[c] for c in columns), f"`{s['command']}`", ""]).strip() for s in data["speed"]])
 
 
 def licence_table() -> str:

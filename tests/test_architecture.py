@@ -44,7 +44,8 @@ def test_every_file_has_its_place():
 def test_imports_point_upwards(path):
     name = module_name(path)
     allowed = set(ORDER[:ORDER.index(name)])
-    wanted = {i.removeprefix("clipmini.") for i in imports(ast.parse(path.read_text(encoding="utf-8"))) if i.startswith("clipmini.")}
+    found = imports(ast.parse(path.read_text(encoding="utf-8")))
+    wanted = {i.removeprefix("clipmini.") for i in found if i.startswith("clipmini.")}
     wrong = {i for i in wanted if i in ORDER and i not in allowed}
     assert not wrong, f"{name} imports {sorted(wrong)}, which come after it"
 
@@ -52,7 +53,8 @@ def test_imports_point_upwards(path):
 @pytest.mark.parametrize("path", files(), ids=module_name)
 def test_heavy_libraries_are_imported_late(path):
     name = module_name(path)
-    top = ast.Module([n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, (ast.Import, ast.ImportFrom))], [])
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    top = ast.Module([node for node in body if isinstance(node, (ast.Import, ast.ImportFrom))], [])
     heavy = {i.split(".")[0] for i in imports(top) if i} & HEAVY - MAY_LOAD_AT_TOP.get(name, set())
     assert not heavy, f"{name} imports {sorted(heavy)} at the top; import it inside the function that needs it"
 
@@ -75,7 +77,7 @@ def test_public_names_exist():
 def test_the_package_stays_readable():
     lines = {module_name(p): len(p.read_text(encoding="utf-8").splitlines()) for p in files()}
     assert sum(lines[name] for name in SMALL_CORE) <= 1_200
-    assert sum(lines.values()) <= 4_200
+    assert sum(lines.values()) <= 5_000
 
 
 def functions(path: Path):

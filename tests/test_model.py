@@ -16,7 +16,8 @@ from clipmini.pretrained import hugging_face_config, to_hugging_face
 from clipmini.text import CBOW, TextTransformer
 from clipmini.vision import AttentionPool2d, ModifiedResNet, VisionTransformer
 
-TINY_TEXT = TextConfig("transformer", vocab_size=60, context_length=12, width=32, layers=3, heads=4, sot_id=57, eos_id=58, pad_id=0)
+TINY_TEXT = TextConfig("transformer", vocab_size=60, context_length=12, width=32, layers=3, heads=4,
+                       sot_id=57, eos_id=58, pad_id=0)
 TINY_VIT = VisionConfig("vit", 24, 48, 3, 4, 8)
 
 

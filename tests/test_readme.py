@@ -35,7 +35,8 @@ def test_the_tree_names_every_file():
     for pattern in ("clipmini/**/*.py", "demo_app/*.py"):
         for path in ROOT.glob(pattern):
             name = path.relative_to(ROOT).as_posix()
-            assert name in listed or (path.name == "__init__.py" and name != "clipmini/__init__.py"), f"{name} is not in the README"
+            minor = path.name == "__init__.py" and name != "clipmini/__init__.py"
+            assert name in listed or minor, f"{name} is not in the README"
     for name in listed:
         assert (ROOT / name).exists(), f"the README lists {name}, which does not exist"
 

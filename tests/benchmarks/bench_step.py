@@ -94,7 +94,8 @@ def main() -> None:
     config = preset("vit-transformer", tokenizer)
     if not args.plain_malloc:
         keep_freed_memory()  # one process, so both sides get it
-    print(f"ViT width {config.vision.width} depth {config.vision.layers} patch {config.vision.patch_size} at {config.vision.image_size} px, "
+    vision = config.vision
+    print(f"ViT width {vision.width} depth {vision.layers} patch {vision.patch_size} at {vision.image_size} px, "
           f"text Transformer width {config.text.width} depth {config.text.layers}, context {args.context}, batch {args.batch}, "
           f"{torch.get_num_threads()} threads")
     with tempfile.TemporaryDirectory() as folder:
