@@ -445,9 +445,10 @@ def _one_step(run: Run, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig,
 
 
 def _steps_in(minutes: float, history: list[dict], batch: int, used: float) -> int:
-    """How many steps fit into the minutes, from the median speed of the steps so far (2% kept back for scores and saves)."""
+    """How many steps fit into the minutes, from the median speed of the steps so far. 6% are kept back: for scores
+    and saves, for recolouring, which starts later, and for a processor that slows down once it is warm."""
     speeds = sorted(row["pairs_per_second"] for row in history[5:])
-    seconds_left = minutes * 60 * 0.98 - used
+    seconds_left = minutes * 60 * 0.94 - used
     return max(TIMED_STEPS, TIMED_STEPS + int(seconds_left * speeds[len(speeds) // 2] / batch))
 
 

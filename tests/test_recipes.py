@@ -13,7 +13,7 @@ from clipmini.data import emoji
 from clipmini.embedder import Embedder
 from clipmini.recipes import RECIPES, Recipe, RecipeError, card, customised, emoji_styles, sentence, split
 from clipmini.tasks.prompts import TEMPLATES
-from clipmini.train import TrainConfig, TrainingError
+from clipmini.train import TrainConfig, TrainingError, group_numbers
 
 
 def test_options_reach_their_place():
@@ -35,6 +35,17 @@ def test_recipes_name_what_exists(name):
     assert recipe.name == name and recipe.model in PRESETS and recipe.templates in TEMPLATES
     assert recipe.hold_out is None or recipe.hold_out in emoji.STYLES
     json.dumps(dataclasses.asdict(recipe))
+
+
+def test_scenes_of_two_objects_are_grouped_by_caption_not_by_their_first_object():
+    # Two scenes with the same first object are no right answers for each other.
+    small = dataclasses.replace(RECIPES["shapes-order"], rows=60)
+    data, _ = recipes.load_data(small, progress=False)
+    assert "label" not in data.column_names
+    groups = group_numbers(data, data["captions"][:])
+    firsts = [row[0] for row in data["captions"]]
+    assert (groups[:, None] == groups).tolist() == [[a == b for b in firsts] for a in firsts]
+    assert "label" in recipes.load_data(dataclasses.replace(RECIPES["shapes"], rows=20), progress=False)[0].column_names
 
 
 @pytest.mark.parametrize("rows", [0, 5, 20])
