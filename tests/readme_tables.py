@@ -1,6 +1,7 @@
 """The README's tables, made from assets/results.json, so that no number of the page is typed by hand.
 
     python tests/readme_tables.py --collect runs/emoji runs/shapes   # put finished runs into results.json
+    python tests/benchmarks/bench_step.py --record                   # and what the benchmarks measure
     python tests/readme_tables.py --write                            # write the tables into README.md
 
 tests/test_readme.py fails when the page and the file disagree.
@@ -22,7 +23,15 @@ def collect(runs: list[Path]) -> None:
     for run in runs:
         meta = json.loads((run / "final" / "config.json").read_text(encoding="utf-8"))["meta"]
         kept = ("command", "data", "pictures", "steps", "seconds", "results")
-        data["runs"][meta["recipe"]["name"]] = {key: meta[key] for key in kept}
+        data["runs"][run.name] = {key: meta[key] for key in kept}
+    RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def record_speed(rows: list[dict]) -> None:
+    """Put a benchmark's rows (what, against, ours, theirs, ratio, command) into results.json, in place of its last ones."""
+    data = json.loads(RESULTS.read_text(encoding="utf-8"))
+    fresh = {(row["what"], row["against"]) for row in rows}
+    data["speed"] = [row for row in data["speed"] if (row["what"], row["against"]) not in fresh] + rows
     RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -39,11 +48,11 @@ def results_table(data: dict) -> str:
                 interval = f"{percent(r['top1_low'])} to {percent(r['top1_high'])}"
                 rows.append(f"| `{name}` | {run['seconds'] / 60:.1f} | {what}: {r['n']:,} pictures, {r['classes']:,} names | "
                             f"{percent(r['top1'])} | {percent(r['top5'])} | {interval} |")
-    order = ["| recipe | minutes | true caption preferred: relation swapped | binding swapped |", "|---|---|---|---|"]
+    order = ["| run | steps | minutes | relation swapped | binding swapped |", "|---|---|---|---|---|"]
     for name, run in data["runs"].items():
         for r in run["results"].values():
             if "relation" in r:
-                order.append(f"| `{name}` | {run['seconds'] / 60:.1f} | {percent(r['relation'])} | {percent(r['binding'])} |")
+                order.append(f"| `{name}` | {run['steps']:,} | {run['seconds'] / 60:.1f} | {percent(r['relation'])} | {percent(r['binding'])} |")
     return "\n".join([*rows, "", *order])
 
 

@@ -9,8 +9,10 @@ backward, AdamW. Alternating rounds in one process; the median of the round-by-r
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
@@ -88,6 +90,7 @@ def main() -> None:
     p.add_argument("--rounds", type=int, default=9, help="alternating rounds (default 9)")
     p.add_argument("--context", type=int, default=77, help="context length of both (default 77, CLIP's)")
     p.add_argument("--plain-malloc", action="store_true", help="leave malloc as it is, for both sides")
+    p.add_argument("--record", action="store_true", help="put the ratios into assets/results.json")
     args = p.parse_args()
     batches = make_batches(args.batch, 32)
     tokenizer = Tokenizer.train([c for _, captions in batches for c in captions], 4096, context_length=args.context)
@@ -116,10 +119,19 @@ def main() -> None:
         for name, step in sides.items():
             times[name].append(seconds(step, batches))
     pairs = args.batch * len(batches)
+    speed = {name: pairs / statistics.median(times[name]) for name in sides}
+    ratio = {name: statistics.median(t / o for t, o in zip(times[name], times["clipmini"], strict=True)) for name in sides}
     print(f"{'':<38}{'pairs/s':>9}{'ours is':>10}")
     for name in sides:
-        ratio = statistics.median(t / o for t, o in zip(times[name], times["clipmini"], strict=True))
-        print(f"{name:<38}{pairs / statistics.median(times[name]):>9.0f}{ratio:>9.2f}x")
+        print(f"{name:<38}{speed[name]:>9.0f}{ratio[name]:>9.2f}x")
+    if args.record:
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+        from readme_tables import record_speed
+
+        common = {"what": f"training step, ViT + Transformer, batch {args.batch}", "ours": f"{speed['clipmini']:.0f} pairs/s",
+                  "command": "python tests/benchmarks/bench_step.py"}
+        record_speed([{**common, "against": name.replace("transformers", "transformers CLIPModel"),
+                       "theirs": f"{speed[name]:.0f} pairs/s", "ratio": f"{ratio[name]:.2f}"} for name in sides if name != "clipmini"])
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (1, 2)]
 
-from clipmini.tokenizer import Tokenizer
+from clipmini.tokenizer import Tokenizer  # noqa: E402
 
 RELEASED = "the merges file bpe_simple_vocab_16e6.txt.gz (default: the one of an installed open_clip_torch)"
 
@@ -108,6 +108,21 @@ def report(title: str, rounds: list[dict[str, float]], n: int) -> None:
             print(f"{state:6} {name:27} {n / median[f'{name}, {state}']:11,.0f} {ratio:>12} {span:>14}")
 
 
+def record(rounds: list[dict[str, float]], n: int) -> None:
+    """Keep the comparison of lists against transformers' plain call for the README."""
+    from readme_tables import record_speed
+
+    rows = []
+    for state in ("warm", "cold"):
+        ours, theirs = ([r[f"{name}, {state}"] for r in rounds] for name in ("clipmini token_lists", "transformers call"))
+        ratio = statistics.median(t / o for t, o in zip(theirs, ours, strict=True))
+        rows.append({"what": f"tokenizer, {n:,} captions, {state}", "against": "transformers CLIPTokenizer",
+                     "ours": f"{n / statistics.median(ours):,.0f} captions/s",
+                     "theirs": f"{n / statistics.median(theirs):,.0f} captions/s", "ratio": f"{ratio:.1f}",
+                     "command": "python tests/benchmarks/bench_tokenizer.py"})
+    record_speed(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--merges", help=RELEASED)
@@ -115,6 +130,7 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, default=7, help="rounds, ours and theirs first in turns (default: 7)"
     )
+    parser.add_argument("--record", action="store_true", help="put the prose ratios into assets/results.json")
     args = parser.parse_args()
     tokenizer = Tokenizer.from_merges_file(args.merges or find_released())
     texts = {
@@ -125,6 +141,8 @@ def main() -> None:
         chunks = len(set(" ".join(batch).split()))
         one_round(tokenizer.merges, tokenizer.vocab, batch[:200], True)  # imports and first-call costs
         rounds = [one_round(tokenizer.merges, tokenizer.vocab, batch, k % 2 == 0) for k in range(args.rounds)]
+        if args.record and title == "prose":
+            record(rounds, args.captions)
         report(f"{args.captions:,} different {title} ({chunks:,} different words)", rounds, args.captions)
 
 
