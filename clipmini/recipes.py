@@ -29,7 +29,8 @@ class Recipe:
     data: "emoji", "emoji-pip" (the two styles that pip brings) or "shapes". model: a preset; vision, text, model_options:
     what differs from it. vocabulary: tokens at most. templates: name of the set that wraps some captions.
     hold_out: an art style that is never trained on and is measured once, at the end (emoji).
-    objects: 1 or 2 a scene (shapes); rows: how many scenes; habit: share of expected scenes. tried: what the search for the recipe found, for the card.
+    objects: 1 or 2 a scene (shapes); rows: how many scenes; habit: share of
+    expected scenes (see shapes.make). tried: what the search for the recipe found, for the card.
     """
 
     name: str
@@ -75,8 +76,10 @@ RECIPES = {r.name: r for r in (
     Recipe("shapes", "one coloured shape a picture, 16 of 64 combinations never seen", "shapes", SHAPES_TRAIN, vocabulary=600,
            templates="shapes"),
     Recipe("shapes-free", "two objects in any order, plain training", "shapes", SHAPES_TRAIN, **ORDER),
-    Recipe("shapes-free-negatives", "two objects in any order, swapped captions as hard negatives", "shapes", ORDER_TRAIN, **ORDER),
-    Recipe("shapes-plain", "two objects, mostly where one expects them, plain training", "shapes", SHAPES_TRAIN, habit=HABIT, **ORDER),
+    Recipe("shapes-free-negatives", "two objects in any order, swapped captions as hard negatives", "shapes", ORDER_TRAIN,
+           **ORDER),
+    Recipe("shapes-plain", "two objects, mostly where one expects them, plain training", "shapes", SHAPES_TRAIN, habit=HABIT,
+           **ORDER),
     Recipe("shapes-negatives", "the same with swapped captions as hard negatives", "shapes", ORDER_TRAIN, habit=HABIT, **ORDER),
     Recipe("shapes-negatives-cbow", "the same with a text tower that cannot read word order", "shapes", ORDER_TRAIN, habit=HABIT,
            **{**ORDER, "model": "light-cbow"}),

@@ -52,7 +52,8 @@ def results_table(data: dict) -> str:
     for name, run in data["runs"].items():
         for r in run["results"].values():
             if "relation" in r:
-                order.append(f"| `{name}` | {run['steps']:,} | {run['seconds'] / 60:.1f} | {percent(r['relation'])} | {percent(r['binding'])} |")
+                shares = f"{percent(r['relation'])} | {percent(r['binding'])}"
+                order.append(f"| `{name}` | {run['steps']:,} | {run['seconds'] / 60:.1f} | {shares} |")
     return "\n".join([*rows, "", *order])
 
 

@@ -131,7 +131,8 @@ def main() -> None:
         common = {"what": f"training step, ViT + Transformer, batch {args.batch}", "ours": f"{speed['clipmini']:.0f} pairs/s",
                   "command": "python tests/benchmarks/bench_step.py"}
         record_speed([{**common, "against": name.replace("transformers", "transformers CLIPModel"),
-                       "theirs": f"{speed[name]:.0f} pairs/s", "ratio": f"{ratio[name]:.2f}"} for name in sides if name != "clipmini"])
+                       "theirs": f"{speed[name]:.0f} pairs/s", "ratio": f"{ratio[name]:.2f}"}
+                      for name in sides if name != "clipmini"])
 
 
 if __name__ == "__main__":
