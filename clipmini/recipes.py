@@ -29,8 +29,7 @@ class Recipe:
     data: "emoji", "emoji-pip" (the two styles that pip brings) or "shapes". model: a preset; vision, text, model_options:
     what differs from it. vocabulary: tokens at most. templates: name of the set that wraps some captions.
     hold_out: an art style that is never trained on and is measured once, at the end (emoji).
-    objects: 1 or 2 a scene (shapes); rows: how many scenes; habit: share of
-    expected scenes (see shapes.make). tried: what the search for the recipe found, for the card.
+    objects: 1 or 2 a scene (shapes); rows: how many scenes. tried: what the search for the recipe found, for the card.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Recipe:
     hold_out: str | None = None
     objects: int = 1
     rows: int = 40_000
-    habit: float = 0.0
     tried: tuple[str, ...] = ()
 
 
@@ -63,8 +61,6 @@ EMOJI_TRIED = (
 # Colours are what these captions name: no recolouring. Two scenes may share a caption: equal captions are one group.
 SHAPES_TRAIN = TrainConfig(minutes=3, colour=0.0, geometry=0.3)
 ORDER_TRAIN = replace(SHAPES_TRAIN, hard_negatives=True)
-ORDER = {"model": "light-transformer", "vocabulary": 600, "templates": "plain", "objects": 2}
-HABIT = 0.9
 
 RECIPES = {r.name: r for r in (
     Recipe("emoji", "the embedded model: six art styles, Twemoji held out", "emoji", TrainConfig(minutes=10), hold_out="twemoji",
@@ -75,14 +71,12 @@ RECIPES = {r.name: r for r in (
            TrainConfig(minutes=10, learning_rate=1e-3), model="vit-transformer", hold_out="twemoji"),
     Recipe("shapes", "one coloured shape a picture, 16 of 64 combinations never seen", "shapes", SHAPES_TRAIN, vocabulary=600,
            templates="shapes"),
-    Recipe("shapes-free", "two objects in any order, plain training", "shapes", SHAPES_TRAIN, **ORDER),
-    Recipe("shapes-free-negatives", "two objects in any order, swapped captions as hard negatives", "shapes", ORDER_TRAIN,
-           **ORDER),
-    Recipe("shapes-plain", "two objects, mostly where one expects them, plain training", "shapes", SHAPES_TRAIN, habit=HABIT,
-           **ORDER),
-    Recipe("shapes-negatives", "the same with swapped captions as hard negatives", "shapes", ORDER_TRAIN, habit=HABIT, **ORDER),
-    Recipe("shapes-negatives-cbow", "the same with a text tower that cannot read word order", "shapes", ORDER_TRAIN, habit=HABIT,
-           **{**ORDER, "model": "light-cbow"}),
+    Recipe("shapes-plain", "two objects and their relation, plain training", "shapes", SHAPES_TRAIN, model="light-transformer",
+           vocabulary=600, templates="plain", objects=2),
+    Recipe("shapes-order", "two objects and their relation, swapped captions as hard negatives", "shapes", ORDER_TRAIN,
+           model="light-transformer", vocabulary=600, templates="plain", objects=2),
+    Recipe("shapes-order-cbow", "the same with a text tower that cannot read word order", "shapes", ORDER_TRAIN, vocabulary=600,
+           templates="plain", objects=2),
 )}
 
 
@@ -117,7 +111,7 @@ def load_data(recipe: Recipe, progress: bool = True):
     from clipmini.data import shapes
 
     size = preset(recipe.model, vision=recipe.vision).vision.image_size
-    data = shapes.make(recipe.rows, recipe.train.seed, size=size, objects=recipe.objects, pairs="seen", habit=recipe.habit)
+    data = shapes.make(recipe.rows, recipe.train.seed, size=size, objects=recipe.objects, pairs="seen")
     if recipe.objects == 2:  # the label names the first object alone: here the caption says what is the same
         data = data.remove_columns("label")
     return data, f"{recipe.rows:,} generated scenes of {recipe.objects} object(s), 48 of 64 colour-shape combinations"

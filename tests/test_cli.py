@@ -20,7 +20,7 @@ COMMANDS = ("app", "classify", "data", "train", "evaluate", "doctor", "export")
 @pytest.fixture
 def small(monkeypatch):
     """Recipes that finish in seconds: tiny towers, a hundred scenes."""
-    for name in ("shapes", "shapes-negatives"):
+    for name in ("shapes", "shapes-order"):
         kept = recipes.RECIPES[name]
         monkeypatch.setitem(recipes.RECIPES, name, replace(
             kept, vision={"image_size": 16, "width": 8}, text={"width": 32}, model_options={"embed_dim": 32}, rows=120,
@@ -66,7 +66,7 @@ def test_the_list_of_recipes(capsys):
 
 
 @pytest.mark.parametrize("name, measured", [("shapes", "unseen combinations: top-1"),
-                                            ("shapes-negatives", "word order: true caption")])
+                                            ("shapes-order", "word order: true caption")])
 def test_train_evaluate_and_doctor(name, measured, small, capsys, tmp_path):
     options = ("train", name, "--steps", 6, "--batch", 16, "--seed", 3, "--out", tmp_path / "run", "--quiet")
     out = says(capsys, 0, *options)
@@ -80,7 +80,7 @@ def test_train_evaluate_and_doctor(name, measured, small, capsys, tmp_path):
 
     out = says(capsys, 0, "doctor", tmp_path / "run")
     assert "healthy" in out and (tmp_path / "run" / "curve.png").exists()
-    data = "order" if name == "shapes-negatives" else "shapes"
+    data = "order" if name == "shapes-order" else "shapes"
     out = says(capsys, 0, "evaluate", final, "--data", data, "--rows", 40, "--json", tmp_path / "n.json")
     numbers = json.loads((tmp_path / "n.json").read_text())
     assert ("relation" in out and 0 <= numbers["relation"] <= 1) if data == "order" else numbers["ensemble"]["n"] == 40

@@ -39,7 +39,7 @@ def test_recipes_name_what_exists(name):
 
 def test_scenes_of_two_objects_are_grouped_by_caption_not_by_their_first_object():
     # Two scenes with the same first object are no right answers for each other.
-    small = dataclasses.replace(RECIPES["shapes-negatives"], rows=60)
+    small = dataclasses.replace(RECIPES["shapes-order"], rows=60)
     data, _ = recipes.load_data(small, progress=False)
     assert "label" not in data.column_names
     groups = group_numbers(data, data["captions"][:])

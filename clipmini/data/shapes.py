@@ -88,10 +88,8 @@ def _allowed(pairs: str) -> np.ndarray:
     return np.array(splits[pairs])
 
 
-def plan(n: int, seed: int, objects, pairs: str, habit: float = 0.0) -> Plan:
-    """Draw what is where. objects: 1, 2 or "both" (half and half); habit: see `make`."""
-    if not 0 <= habit <= 1:
-        raise ValueError(f"habit is {habit}; it is a share, from 0 to 1")
+def plan(n: int, seed: int, objects, pairs: str) -> Plan:
+    """Draw what is where. objects: 1, 2 or "both" (half and half)."""
     if objects not in (1, 2, "both"):
         raise ValueError(f"objects is {objects!r}; choose 1, 2 or 'both'")
     rng = np.random.default_rng(seed)
@@ -107,9 +105,6 @@ def plan(n: int, seed: int, objects, pairs: str, habit: float = 0.0) -> Plan:
     radius = np.where(two[:, None], np.where(large, 0.23, 0.13), np.where(large, 0.38, 0.2)) * rng.uniform(0.92, 1.08, (n, 2))
     colour, shape = np.stack([first, second], 1).transpose(2, 0, 1).copy()
     shape[~two, 1] = -1
-    if habit:  # the shape that comes first in SHAPES stands to the left, or on top
-        broken = (shape[:, 0] < shape[:, 1]) != np.isin(relation, (0, 2))
-        relation = np.where(two & broken & (rng.random(n) < habit), relation ^ 1, relation)
     return Plan(shape, colour, large, _places(rng, n, relation, radius), radius, rng.uniform(-0.2, 0.2, (n, 2)), relation)
 
 
@@ -268,22 +263,19 @@ def _checked(size: int) -> int:
     return size
 
 
-def arrays(n: int, seed: int = 0, size: int = 32, objects=1, pairs: str = "all",
-           habit: float = 0.0) -> tuple[np.ndarray, Plan]:
+def arrays(n: int, seed: int = 0, size: int = 32, objects=1, pairs: str = "all") -> tuple[np.ndarray, Plan]:
     """n scenes without files: (images uint8 (n, size, size, 3), their Plan)."""
-    p = plan(n, seed, objects, pairs, habit)
+    p = plan(n, seed, objects, pairs)
     fields = vars(p)
     chunks = [render(Plan(**{k: v[i:i + _CHUNK] for k, v in fields.items()}), seed + i, _checked(size))[0]
               for i in range(0, n, _CHUNK)]
     return np.concatenate(chunks), p
 
 
-def make(n: int, seed: int = 0, size: int = 32, objects=1, pairs: str = "all", habit: float = 0.0):
+def make(n: int, seed: int = 0, size: int = 32, objects=1, pairs: str = "all"):
     """A pairs dataset of n scenes.
 
     size: side in pixels; objects: 1, 2 or "both"; pairs: colour-shape combinations, "seen", "unseen" or "all".
-    habit: share of the two-object scenes that are as one expects: the shape that comes first in SHAPES to the left or on
-    top. In such a world the words alone nearly tell the scene, as "mug, table" does, and their order is hardly needed.
     Returns a datasets.Dataset with columns image, captions (true, plain first), label (ClassLabel: colour and shape of the
     first object), relation, relation_negatives and binding_negatives (false captions of the same words; empty for one object).
     """
@@ -292,7 +284,7 @@ def make(n: int, seed: int = 0, size: int = 32, objects=1, pairs: str = "all", h
 
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least one scene")
-    images, p = arrays(n, seed, size, objects, pairs, habit)
+    images, p = arrays(n, seed, size, objects, pairs)
 
     def encoded(image) -> dict:
         file = io.BytesIO()
