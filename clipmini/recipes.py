@@ -203,7 +203,8 @@ def card(recipe: Recipe, embedder: Embedder, meta: dict, words: list[str]) -> st
              f"| text tower | {config.text.tower}, {config.text.vocab_size:,} tokens |",
              f"| parameters | {count_parameters(embedder.model):,} |",
              f"| data | {meta['data']}; {meta['pictures']:,} pictures |",
-             f"| training | {meta['steps']:,} steps of {recipe.train.batch} pairs, {meta['seconds'] / 60:.1f} minutes on a CPU |",
+             f"| training | {meta['steps']:,} steps of {recipe.train.batch} pairs, {meta['seconds'] / 60:.1f} minutes on a CPU; "
+             f"`--steps {meta['steps']}` repeats it to the bit on the same machine |",
              f"| seed | {recipe.train.seed} |", f"| command | `{meta['command'] or 'clipmini train ' + recipe.name}` |",
              f"| made on | {time.strftime('%Y-%m-%d')}, {platform.system()}, torch {torch.__version__} |", "",
              "![training curve](curve.png)", "", "## Measured", ""]

@@ -172,7 +172,7 @@ def choose_caption(phrasings: list[str], templates: tuple[str, ...], config: Tra
 def strengths(config: TrainConfig, step: int, total: int) -> tuple[float, float]:
     """Geometry and colour strength of a step. Colours are left alone for the first and the last 10%: the start is
     hard enough without, and the end should look like what will be asked."""
-    disturbed = 0.1 * total < step < 0.9 * total
+    disturbed = max(TIMED_STEPS - 1, 0.1 * total) < step < 0.9 * total  # the total is known by then
     return config.geometry, config.colour if disturbed else 0.0
 
 

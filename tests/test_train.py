@@ -227,6 +227,16 @@ def test_minutes_become_steps(make_clip, tokenizer, tmp_path, monkeypatch):
     assert steps_in(tmp_path) == list(range(1, done.total + 1))
 
 
+def test_the_steps_that_minutes_became_give_the_same_bits(make_clip, tokenizer, tmp_path, monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(train.time, "perf_counter", lambda: next(clock) / 2)
+    timed = TrainConfig(minutes=0.5, batch=16, warmup=40)
+    done = run(make_clip("vit-transformer"), tokenizer, tmp_path / "timed", timed)
+    counted = replace(timed, minutes=None, steps=done.total)
+    run(make_clip("vit-transformer"), tokenizer, tmp_path / "counted", counted)
+    assert weights(tmp_path / "timed") == weights(tmp_path / "counted")
+
+
 def test_hardly_any_minutes_still_make_a_run(make_clip, tokenizer, tmp_path):
     done = run(make_clip("light-cbow"), tokenizer, tmp_path, TrainConfig(minutes=1e-4, batch=16))
     assert done.step == done.total == train.TIMED_STEPS and (tmp_path / "last" / "model.safetensors").exists()
