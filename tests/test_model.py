@@ -123,6 +123,20 @@ def test_every_pairing_runs_and_shows_its_intermediates(vision, text):
     model.load_state_dict(model.state_dict(), strict=True)
 
 
+def test_patches_are_the_places_of_the_picture():
+    for vision in (TINY_VIT, VisionConfig("light", 32, 8)):
+        tower = CLIP(CLIPConfig(vision, TINY_TEXT, 20)).eval().visual
+        pixels = torch.randn(1, 3, vision.image_size, vision.image_size)
+        changed = pixels.clone()
+        changed[..., :2, :2] += 3  # the upper left corner: it moves the first patch most
+        one, other = (tower.forward_features(x)["patches"] for x in (pixels, changed))
+        assert one.shape == (1, vision.grid**2, 20)
+        assert (one - other).norm(dim=-1).argmax() == 0
+    tower = VisionTransformer(TINY_VIT, 20)
+    named = tower.forward_features(torch.randn(2, 3, 24, 24))
+    torch.testing.assert_close(named["patches"], tower.ln_post(named["states"][-1][:, 1:]) @ tower.proj)
+
+
 def test_resnet_grid_matches_config():
     config = VisionConfig("resnet", 64, 8, (1, 1, 1, 1), 4)
     assert ModifiedResNet(config, 5).grid_features(torch.randn(1, 3, 64, 64)).shape == (1, 256, config.grid, config.grid)
