@@ -101,6 +101,10 @@ def evaluate_labels(embedder, args) -> dict:
         from clipmini.data import emoji
 
         dataset, sets = emoji.load(args.style), {"one template": "plain", "ensemble": args.templates}
+        trained = set(embedder.meta.get("data", "").replace(",", " ").split())
+        styles = dict.fromkeys(dataset["style"] if "style" in dataset.column_names else ())
+        if seen := [style for style in styles if trained & emoji.sisters(style)]:
+            print(f"note: this model was trained on {', '.join(seen)}: these numbers are not of pictures it never saw")
     else:
         from clipmini.data import shapes
 
@@ -118,7 +122,8 @@ def add_classify(commands) -> None:
     p.add_argument("pictures", nargs="+", type=Path, help="picture files")
     p.add_argument("--labels", required=True, help='labels, separated by commas: "cat, dog, red apple"')
     p.add_argument("--model", default="emoji", help="embedded name or checkpoint folder (default: emoji)")
-    p.add_argument("--templates", default="emoji", help='a named set, or one template of your own: "a photo of a {}"')
+    p.add_argument("--templates", default="emoji",
+                   help='emoji (the default), photo, plain, shapes or openai7, or one of your own: "a photo of a {}"')
     p.add_argument("--none", action="store_true", help='offer "none of these" too')
     p.add_argument("--show-prompts", action="store_true", help="print the texts that were really sent")
     p.set_defaults(run=do_classify)
@@ -131,6 +136,9 @@ def do_classify(args) -> None:
     from clipmini.tasks.zeroshot import classify
 
     embedder = load(args.model)
+    if args.templates not in TEMPLATES and "{}" not in args.templates:
+        raise ValueError(f"there is no template set {args.templates!r}; choose one of {', '.join(TEMPLATES)}, or write "
+                         "a template of your own, with {} for the label")
     templates = args.templates if args.templates in TEMPLATES else [args.templates]
     p = classify(embedder, args.pictures, args.labels, templates, none_of_these=args.none)
     for note in p.notes:

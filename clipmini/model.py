@@ -46,7 +46,8 @@ class CLIP(nn.Module):
 
     def forward(self, pixels: Tensor, ids: Tensor) -> Tensor:
         """Logits (N pictures, N texts): row i holds the scores of every text for picture i."""
-        return self.scale * self.encode_image(pixels) @ self.encode_text(ids).t()
+        logits = self.scale * self.encode_image(pixels) @ self.encode_text(ids).t()
+        return logits + self.logit_bias if self.config.sigmoid else logits
 
     @torch.no_grad()
     def clamp_scale_(self) -> None:

@@ -16,7 +16,7 @@ def training_curve(history: list[dict], title: str = "Training curve") -> Figure
     left, right = figure.subplots(1, 2)
     left.plot(steps, [row["loss"] for row in history], color=ACCENT, alpha=0.25, linewidth=0.8)
     left.plot(steps, smooth([row["loss"] for row in history]), color=ACCENT, label="loss")
-    left.axhline(history[-1]["ln_n"], color=MUTED, linestyle="--", label="ln N: knowing nothing")
+    left.axhline(history[-1]["ln_n"], color=MUTED, linestyle="--", label="guessing: ln N, less for repeats")
     left.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
     left.legend(frameon=False)
     right.plot(steps, [row["scale"] for row in history], color=SECOND, label="exp(logit_scale)")

@@ -221,10 +221,12 @@ def card(recipe: Recipe, embedder: Embedder, meta: dict, words: list[str]) -> st
 
 def sources_of(about: str) -> list[str]:
     """The packages behind the art styles that `about` names, as lines with author and licence."""
-    from clipmini.data.emoji import SOURCES
+    from clipmini.data.emoji import SOURCES, emojibase
 
+    absent = set() if emojibase("en") else {"emojibase-data"}
     used = set(about.replace(",", " ").split())
-    return [f"- {s.style or 'words'}: {s.package}, {s.author}, {s.licence}" for s in SOURCES if not s.style or s.style in used]
+    return [f"- {s.style or 'words'}: {s.package}, {s.author}, {s.licence}" for s in SOURCES
+            if s.package not in absent and (not s.style or s.style in used)]
 
 
 def in_one_line(results: dict) -> dict:

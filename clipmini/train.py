@@ -9,8 +9,11 @@ import csv
 import ctypes
 import json
 import math
+import signal
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -348,7 +351,7 @@ def write_csv(path: Path, history: list[dict]) -> None:
         writer.writerows(history)
 
 
-HISTORY = {"step": "", "loss": "nats", "ln_n": "nats, the loss of a model that knows nothing", "scale": "exp(logit_scale)",
+HISTORY = {"step": "", "loss": "nats", "ln_n": "nats, what guessing costs: ln N, less for repeats", "scale": "exp(logit_scale)",
            "learning_rate": "", "gradient": "norm before clipping", "crowding": "length of the mean picture vector, 1: all alike",
            "pairs_per_second": "", "score": "on the validation pictures, where there are any"}
 
@@ -379,32 +382,60 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
     average = copy.deepcopy(model).eval()
     run = Run(model.train(), average, make_optimizer(model, config), total=config.steps)
     recipe = description(model, pairs, config, templates)
-    if not resume_state(folder, run, recipe):
+    if resume_state(folder, run, recipe):
+        done = f"{str(folder)!r} is finished" if run.step == run.total else f"taking up {str(folder)!r} at step {run.step:,}"
+        print(done, file=sys.stderr) if progress else None
+    else:
         with checkpoint.written_whole(folder / "run.json", "run description") as temporary:
             temporary.write_text(json.dumps(recipe, indent=2), encoding="utf-8")
     bar = tqdm(total=run.total, initial=run.step, disable=not progress, unit="step", dynamic_ncols=True)
     last_time, began = time.perf_counter(), run.seconds
     started = last_time
-    while run.total is None or run.step < run.total:
-        if stop_after is not None and run.step >= stop_after:
-            break
-        try:
-            _one_step(run, pairs, tokenizer, config, templates)
-        except TrainingError:
-            write_csv(folder / "curve.csv", run.history)  # for the doctor; the saved weights stay the last good ones
-            raise
-        now = time.perf_counter()
-        run.seconds = began + now - started
-        run.history[-1]["pairs_per_second"] = round(config.batch / (now - last_time), 1)
-        last_time = now
-        if run.total is None and run.step == TIMED_STEPS:
-            run.total = _steps_in(config.minutes, run.history, config.batch, run.seconds)
-            bar.total = run.total
-        if run.step % config.evaluate_every == 0 or run.step == run.total:
-            _score_and_save(run, tokenizer, evaluate, folder, card)
-        _show(bar, run)
-    bar.close()
+    with bar, finishing_the_step() as interrupted:
+        while run.total is None or run.step < run.total:
+            if stop_after is not None and run.step >= stop_after:
+                break
+            try:
+                _one_step(run, pairs, tokenizer, config, templates)
+            except TrainingError:
+                write_csv(folder / "curve.csv", run.history)  # for the doctor; the saved weights stay the last good ones
+                raise
+            now = time.perf_counter()
+            run.seconds = began + now - started
+            run.history[-1]["pairs_per_second"] = round(config.batch / (now - last_time), 1)
+            last_time = now
+            if run.total is None and run.step == TIMED_STEPS:
+                run.total = _steps_in(config.minutes, run.history, config.batch, run.seconds)
+                bar.total = run.total
+            if run.step % config.evaluate_every == 0 or run.step == run.total:
+                _score_and_save(run, tokenizer, evaluate, folder, card)
+            elif interrupted.is_set():
+                save_state(folder, run)
+            _show(bar, run)
+            if interrupted.is_set():
+                raise KeyboardInterrupt
     return run
+
+
+@contextmanager
+def finishing_the_step():
+    """While inside, the first Ctrl-C only sets the event that is given, so that a step is never cut in two and its work
+    can be saved; the second one stops at once. Outside the main thread signals are left alone."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    usual = signal.getsignal(signal.SIGINT)
+
+    def note(_number, _frame):
+        interrupted.set()
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def guessing_loss(batch: Batch, loss: str) -> float:
@@ -537,6 +568,9 @@ def diagnose(history: list[dict], scale_max: float = 100.0, groups: Tensor | Non
         if floor > 0.02:
             found.append(f"repeated captions: with batches of {batch}, plain InfoNCE cannot fall below {floor:.2f} on this data. "
                          "Use the loss 'multi', which counts copies as right answers.")
+    if not found and len(history) < 100 and loss_now > 0.8 * chance:
+        found.append(f"too short to tell: after {len(history)} steps the loss is {loss_now:.2f}, guessing costs {chance:.2f}. "
+                     "Give it some hundred steps.")
     scores = [r["score"] for r in history if r["score"] != ""]
     if len(scores) >= 4 and max(scores) - scores[-1] > 0.02:
         found.append(f"the validation score fell from {max(scores):.3f} to {scores[-1]:.3f}: overfitting; best/ keeps the peak.")

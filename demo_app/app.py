@@ -72,7 +72,8 @@ def main(argv=None) -> int:
         page.launch(server_name=args.host, server_port=args.port, share=args.share, inbrowser=not args.no_browser,
                     **launch_kwargs())
     except OSError as error:
-        print(f"The app could not start: {error}", file=sys.stderr)
+        why = f"port {args.port} is taken; choose another with --port" if args.port and "empty port" in str(error) else error
+        print(f"The app could not start: {why}", file=sys.stderr)
         return 2
     return 0
 

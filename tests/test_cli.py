@@ -9,7 +9,7 @@ import pytest
 from helpers_train import pairs_dataset
 from PIL import Image
 
-from clipmini import recipes
+from clipmini import checkpoint, recipes
 from clipmini.cli import main
 from clipmini.data import emoji, shapes
 from clipmini.train import TrainConfig
@@ -79,7 +79,7 @@ def test_train_evaluate_and_doctor(name, measured, small, capsys, tmp_path):
     assert "another recipe (learning_rate differ)" in err and "--out" in err
 
     out = says(capsys, 0, "doctor", tmp_path / "run")
-    assert "healthy" in out and (tmp_path / "run" / "curve.png").exists()
+    assert "too short to tell: after 6 steps" in out and (tmp_path / "run" / "curve.png").exists()
     data = "order" if name == "shapes-order" else "shapes"
     out = says(capsys, 0, "evaluate", final, "--data", data, "--rows", 40, "--json", tmp_path / "n.json")
     numbers = json.loads((tmp_path / "n.json").read_text())
@@ -142,6 +142,18 @@ def test_evaluate_emoji(capsys, tmp_path, monkeypatch, tiny_checkpoints):
     out = says(capsys, 0, "evaluate", tiny_checkpoints["light-cbow"], "--json", tmp_path / "n.json")
     numbers = json.loads((tmp_path / "n.json").read_text())
     assert "one template" in out and numbers["one template"]["n"] == 16 and numbers["ensemble"]["classes"] == 8
+
+
+def test_evaluate_says_what_the_model_was_trained_on(capsys, tmp_path, monkeypatch, make_clip, tokenizer):
+    checkpoint.save(tmp_path / "m", make_clip("light-cbow"), tokenizer, meta={"data": "emoji in 2 art styles: noto, openmoji"})
+    for style, seen in (("noto", True), ("twemoji", False)):
+        monkeypatch.setattr(emoji, "load", lambda *a, style=style: pairs_dataset(16).add_column("style", [style] * 16))
+        assert ("note: this model was trained on noto" in says(capsys, 0, "evaluate", tmp_path / "m")) == seen
+
+
+def test_a_mistyped_template_set_is_told_the_known_ones(capsys, tiny_checkpoints):
+    err = says(capsys, 1, "classify", "x.png", "--labels", "a", "--model", tiny_checkpoints["light-cbow"], "--templates", "emojy")
+    assert "no template set 'emojy'; choose one of plain, emoji" in err
 
 
 def test_export(capsys, tmp_path, tiny_checkpoints):

@@ -178,7 +178,7 @@ def test_keeping_some_concepts(few, cache):
 
 
 def test_an_unknown_style_says_what_there_is(few, tmp_path):
-    with pytest.raises(ValueError, match=r"'crayons'.*available: openmoji, twemoji.*fxemoji: .*fetch_npm"):
+    with pytest.raises(ValueError, match=r"'crayons'.*available: openmoji, twemoji.*fxemoji: .*--fetch"):
         emoji.load("crayons", cache=tmp_path)
 
 

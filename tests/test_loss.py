@@ -63,6 +63,17 @@ def test_multi_positive_is_a_divergence_from_the_uniform_target():
     same_value_and_gradient(multi_positive_loss(image, text, scale, groups), oracle, (image, text, scale))
 
 
+def test_multi_positive_with_repeats_and_hard_negatives():
+    image, text, wrong, scale = unit(3), unit(3, seed=1), unit(2, seed=2), scalar(4.0)
+    target = torch.tensor([[0.5, 0, 0.5], [0, 1, 0], [0.5, 0, 0.5]], dtype=torch.double)
+    rows = (scale * image @ torch.cat([text, wrong]).t()).log_softmax(1)[:, :3]
+    columns = (scale * text @ image.t()).log_softmax(1)
+    entropy = 2 * math.log(2) / 3
+    oracle = (-(target * rows).sum() - (target * columns).sum()) / 6 - entropy
+    same_value_and_gradient(multi_positive_loss(image, text, scale, torch.tensor([4, 1, 4]), wrong), oracle,
+                            (image, text, wrong, scale))
+
+
 def test_multi_positive_reaches_zero_where_clip_loss_cannot():
     groups = torch.tensor([0, 0, 1, 1])
     perfect = torch.eye(2, dtype=torch.double)[groups]

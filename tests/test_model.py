@@ -181,6 +181,13 @@ def test_permuting_pairs_permutes_logits(order):
         torch.testing.assert_close(model(pixels[order], ids[order]), model(pixels, ids)[order][:, order], rtol=0, atol=1e-5)
 
 
+def test_the_sigmoid_bias_is_part_of_the_logits():
+    model = CLIP(CLIPConfig(TINY_VIT, TINY_TEXT, 20, sigmoid=True)).eval()
+    pixels, ids = torch.randn(2, 3, 24, 24), some_ids(TINY_TEXT, [3, 4])
+    cosines = model.encode_image(pixels) @ model.encode_text(ids).t()
+    torch.testing.assert_close(model(pixels, ids), model.scale * cosines - 10)
+
+
 def test_scale_is_an_exponential_and_clamped():
     model = CLIP(CLIPConfig(TINY_VIT, TINY_TEXT, 20))
     assert math.isclose(model.scale.item(), 1 / 0.07, rel_tol=1e-5)

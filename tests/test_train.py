@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -538,7 +539,8 @@ def test_the_doctor_names_one_illness(columns, words):
 def test_the_doctor_calls_the_healthy_healthy():
     (found,) = diagnose(curve(score=lambda k: "" if k % 50 else k / 1000))
     assert found.startswith("healthy: the loss fell to 0.1")
-    assert diagnose(curve(50, loss=4.8))[0].startswith("healthy")  # too early to call it stuck
+    assert diagnose(curve(50, loss=4.8))[0].startswith("too short to tell: after 50 steps")  # too early to call it stuck
+    assert diagnose(curve(50, loss=2.0))[0].startswith("healthy")
     assert diagnose([]) == ["nothing to read: the curve is empty"]
 
 
@@ -614,3 +616,24 @@ def test_run_json_describes_the_run(make_clip, tokenizer, tmp_path):
     run(make_clip("light-cbow"), tokenizer, tmp_path, stop_after=1)
     known = json.loads((tmp_path / "run.json").read_text())
     assert known["train"]["batch"] == 16 and known["rows"] == 64 and known["captions"] == 128
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to itself")
+def test_ctrl_c_finishes_the_step_and_saves_it(make_clip, tokenizer, tmp_path, monkeypatch):
+    real, calls = train._one_step, []
+
+    def step(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)  # in the middle of a step
+        real(*arguments)
+
+    monkeypatch.setattr(train, "_one_step", step)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(make_clip("light-cbow"), tokenizer, tmp_path / "cut")
+    assert signal.getsignal(signal.SIGINT) is before
+    assert steps_in(tmp_path / "cut") == [1, 2, 3]
+    run(make_clip("light-cbow"), tokenizer, tmp_path / "cut")
+    run(make_clip("light-cbow"), tokenizer, tmp_path / "whole")
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")

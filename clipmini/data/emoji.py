@@ -178,7 +178,7 @@ def remedy(style: str) -> str:
     if source.installer == "pip":
         return f"pip install {source.package}"
     if source.installer == "npm":
-        return "clipmini.data.emoji.fetch_npm() (needs npm)"
+        return "clipmini data emoji --fetch (needs npm)"
     return "install a colour emoji font (Debian, Ubuntu: apt install fonts-noto-color-emoji)"
 
 
@@ -554,7 +554,11 @@ def _check_styles(styles, cache) -> list[str]:
     wanted = there if styles is None else [styles] if isinstance(styles, str) else list(styles)
     bad = [style for style in wanted if style not in there]
     if bad or not wanted:
-        missing = "; ".join(f"{style}: {remedy(style)}" for style in STYLES if style not in there)
+        ways: dict[str, list[str]] = {}
+        for style in STYLES:
+            if style not in there:
+                ways.setdefault(remedy(style), []).append(style)
+        missing = "; ".join(f"{', '.join(found)}: {way}" for way, found in ways.items())
         raise ValueError(f"emoji style {bad} is not here; available: {', '.join(there) or 'none'}. "
                          f"To get the others: {missing or 'all others are here'}.")
     return list(dict.fromkeys(wanted))
