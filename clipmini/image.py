@@ -4,7 +4,6 @@ open_image is the one door. It takes strangers' files, so it limits what it deco
 """
 
 import io
-import math
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -228,13 +227,3 @@ def as_picture(pixels: Tensor, mean, std) -> Image.Image:
     """The inverse of preprocess for one picture: pixels (3, S, S) -> PIL image, to look at what the model saw."""
     levels = pixels * torch.tensor(std).view(3, 1, 1) + torch.tensor(mean).view(3, 1, 1)
     return Image.fromarray((levels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
-
-
-def contact_sheet(images: list[Image.Image], columns: int = 12, side: int = 64) -> Image.Image:
-    """Pictures in rows of `columns`, each side x side pixels, on white."""
-    rows = math.ceil(len(images) / columns)
-    sheet = Image.new("RGB", (columns * side, rows * side), "white")
-    for i, image in enumerate(images):
-        cell = open_image(image).resize((side, side), Image.Resampling.LANCZOS)
-        sheet.paste(cell, (i % columns * side, i // columns * side))
-    return sheet

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -575,8 +575,3 @@ def diagnose(history: list[dict], scale_max: float = 100.0, groups: Tensor | Non
     if len(scores) >= 4 and max(scores) - scores[-1] > 0.02:
         found.append(f"the validation score fell from {max(scores):.3f} to {scores[-1]:.3f}: overfitting; best/ keeps the peak.")
     return found or [f"healthy: the loss fell to {loss_now:.2f}, guessing costs {chance:.2f}."]
-
-
-def with_budget(config: TrainConfig, steps: int | None = None, minutes: float | None = None) -> TrainConfig:
-    """The same recipe with another budget."""
-    return replace(config, steps=steps, minutes=minutes)
