@@ -155,16 +155,16 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     # Scenes with two objects have no single name, and order is what they are about: no validation score.
     score = validation(model, tokenizer, held) if recipe.objects == 1 else None
     done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[recipe.templates], score, progress=progress)
-    training_curve(done.history, f"{recipe.name}: {recipe.about}").savefig(folder / "curve.png")
+    curve = training_curve(done.history, f"{recipe.name}: {recipe.about}")
+    curve.savefig(folder / "curve.png")
     embedder = Embedder(done.average, tokenizer, recipe.name)
     results = measure(recipe, embedder)
     words = diagnose(done.history, scale_max=100.0, groups=pairs.groups, batch=recipe.train.batch, loss=recipe.train.loss)
     meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "command": command, "data": about, "pictures": len(pairs),
             "steps": done.step, "seconds": round(done.seconds), "results": results, "measured": in_one_line(results),
-            "templates": recipe.templates,
-            "clipmini": __version__}
+            "templates": recipe.templates, "clipmini": __version__}
     checkpoint.save(folder / "final", done.average, tokenizer, card(recipe, embedder, meta, words), meta)
-    training_curve(done.history, f"{recipe.name}: {recipe.about}").savefig(folder / "final" / "curve.png")
+    curve.savefig(folder / "final" / "curve.png")
     return done, {**results, "doctor": words}
 
 

@@ -558,7 +558,7 @@ def diagnose(history: list[dict], scale_max: float = 100.0, groups: Tensor | Non
         found.append(f"stuck at ln N: the loss is {loss_now:.2f} and guessing costs {chance:.2f}. Give it more steps, a smaller "
                      "batch, a higher learning rate after a warm-up, milder augmentation, or check that captions match pictures.")
     if sum(r["crowding"] for r in tail) / len(tail) > 0.95:
-        found.append("collapse: all pictures get nearly the same vector (their mean is above 0.95). Lower the learning rate, "
+        found.append("collapse: all pictures get nearly the same vector (mean longer than 0.95). Lower the learning rate, "
                      "and check that the pictures really differ.")
     if sum(r["scale"] >= 0.999 * scale_max for r in tail) > len(tail) / 2:
         found.append(f"the scale stands at its clamp of {scale_max:.0f}: usual late in a long run, memorising in a short one. "
