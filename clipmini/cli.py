@@ -10,6 +10,7 @@ EXAMPLES = """examples:
   clipmini classify cat.png --labels "cat, dog, pizza"  which label fits?
   clipmini data emoji --preview sheet.png               what the training pictures look like
   clipmini train emoji-pip --minutes 10                 train a CLIP of your own
+  clipmini train fashion                                the same on photographs of clothes, in three minutes
   clipmini evaluate runs/emoji-pip/final --style system how good is it on drawings it never saw?
 """
 
@@ -19,6 +20,8 @@ def add_train(commands) -> None:
     from_help = "train a named recipe; run it again to take up an interrupted run"
     p = commands.add_parser("train", help=from_help, description=from_help + ". `clipmini train --list` names the recipes.")
     p.add_argument("recipe", nargs="?", help="name of the recipe")
+    p.add_argument("--data", metavar="NAME", help="name the data instead: the first recipe that trains on it")
+    p.add_argument("--folder", help="fashion: folder of the four idx files (default: Debian's package, else the hub)")
     p.add_argument("--list", action="store_true", help="list the recipes and stop")
     p.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE)")
     p.add_argument("--minutes", type=float, help="budget in minutes of this computer's time")
@@ -36,16 +39,22 @@ def do_train(args) -> None:
     """Train a recipe and print what was measured."""
     from clipmini.recipes import RECIPES, RecipeError, customised, run, sentence
 
-    if args.list or not args.recipe:
+    if args.list or not (args.recipe or args.data):
         width = max(map(len, RECIPES))
         print("\n".join(f"{name:<{width}}  {r.about}" for name, r in RECIPES.items()))
         return
-    if args.recipe not in RECIPES:
-        raise RecipeError(f"no recipe {args.recipe!r}; there are {', '.join(RECIPES)}")
-    options = ("minutes", "steps", "seed", "batch", "chunk", "learning_rate", "hold_out")
-    recipe = customised(RECIPES[args.recipe], **{o: getattr(args, o) for o in options if getattr(args, o) is not None})
+    name = args.recipe or next((name for name, r in RECIPES.items() if r.data == args.data), None)
+    if name is None:
+        known = dict.fromkeys(r.data for r in RECIPES.values())
+        raise RecipeError(f"no recipe trains on {args.data!r}; there is data called {', '.join(known)}")
+    if name not in RECIPES:
+        raise RecipeError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    if args.data and args.data != RECIPES[name].data:
+        raise RecipeError(f"the recipe {name!r} trains on {RECIPES[name].data}, not on {args.data!r}; leave one of the two away")
+    options = ("minutes", "steps", "seed", "batch", "chunk", "learning_rate", "hold_out", "folder")
+    recipe = customised(RECIPES[name], **{o: getattr(args, o) for o in options if getattr(args, o) is not None})
     out = args.out or Path("runs") / recipe.name
-    command = "clipmini " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", args.recipe])
+    command = "clipmini " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", name])
     done, results = run(recipe, out, command, progress=not args.quiet)
     print(f"{done.step:,} steps in {done.seconds / 60:.1f} minutes")
     for name, result in results.items():
@@ -57,10 +66,12 @@ def add_evaluate(commands) -> None:
     """clipmini evaluate"""
     p = commands.add_parser("evaluate", help="zero-shot accuracy, one template against the ensemble")
     p.add_argument("model", nargs="?", default="emoji", help="embedded name or checkpoint folder (default: emoji)")
-    p.add_argument("--data", choices=("emoji", "shapes", "order"), default="emoji",
-                   help="emoji: drawings among all names; shapes: combinations never seen; order: captions with swapped words")
+    p.add_argument("--data", choices=("emoji", "shapes", "order", "fashion"), default="emoji",
+                   help="emoji: drawings among all names; shapes: combinations never seen; order: captions with swapped words; "
+                   "fashion: the test pictures of Fashion-MNIST")
+    p.add_argument("--folder", help="fashion: folder of the idx files (default: Debian's package, else the hub)")
     p.add_argument("--style", help="emoji: art style (default: all there are)")
-    p.add_argument("--templates", default="emoji", help="template set of the ensemble (default: emoji)")
+    p.add_argument("--templates", help="template set of the ensemble (default: the one that belongs to the data)")
     p.add_argument("--rows", type=int, default=2000, help="shapes, order: scenes to generate (default 2000)")
     p.add_argument("--seed", type=int, default=10_002, help="shapes, order: seed of the scenes; training uses small ones")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
@@ -93,24 +104,28 @@ def evaluate_order(embedder, args) -> dict:
 
 
 def evaluate_labels(embedder, args) -> dict:
-    """Zero-shot accuracy on emoji or on unseen combinations of shape and colour."""
+    """Zero-shot accuracy on emoji, on unseen combinations of shape and colour, or on pictures of clothes."""
     from clipmini.recipes import record
     from clipmini.tasks.zeroshot import compare, table
 
     if args.data == "emoji":
         from clipmini.data import emoji
 
-        dataset, sets = emoji.load(args.style), {"one template": "plain", "ensemble": args.templates}
+        dataset, sets = emoji.load(args.style), {"one template": "plain", "ensemble": args.templates or "emoji"}
         trained = set(embedder.meta.get("data", "").replace(",", " ").split())
         styles = dict.fromkeys(dataset["style"] if "style" in dataset.column_names else ())
         if seen := [style for style in styles if trained & emoji.sisters(style)]:
             print(f"note: this model was trained on {', '.join(seen)}: these numbers are not of pictures it never saw")
+    elif args.data == "fashion":
+        from clipmini.data import fashion
+
+        dataset, sets = fashion.load("test", args.folder), {"one template": "plain", "ensemble": args.templates or "fashion"}
     else:
         from clipmini.data import shapes
 
         size = embedder.config.vision.image_size
         dataset = shapes.make(args.rows, args.seed, size=size, objects=1, pairs="unseen")
-        sets = {"one template": ("a {}",), "ensemble": "shapes"}
+        sets = {"one template": ("a {}",), "ensemble": args.templates or "shapes"}
     reports = compare(embedder, dataset, sets)
     print(table(reports.values()))
     return {name: record(report) for name, report in reports.items()}
@@ -122,8 +137,8 @@ def add_classify(commands) -> None:
     p.add_argument("pictures", nargs="+", type=Path, help="picture files")
     p.add_argument("--labels", required=True, help='labels, separated by commas: "cat, dog, red apple"')
     p.add_argument("--model", default="emoji", help="embedded name or checkpoint folder (default: emoji)")
-    p.add_argument("--templates", default="emoji",
-                   help='emoji (the default), photo, plain, shapes or openai7, or one of your own: "a photo of a {}"')
+    p.add_argument("--templates", help='emoji, photo, plain, shapes, fashion or openai7, or one of your own: "a photo of a {}" '
+                   "(default: what the model was trained with)")
     p.add_argument("--none", action="store_true", help='offer "none of these" too')
     p.add_argument("--show-prompts", action="store_true", help="print the texts that were really sent")
     p.set_defaults(run=do_classify)
@@ -136,10 +151,11 @@ def do_classify(args) -> None:
     from clipmini.tasks.zeroshot import classify
 
     embedder = load(args.model)
-    if args.templates not in TEMPLATES and "{}" not in args.templates:
-        raise ValueError(f"there is no template set {args.templates!r}; choose one of {', '.join(TEMPLATES)}, or write "
+    templates = args.templates or embedder.meta.get("templates", "emoji")
+    if templates not in TEMPLATES and "{}" not in templates:
+        raise ValueError(f"there is no template set {templates!r}; choose one of {', '.join(TEMPLATES)}, or write "
                          "a template of your own, with {} for the label")
-    templates = args.templates if args.templates in TEMPLATES else [args.templates]
+    templates = templates if templates in TEMPLATES else [templates]
     p = classify(embedder, args.pictures, args.labels, templates, none_of_these=args.none)
     for note in p.notes:
         print(f"note: {note}")
@@ -159,12 +175,13 @@ def do_classify(args) -> None:
 def add_data(commands) -> None:
     """clipmini data"""
     p = commands.add_parser("data", help="look at the training data, or fetch more of it")
-    p.add_argument("name", choices=("emoji", "shapes"), help="which data")
+    p.add_argument("name", choices=("emoji", "shapes", "fashion"), help="which data")
     p.add_argument("--preview", nargs="?", const=Path("preview.png"), type=Path, metavar="FILE",
                    help="write a contact sheet (default: preview.png)")
     p.add_argument("--fetch", action="store_true", help="emoji: get five more art styles and the tags with npm")
     p.add_argument("--style", action="append", help="emoji: only this style (repeatable)")
     p.add_argument("--seed", type=int, default=0, help="shapes: seed (default 0)")
+    p.add_argument("--folder", help="fashion: folder of the four idx files (default: Debian's package, else the hub)")
     p.set_defaults(run=do_data)
 
 
@@ -187,6 +204,13 @@ def do_data(args) -> None:
             print(f"  {source.style or '(words)':<18} {here:<15} {source.what}; {source.package} ({source.installer}), "
                   f"{source.author}, {source.licence}")
         sheet = emoji.preview
+    elif args.name == "fashion":
+        from clipmini.data import fashion
+
+        dataset, sheet = fashion.load("train", args.folder), fashion.preview
+        tests, source = fashion.load("test", args.folder), fashion.SOURCE
+        print(f"{len(dataset):,} pictures to train on, {len(tests):,} to test; {source.author}, {source.licence}")
+        print(*(f"  {', '.join(phrasings)}" for phrasings in fashion.KINDS.values()), sep="\n")
     else:
         from clipmini.data import shapes
 

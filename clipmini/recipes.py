@@ -26,10 +26,11 @@ VALIDATION_ROWS = 256
 class Recipe:
     """One training run.
 
-    data: "emoji", "emoji-pip" (the two styles that pip brings) or "shapes". model: a preset; vision, text, model_options:
-    what differs from it. vocabulary: tokens at most. templates: name of the set that wraps some captions.
+    data: "emoji", "emoji-pip" (the two styles that pip brings), "shapes" or "fashion". model: a preset; vision, text,
+    model_options: what differs from it. vocabulary: tokens at most. templates: name of the set that wraps some captions.
     hold_out: an art style that is never trained on and is measured once, at the end (emoji).
-    objects: 1 or 2 a scene (shapes); rows: how many scenes. tried: what the search for the recipe found, for the card.
+    objects: 1 or 2 a scene (shapes); rows: how many scenes. folder: where the idx files are (fashion).
+    tried: what the search for the recipe found, for the card.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Recipe:
     hold_out: str | None = None
     objects: int = 1
     rows: int = 40_000
+    folder: str | None = None
     tried: tuple[str, ...] = ()
 
 
@@ -61,6 +63,9 @@ EMOJI_TRIED = (
 # Colours are what these captions name: no recolouring. Two scenes may share a caption: equal captions are one group.
 SHAPES_TRAIN = TrainConfig(minutes=3, colour=0.0, geometry=0.3)
 ORDER_TRAIN = replace(SHAPES_TRAIN, hard_negatives=True)
+# Grey things on white: nothing to recolour, no other background. A shoe stands on its sole: small turns only.
+FASHION_TRAIN = TrainConfig(minutes=3, colour=0.0, background=0.0, geometry=0.3)
+FASHION_TRIED = ()
 
 RECIPES = {r.name: r for r in (
     Recipe("emoji", "the embedded model: six art styles, Twemoji held out", "emoji", TrainConfig(minutes=10), hold_out="twemoji",
@@ -77,6 +82,8 @@ RECIPES = {r.name: r for r in (
            model="light-transformer", vocabulary=600, templates="plain", objects=2),
     Recipe("shapes-order-cbow", "the same with a text tower that cannot read word order", "shapes", ORDER_TRAIN, vocabulary=600,
            templates="plain", objects=2),
+    Recipe("fashion", "photographs of ten kinds of clothes, the 10,000 test pictures held out", "fashion", FASHION_TRAIN,
+           vocabulary=600, templates="fashion", tried=FASHION_TRIED),
 )}
 
 
@@ -108,6 +115,10 @@ def load_data(recipe: Recipe, progress: bool = True):
 
         styles = emoji_styles(recipe)
         return emoji.load(styles, progress=progress), f"emoji in {len(styles)} art styles: {', '.join(styles)}"
+    if recipe.data == "fashion":
+        from clipmini.data import fashion
+
+        return fashion.load("train", recipe.folder, progress=progress), "Fashion-MNIST's training pictures"
     from clipmini.data import shapes
 
     size = preset(recipe.model, vision=recipe.vision).vision.image_size
@@ -146,6 +157,8 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     folder = Path(folder)
     if recipe.hold_out and not recipe.data.startswith("emoji"):
         raise RecipeError(f"{recipe.name!r} has no art styles, so {recipe.hold_out!r} cannot be held out; leave --hold-out away")
+    if recipe.folder and recipe.data != "fashion":
+        raise RecipeError(f"{recipe.name!r} reads no files from {recipe.folder!r}; --folder is for fashion, leave it away")
     data, about = load_data(recipe, progress)
     tokenizer = make_tokenizer(recipe, data)
     torch.manual_seed(recipe.train.seed)
@@ -169,7 +182,7 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
 
 
 def measure(recipe: Recipe, embedder: Embedder) -> dict:
-    """What the recipe promises to measure: the held-out style, the unseen combinations, or the word order."""
+    """What the recipe promises to measure: the held-out style or pictures, the unseen combinations, or the word order."""
     if recipe.data.startswith("emoji"):
         from clipmini.data import emoji
 
@@ -177,6 +190,11 @@ def measure(recipe: Recipe, embedder: Embedder) -> dict:
             return {}
         reports = compare(embedder, emoji.load([recipe.hold_out]), {"one template": "plain", "ensemble": "emoji"})
         return {f"{recipe.hold_out}, {name}": record(report) for name, report in reports.items()}
+    if recipe.data == "fashion":
+        from clipmini.data import fashion
+
+        reports = compare(embedder, fashion.load("test", recipe.folder), {"one template": "plain", "ensemble": "fashion"})
+        return {f"test pictures, {name}": record(report) for name, report in reports.items()}
     from clipmini.data import shapes
 
     size = embedder.config.vision.image_size
@@ -191,6 +209,12 @@ def record(report: Report) -> dict:
     low, high = report.intervals["top1"]
     return {"n": report.n, "classes": report.K, "top1": report.top1, "top5": report.top5, "top1_low": low, "top1_high": high,
             "mean_per_class_recall": report.mean_per_class_recall}
+
+
+DRAWN_LIMITS = ("It knows the drawings and words it was trained on. It has seen no photograph, of people or of anything else; "
+                "do not use it to judge any.")
+FASHION_LIMITS = ("It knows ten kinds of clothes, each alone on white, in grey and 28 pixels wide, and forty words "
+                  "for them. Whatever else it is shown, it calls the least wrong of the labels offered.")
 
 
 def card(recipe: Recipe, embedder: Embedder, meta: dict, words: list[str]) -> str:
@@ -212,15 +236,18 @@ def card(recipe: Recipe, embedder: Embedder, meta: dict, words: list[str]) -> st
     lines += ["", "The doctor says: " + " ".join(words), ""]
     if recipe.tried:
         lines += ["## What was tried", "", recipe.tried[0], "", *(f"- {line}" for line in recipe.tried[1:]), ""]
-    if recipe.data.startswith("emoji"):
+    if recipe.data != "shapes":
         lines += ["## Pictures and words", "", *sources_of(meta["data"]), ""]
-    lines += ["## Limits", "", "It knows the drawings and words it was trained on. It has seen no photograph, of people or of "
-              "anything else; do not use it to judge any.", ""]
+    lines += ["## Limits", "", FASHION_LIMITS if recipe.data == "fashion" else DRAWN_LIMITS, ""]
     return "\n".join(lines)
 
 
 def sources_of(about: str) -> list[str]:
-    """The packages behind the art styles that `about` names, as lines with author and licence."""
+    """The packages behind the data that `about` names, as lines with author and licence."""
+    if about.startswith("Fashion-MNIST"):
+        from clipmini.data.fashion import SOURCE as s
+
+        return [f"- pictures and labels: Fashion-MNIST, {s.author}, {s.licence}; phrasings: this package"]
     from clipmini.data.emoji import SOURCES, emojibase
 
     absent = set() if emojibase("en") else {"emojibase-data"}

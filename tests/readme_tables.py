@@ -2,6 +2,7 @@
 
     python tests/readme_tables.py --collect runs/emoji runs/shapes   # put finished runs into results.json
     python tests/benchmarks/bench_step.py --record                   # and what the benchmarks measure
+    python tests/benchmarks/bench_fashion.py runs/fashion --record   # (this one collects its run, too)
     python tests/readme_tables.py --write                            # write the tables into README.md
 
 tests/test_readme.py fails when the page and the file disagree.
@@ -68,10 +69,11 @@ def speed_table(data: dict) -> str:
 def licence_table() -> str:
     """The sources of the pictures and words."""
     from clipmini.data.emoji import SOURCES
+    from clipmini.data.fashion import SOURCE
 
     rows = ["| style | what | package | author | licence |", "|---|---|---|---|---|"]
     return "\n".join(rows + [f"| {s.style or '(words)'} | {s.what} | {s.package} ({s.installer}) | {s.author} | {s.licence} |"
-                             for s in SOURCES])
+                             for s in (*SOURCES, SOURCE)])
 
 
 def tables() -> dict[str, str]:

@@ -12,8 +12,8 @@ PACKAGE = ROOT / "clipmini"
 
 # Reading order. A file may import from files above it; data/ and tasks/ from the core, and from earlier files of their own.
 ORDER = ["config", "tokenizer", "image", "transformer", "vision", "text", "model", "loss", "checkpoint", "train", "pretrained",
-         "embedder", "data.emoji", "data.shapes", "tasks.prompts", "tasks.zeroshot", "tasks.wordorder", "plots", "recipes", "cli",
-         "__main__"]
+         "embedder", "data.emoji", "data.shapes", "data.fashion", "tasks.prompts", "tasks.zeroshot", "tasks.wordorder", "plots",
+         "recipes", "cli", "__main__"]
 HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", "emoji", "resvg_py", "ftfy"}
 MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}}  # figures are all it does
 SMALL_CORE = ["config", "image", "transformer", "vision", "text", "model", "loss"]
@@ -78,7 +78,7 @@ def test_public_names_exist():
 def test_the_package_stays_readable():
     lines = {module_name(p): len(p.read_text(encoding="utf-8").splitlines()) for p in files()}
     assert sum(lines[name] for name in SMALL_CORE) <= 1_200
-    assert sum(lines.values()) <= 5_000
+    assert sum(lines.values()) <= 5_300
 
 
 def functions(path: Path):

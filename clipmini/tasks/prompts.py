@@ -14,6 +14,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "openai7": ("itap of a {}.", "a bad photo of the {}.", "a origami {}.", "a photo of the large {}.",
                 "a {} in a video game.", "art of the {}.", "a photo of the small {}."),
     "shapes": ("a {}", "{}", "one {}", "a picture of a {}"),  # labels such as "red triangle"
+    "fashion": ("{}", "a photo of a {}", "a picture of a {}", "{} on white", "one {}"),
 }
 
 # What "none of these" stands for: things that pictures often show.
