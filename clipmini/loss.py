@@ -32,20 +32,36 @@ def multi_positive_loss(image: Tensor, text: Tensor, scale: Tensor, groups: Tens
                         negatives: Tensor | None = None) -> Tensor:
     """Symmetric InfoNCE in which all pairs of one group are right answers for each other (SupCon, Khosla et al. 2020).
 
-    groups (N,) int: equal numbers mean the same concept. The target of a row is uniform over its group, and the target's
-    own entropy, the mean of ln(copies), is subtracted: the least possible loss is 0 however often a concept repeats.
-    With all groups different this is clip_loss. Other arguments and the unit are clip_loss's.
+    groups (N,) int: equal numbers mean the same concept. With all groups different this is clip_loss, whose are the other
+    arguments and the unit. The least possible loss is 0 however often a concept repeats.
     """
-    logits = scale * image @ text.t()  # (N, N)
-    same = groups[:, None] == groups[None, :]
-    copies = same.sum(1, keepdim=True)
-    target = same.to(logits.dtype) / copies
-    rows, row_target = logits, target
+    return matching_loss(image, text, scale, groups[:, None] == groups[None, :], negatives)
+
+
+def matching_loss(image: Tensor, text: Tensor, scale: Tensor, true: Tensor, negatives: Tensor | None = None) -> Tensor:
+    """Symmetric InfoNCE for captions that may be true of several pictures, and pictures with several true captions.
+
+    true (N, M) bool: caption j is true of picture i; at least one in each row and column. The target of a row or column is
+    uniform over what is true, and its own entropy, the mean ln of how many are, is subtracted: the least loss is 0.
+    negatives: texts that are wrong for every picture. Returns nats.
+    """
+    logits = scale * image @ text.t()  # (N, M)
+    rows, columns = (t.to(logits.dtype) / t.sum(1, keepdim=True) for t in (true, true.t()))
+    row_logits, row_target = logits, rows
     if negatives is not None:
-        extra = scale * image @ negatives.t()  # (N, M)
-        rows, row_target = torch.cat([logits, extra], dim=1), F.pad(target, (0, extra.shape[1]))
-    both = F.cross_entropy(rows, row_target) + F.cross_entropy(logits.t(), target)
-    return both / 2 - copies.to(logits.dtype).log().mean()
+        extra = scale * image @ negatives.t()
+        row_logits, row_target = torch.cat([logits, extra], dim=1), F.pad(rows, (0, extra.shape[1]))
+    both = F.cross_entropy(row_logits, row_target) + F.cross_entropy(logits.t(), columns)
+    return (both - (ambiguity(true) + ambiguity(true.t())).to(both.dtype)) / 2
+
+
+def ambiguity(true: Tensor) -> Tensor:
+    """The mean over the rows of ln(how many are true), in nats: what no answer can get below. true (N, M) bool.
+
+    >>> round(ambiguity(torch.tensor([[True, True], [False, True]])).item(), 4) == round(math.log(2) / 2, 4)
+    True
+    """
+    return true.sum(1).double().log().mean()
 
 
 def sigmoid_loss(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, groups: Tensor | None = None) -> Tensor:

@@ -33,11 +33,11 @@ class CLIP(nn.Module):
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """pixels (B, 3, S, S) float -> unit vectors (B, E)."""
-        return F.normalize(self.visual(pixels), dim=-1)
+        return unit(self.visual(pixels))
 
     def encode_text(self, ids: Tensor) -> Tensor:
         """ids (B, T) int64 with start and end tokens -> unit vectors (B, E)."""
-        return F.normalize(self.text(ids), dim=-1)
+        return unit(self.text(ids))
 
     @property
     def scale(self) -> Tensor:
@@ -53,6 +53,11 @@ class CLIP(nn.Module):
     def clamp_scale_(self) -> None:
         """Keep the parameter itself within its bounds: called after each optimiser step, as OpenAI did."""
         self.logit_scale.clamp_(0.0, self.config.logit_scale_max)
+
+
+def unit(features: Tensor) -> Tensor:
+    """features (B, E) scaled to length 1, in float32 at least: a scale of 100 makes the last digits of a cosine count."""
+    return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
 
 
 def _drop_text_prefix(module: nn.Module, state: dict, prefix: str, _metadata) -> None:

@@ -28,7 +28,8 @@ class Recipe:
 
     data: "emoji", "emoji-pip" (the two styles that pip brings), "shapes" or "fashion". model: a preset; vision, text,
     model_options: what differs from it. vocabulary: tokens at most. templates: name of the set that wraps some captions.
-    hold_out: an art style that is never trained on and is measured once, at the end (emoji).
+    hold_out: an art style that is never trained on and is measured once, at the end; hold_out_concepts: so many things
+    of which no picture and no caption is trained on; language: of the names, the first one is the labels' (emoji).
     objects: 1 or 2 a scene (shapes); rows: how many scenes. folder: where the idx files are (fashion).
     tried: what the search for the recipe found, for the card.
     """
@@ -44,6 +45,8 @@ class Recipe:
     vocabulary: int = 4096
     templates: str = "emoji"
     hold_out: str | None = None
+    hold_out_concepts: int = 0
+    language: tuple[str, ...] = ("en",)
     objects: int = 1
     rows: int = 40_000
     folder: str | None = None
@@ -108,13 +111,24 @@ def emoji_styles(recipe: Recipe) -> list[str]:
     return styles
 
 
+def unseen_concepts(recipe: Recipe) -> list[str]:
+    """The hex codes of the concepts that a recipe holds out: drawn with a seed of their own, the same for every run."""
+    from clipmini.data import emoji
+
+    order = torch.randperm(len(emoji.concepts()), generator=torch.Generator().manual_seed(150)).tolist()
+    return [emoji.concepts()[i].hex for i in order[:recipe.hold_out_concepts]]
+
+
 def load_data(recipe: Recipe, progress: bool = True):
     """The recipe's training data -> (pairs dataset, words about it for the card)."""
     if recipe.data.startswith("emoji"):
         from clipmini.data import emoji
 
         styles = emoji_styles(recipe)
-        return emoji.load(styles, progress=progress), f"emoji in {len(styles)} art styles: {', '.join(styles)}"
+        gone = set(unseen_concepts(recipe))
+        kept = [row.hex for row in emoji.concepts() if row.hex not in gone] if gone else None
+        return (emoji.load(styles, kept, recipe.language, progress=progress),
+                f"emoji in {len(styles)} art styles: {', '.join(styles)}")
     if recipe.data == "fashion":
         from clipmini.data import fashion
 
@@ -130,7 +144,8 @@ def load_data(recipe: Recipe, progress: bool = True):
 
 def make_tokenizer(recipe: Recipe, dataset) -> Tokenizer:
     """Train the recipe's vocabulary on the captions and templates of the training rows."""
-    captions = [caption for row in dataset["captions"][:] for caption in row]
+    columns = [name for name in dataset.column_names if name == "captions" or name.endswith("_captions")]
+    captions = [caption for column in columns for row in dataset[column][:] for caption in row]
     frames = [t.replace("{}", "") for t in TEMPLATES[recipe.templates]]
     return Tokenizer.train(captions + frames * (len(captions) // 100), recipe.vocabulary, context_length=32)
 
@@ -188,8 +203,7 @@ def measure(recipe: Recipe, embedder: Embedder) -> dict:
 
         if not recipe.hold_out or recipe.hold_out not in emoji.available_styles():
             return {}
-        reports = compare(embedder, emoji.load([recipe.hold_out]), {"one template": "plain", "ensemble": "emoji"})
-        return {f"{recipe.hold_out}, {name}": record(report) for name, report in reports.items()}
+        return measure_emoji(recipe, embedder, emoji.load([recipe.hold_out]))
     if recipe.data == "fashion":
         from clipmini.data import fashion
 
@@ -202,6 +216,37 @@ def measure(recipe: Recipe, embedder: Embedder) -> dict:
         return {"word order": order_accuracy(embedder, shapes.make(2000, 10_001, size=size, objects=2, pairs="seen"))}
     return {f"{which} combinations": record(evaluate(
         embedder, shapes.make(2000, 10_002, size=size, objects=1, pairs=which), ("a {}",))) for which in ("seen", "unseen")}
+
+
+def measure_emoji(recipe: Recipe, embedder: Embedder, pictures) -> dict:
+    """Accuracy on a style: among all names, in each of the recipe's languages, and among the names of categories."""
+    from clipmini.data import emoji
+
+    if recipe.hold_out_concepts:
+        return measure_unseen_concepts(recipe, embedder, pictures)
+    style = recipe.hold_out
+    reports = compare(embedder, pictures, {"one template": "plain", "ensemble": "emoji"})
+    found = {f"{style}, {name}": record(report) for name, report in reports.items()}
+    for language in recipe.language:
+        for level in ("concept", "subgroup", "group"):
+            if (level, language) == ("concept", "en") or level != "concept" and not emoji.categories(level, language):
+                continue
+            report = evaluate(embedder, emoji.renamed(pictures, level, language), "emoji")
+            found[f"{style}, {level} names in {language}"] = record(report)
+    return found
+
+
+def measure_unseen_concepts(recipe: Recipe, embedder: Embedder, pictures) -> dict:
+    """Accuracy on things never seen, among one another: by their bare name, and described by tags and subgroup too."""
+    gone = set(unseen_concepts(recipe))
+    rows = pictures.select([i for i, code in enumerate(pictures["concept"][:]) if code in gone])
+    names = rows.features["label"].names
+    described = list(names)
+    for row in rows.remove_columns("image"):
+        described[row["label"]] = ", ".join(dict.fromkeys([names[row["label"]], *row["tags"], *row["subgroup_captions"][:1]]))
+    seen = [names[label] for label in dict.fromkeys(rows["label"][:])]
+    return {f"{recipe.hold_out}, things never seen, {how}": record(evaluate(embedder, rows, labels=labels, candidates=seen))
+            for how, labels in (("by name", names), ("described", [d[:280] for d in described]))}
 
 
 def record(report: Report) -> dict:
@@ -261,7 +306,8 @@ def in_one_line(results: dict) -> dict:
     held = {name: r for name, r in results.items() if "top1" in r}
     if not held:
         return {}
-    name, r = list(held.items())[-1]
+    name = next((name for name in held if name.endswith("ensemble")), list(held)[-1])
+    r = held[name]
     style = name.split(",")[0]
     return {"en": f"right on {r['top1']:.0%} of {r['n']:,} pictures it never saw ({style}), among {r['classes']:,} names",
             "zh": f"在 {r['n']:,} 张从未见过的图片（{style}）上，从 {r['classes']:,} 个名称中选对 {r['top1']:.0%}"}

@@ -1,7 +1,7 @@
 """Training: the batch, the step, the loop that survives a power cut, and the doctor who reads the curve.
 
 Every random choice of step k comes from (seed, k), so a resumed run draws what the interrupted one would have drawn and
-ends with the same bits. Not here: several machines, mixed precision; two CPU cores need neither.
+ends with the same bits. Not here: several machines; two CPU cores have no use for them.
 """
 
 import copy
@@ -23,11 +23,12 @@ from torch import Tensor
 
 from clipmini import checkpoint
 from clipmini.image import augment, open_image, premultiplied
-from clipmini.loss import clip_loss, duplicate_floor, multi_positive_loss, random_loss, sigmoid_loss
+from clipmini.loss import ambiguity, clip_loss, duplicate_floor, matching_loss, multi_positive_loss, random_loss, sigmoid_loss
 from clipmini.model import CLIP, no_decay
 from clipmini.tokenizer import Tokenizer
 
 LOSSES = ("multi", "clip", "sigmoid")
+PRECISIONS = ("auto", "float32", "bfloat16")
 TIMED_STEPS = 30  # a budget in minutes becomes steps once these are done
 
 
@@ -45,7 +46,11 @@ class TrainConfig:
     loss: "multi" (same label = same answer), "clip" or "sigmoid".
     chunk: pairs at a time through the towers; smaller than batch turns on the gradient cache.
     plain, wrapped: how often a caption is the row's first one; how often it is put into a template.
+    precision: of the towers' products while training: "float32", "bfloat16", or "auto": bfloat16 where the processor is quick
+    in it. Weights, losses, averages and everything after training are float32.
     geometry, colour, background: augmentation strengths, 0 to 1. hard_negatives: use the rows' swapped captions.
+    other_texts: captions of further concepts a step, wrong answers to every picture of the batch (text is cheap with CBOW).
+    categories: weight of what else is true of a row ("fruit", "food"): each kind a loss of its own, beside 1 for the names.
     evaluate_every: steps between scores and saves.
     """
 
@@ -60,12 +65,15 @@ class TrainConfig:
     clip: float = 1.0
     loss: str = "multi"
     chunk: int | None = None
+    precision: str = "auto"
     plain: float = 0.6
     wrapped: float = 0.3
     geometry: float = 1.0
     colour: float = 1.0
     background: float = 1.0
     hard_negatives: bool = False
+    other_texts: int = 0
+    categories: float = 0.0
     evaluate_every: int = 200
     seed: int = 0
 
@@ -74,14 +82,19 @@ class TrainConfig:
             raise TrainingError(f"give a budget in steps or in minutes, not both (steps={self.steps}, minutes={self.minutes})")
         if self.loss not in LOSSES:
             raise TrainingError(f"loss is {self.loss!r}; choose one of {', '.join(LOSSES)}")
+        if self.precision not in PRECISIONS:
+            raise TrainingError(f"precision is {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
         budget = self.minutes if self.steps is None else self.steps
         if not (0 < budget < math.inf and self.batch >= 2 and self.evaluate_every >= 1 and self.seed >= 0):
             raise TrainingError("steps, minutes and evaluate_every must be positive, batch at least 2 and seed at least 0 "
                                 f"(got {self})")
         if self.chunk is not None and self.chunk < 1 or not 0 < self.learning_rate < math.inf:
             raise TrainingError(f"chunk and learning_rate must be positive (got {self.chunk} and {self.learning_rate})")
-        if self.loss == "sigmoid" and self.hard_negatives:
-            raise TrainingError("the sigmoid loss has no place for hard negatives; choose the loss 'clip' or 'multi'")
+        if self.other_texts < 0 or not 0 <= self.categories < math.inf:
+            raise TrainingError(f"other_texts and categories cannot be negative (got {self.other_texts} and {self.categories})")
+        if self.loss == "sigmoid" and (self.hard_negatives or self.other_texts or self.categories):
+            raise TrainingError("the sigmoid loss has no place for hard negatives, other texts and categories; "
+                                "choose the loss 'clip' or 'multi'")
 
 
 # ---------------------------------------------------------------- data
@@ -93,12 +106,14 @@ class Pairs:
 
     rgba: uint8 (rows, S, S, 4) premultiplied; captions: for each row its phrasings, the plain one first;
     groups (rows,) int64: equal numbers mean the same concept; negatives: for each row false captions, or empty lists.
+    kinds: what else is true of a row, and of others too: for each kind (tags, subgroup, group) a list of captions a row.
     """
 
     rgba: Tensor
     captions: list[list[str]]
     groups: Tensor
     negatives: list[list[str]] = field(default_factory=list)
+    kinds: list[list[list[str]]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.rgba)
@@ -113,7 +128,7 @@ def group_numbers(dataset, captions: list[list[str]]) -> Tensor:
 
 
 def read_pairs(dataset, image_size: int, progress: bool = False) -> Pairs:
-    """Decode a pairs dataset (columns image, captions, optional label and *_negatives) for training.
+    """Decode a pairs dataset (columns image, captions, optional label, *_captions and *_negatives) for training.
 
     Pictures are kept a quarter larger than image_size, so that zooming in does not blur.
     Raises TrainingError naming the row when a picture is broken or a row has no caption.
@@ -135,17 +150,20 @@ def read_pairs(dataset, image_size: int, progress: bool = False) -> Pairs:
                                 "replace it or remove the row") from error
     columns = [name for name in dataset.column_names if name.endswith("_negatives")]
     negatives = [sum(parts, []) for parts in zip(*(dataset[name][:] for name in columns), strict=True)]
-    return Pairs(torch.from_numpy(rgba), captions, group_numbers(dataset, captions), negatives)
+    kinds = [dataset[name][:] for name in dataset.column_names if name.endswith("_captions")]
+    return Pairs(torch.from_numpy(rgba), captions, group_numbers(dataset, captions), negatives, [k for k in kinds if any(k)])
 
 
 @dataclass
 class Batch:
-    """pixels (B, 3, S, S), ids (B, T), groups (B,), negative_ids (M, T) or None."""
+    """pixels (B, 3, S, S), ids (B, T), groups (B,), negative_ids (M, T) or None; kinds: for each its ids (B, T) and which
+    caption is true of which picture, (B, B) bool."""
 
     pixels: Tensor
     ids: Tensor
     groups: Tensor
     negative_ids: Tensor | None = None
+    kinds: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
 
 def seed_of(*numbers: int) -> int:
@@ -161,15 +179,18 @@ def rows_of_step(rows: int, batch: int, step: int, seed: int) -> Tensor:
     return order[place * batch:(place + 1) * batch]
 
 
-def choose_caption(phrasings: list[str], templates: tuple[str, ...], config: TrainConfig, rng: np.random.Generator) -> str:
-    """The first phrasing or another one, now and then wrapped in a template."""
-    plain, which, wrapped, template = rng.random(4)
-    caption = phrasings[0]
-    if len(phrasings) > 1 and plain >= config.plain:
-        caption = phrasings[1 + int(which * (len(phrasings) - 1))]
-    if wrapped < config.wrapped:
-        caption = templates[int(template * len(templates))].replace("{}", caption)
-    return caption
+def choose_caption(phrasings: list[str], rng: np.random.Generator, plain: float) -> str:
+    """The first phrasing with probability `plain`, else another one."""
+    first, which = rng.random(2)
+    if len(phrasings) > 1 and first >= plain:
+        return phrasings[1 + int(which * (len(phrasings) - 1))]
+    return phrasings[0]
+
+
+def wrap(caption: str, templates: tuple[str, ...], wrapped: float, rng: np.random.Generator) -> str:
+    """The caption, with probability `wrapped` put into a template."""
+    often, which = rng.random(2)
+    return templates[int(which * len(templates))].replace("{}", caption) if often < wrapped else caption
 
 
 def strengths(config: TrainConfig, step: int, total: int) -> tuple[float, float]:
@@ -183,39 +204,92 @@ def draw(pairs: Pairs, tokenizer: Tokenizer, model: CLIP, config: TrainConfig, s
          templates: tuple[str, ...] = ("{}",)) -> Batch:
     """The batch of one step: rows, augmented pixels and one caption for each row."""
     rows = rows_of_step(len(pairs), config.batch, step, config.seed)
+    names = [pairs.captions[r] for r in rows.tolist()]
     rng = np.random.default_rng((config.seed, step))
     generator = torch.Generator().manual_seed(seed_of(config.seed, step))
     vision = model.config.vision
     geometry, colour = strengths(config, step, total)
     pixels = augment(pairs.rgba[rows], vision.image_size, vision.mean, vision.std, generator, geometry, colour, config.background)
-    texts = [choose_caption(pairs.captions[r], templates, config, rng) for r in rows.tolist()]
-    negative_ids = None
-    if config.hard_negatives and pairs.negatives:
-        wrong = [c for r in rows.tolist() for c in pairs.negatives[r]]
-        negative_ids = tokenizer(wrong, truncate=True) if wrong else None
-    return Batch(pixels, tokenizer(texts, truncate=True), pairs.groups[rows], negative_ids)
+
+    def write(phrasings: list[str], plain: float = config.plain) -> str:
+        return choose_caption(phrasings, rng, plain)
+
+    def encode(captions: list[str]) -> Tensor:
+        return tokenizer([wrap(caption, templates, config.wrapped, rng) for caption in captions], truncate=True)
+
+    texts = encode([write(phrasings) for phrasings in names])
+    kinds = []
+    for kind in pairs.kinds if config.categories else ():
+        facts = [kind[r] or name for r, name in zip(rows.tolist(), names, strict=True)]
+        said = [write(row, plain=1 / len(row)) for row in facts]
+        kinds.append((encode(said), what_is_true(said, [{*row, *name} for row, name in zip(facts, names, strict=True)])))
+    wrong = [c for r in rows.tolist() for c in pairs.negatives[r]] if config.hard_negatives and pairs.negatives else []
+    others = [write(pairs.captions[r]) for r in other_rows(pairs.groups, rows, config, rng)]
+    negative_ids = tokenizer(wrong, truncate=True) if wrong else encode(others) if others else None
+    return Batch(pixels, texts, pairs.groups[rows], negative_ids, kinds)
+
+
+def what_is_true(said: list[str], facts: list[set[str]]) -> Tensor:
+    """Which caption is true of which picture: (pictures, captions) bool.
+
+    >>> what_is_true(["fruit", "food"], [{"fruit", "food"}, {"food", "bread"}]).tolist()
+    [[True, True], [False, True]]
+    """
+    return torch.tensor([[caption in known for caption in said] for known in facts])
+
+
+def other_rows(groups: Tensor, rows: Tensor, config: TrainConfig, rng: np.random.Generator) -> list[int]:
+    """Random rows whose concept is not in the batch, at most other_texts of them."""
+    if not config.other_texts:
+        return []
+    drawn = torch.from_numpy(rng.integers(0, len(groups), config.other_texts))
+    return drawn[~torch.isin(groups[drawn], groups[rows])].tolist()
 
 
 # ---------------------------------------------------------------- one step
 
 
-def objective(model: CLIP, config: TrainConfig, image: Tensor, text: Tensor, groups: Tensor, negatives: Tensor | None) -> Tensor:
-    """The configured loss of unit vectors, in nats."""
+def encodings(model: CLIP, batch: Batch) -> list[tuple]:
+    """What a step sends through the towers, in the order that `objective` takes it: (encoder, input) pairs."""
+    texts = [batch.ids, *(ids for ids, _ in batch.kinds), *([] if batch.negative_ids is None else [batch.negative_ids])]
+    return [(model.encode_image, batch.pixels), *((model.encode_text, ids) for ids in texts)]
+
+
+def objective(model: CLIP, config: TrainConfig, batch: Batch, vectors: list[Tensor]) -> Tensor:
+    """The configured loss of the unit vectors of `encodings`, in nats."""
+    image, text, *rest = vectors
     if config.loss == "sigmoid":
-        return sigmoid_loss(image, text, model.scale, model.logit_bias, groups)
+        return sigmoid_loss(image, text, model.scale, model.logit_bias, batch.groups)
+    negatives = None if batch.negative_ids is None else rest.pop()
     if config.loss == "clip":
-        return clip_loss(image, text, model.scale, negatives)
-    return multi_positive_loss(image, text, model.scale, groups, negatives)
+        loss = clip_loss(image, text, model.scale, negatives)
+    else:
+        loss = multi_positive_loss(image, text, model.scale, batch.groups, negatives)
+    for texts, (_, true) in zip(rest, batch.kinds, strict=True):
+        loss = loss + config.categories * matching_loss(image, texts, model.scale, true)
+    return loss
+
+
+def quick_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16 (AVX512-BF16, AMX): products then run two to four times as
+    fast as in float32. Without them they run hundreds of times slower."""
+    found = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(ask() for ask in found if ask)
+
+
+def mixed_precision(config: TrainConfig):
+    """The context in which the towers run."""
+    wanted = config.precision == "bfloat16" or config.precision == "auto" and quick_bfloat16()
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=wanted)
 
 
 def plain_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Tensor, Tensor]:
     """Forward and backward in one go. Returns the loss and the image vectors (B, E)."""
-    image = model.encode_image(batch.pixels)
-    text = model.encode_text(batch.ids)
-    negatives = None if batch.negative_ids is None else model.encode_text(batch.negative_ids)
-    loss = objective(model, config, image, text, batch.groups, negatives)
+    with mixed_precision(config):
+        vectors = [encode(x) for encode, x in encodings(model, batch)]
+    loss = objective(model, config, batch, vectors)
     loss.backward()
-    return loss.detach(), image.detach()
+    return loss.detach(), vectors[0].detach()
 
 
 def cached_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Tensor, Tensor]:
@@ -228,17 +302,17 @@ def cached_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Ten
     if any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         raise TrainingError("the gradient cache is not exact with BatchNorm (towers 'light' and 'resnet'); "
                             "use vision.tower='vit', or leave chunk unset")
-    passes = [(model.encode_image, batch.pixels), (model.encode_text, batch.ids)]
-    if batch.negative_ids is not None:
-        passes.append((model.encode_text, batch.negative_ids))
-    with torch.no_grad():
+    passes = encodings(model, batch)
+    with torch.no_grad(), mixed_precision(config):
         vectors = [torch.cat([encode(part) for part in inputs.split(config.chunk)]) for encode, inputs in passes]
-    leaves = [v.requires_grad_() for v in vectors] + [None]
-    loss = objective(model, config, leaves[0], leaves[1], batch.groups, leaves[2])
+    leaves = [v.requires_grad_() for v in vectors]
+    loss = objective(model, config, batch, leaves)
     loss.backward()  # fills the leaves' gradients, and those of logit_scale and logit_bias
-    for (encode, inputs), leaf in zip(passes, leaves, strict=False):
+    for (encode, inputs), leaf in zip(passes, leaves, strict=True):
         for part, gradient in zip(inputs.split(config.chunk), leaf.grad.split(config.chunk), strict=True):
-            encode(part).backward(gradient)
+            with mixed_precision(config):
+                again = encode(part)
+            again.backward(gradient)
     return loss.detach(), leaves[0].detach()
 
 
@@ -438,18 +512,25 @@ def finishing_the_step():
         signal.signal(signal.SIGINT, usual)
 
 
-def guessing_loss(batch: Batch, loss: str) -> float:
-    """The loss of a model that knows nothing: ln N; less where concepts repeat, more with hard negatives.
+def guessing_loss(batch: Batch, config: TrainConfig) -> float:
+    """The loss of a model that knows nothing: ln N; less where concepts repeat, more with negatives and categories.
 
     For the sigmoid loss that of the best constant answer, N times the entropy of a yes: near 1 + ln N.
     """
     N = len(batch.groups)
-    copies = (batch.groups[:, None] == batch.groups).sum(1).float()
-    if loss == "sigmoid":
+    copies = count_copies(batch.groups)
+    if config.loss == "sigmoid":
         yes = copies.mean() / N
         return N * (torch.special.entr(yes) + torch.special.entr(1 - yes)).item()
     wrong = 0 if batch.negative_ids is None else len(batch.negative_ids)
-    return (random_loss(N) + random_loss(N + wrong)) / 2 - (copies.log().mean().item() if loss == "multi" else 0.0)
+    names = (random_loss(N) + random_loss(N + wrong)) / 2 - (copies.log().mean().item() if config.loss == "multi" else 0.0)
+    kinds = [random_loss(N) - (ambiguity(true) + ambiguity(true.t())).item() / 2 for _, true in batch.kinds]
+    return names + config.categories * sum(kinds)
+
+
+def count_copies(groups: Tensor) -> Tensor:
+    """How often each row's group is in the batch (B,) float."""
+    return (groups[:, None] == groups).sum(1).float()
 
 
 def _one_step(run: Run, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, templates: tuple[str, ...]) -> None:
@@ -462,7 +543,7 @@ def _one_step(run: Run, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig,
     backward = cached_backward if config.chunk and config.chunk < config.batch else plain_backward
     loss, image = backward(run.model, batch, config)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
-    row = {"step": run.step + 1, "loss": loss.item(), "ln_n": guessing_loss(batch, config.loss), "scale": run.model.scale.item(),
+    row = {"step": run.step + 1, "loss": loss.item(), "ln_n": guessing_loss(batch, config), "scale": run.model.scale.item(),
            "learning_rate": rate, "gradient": norm.item(), "crowding": image.mean(0).norm().item(), "pairs_per_second": 0.0,
            "score": ""}
     run.history.append(row)

@@ -51,7 +51,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
         """x (B, T, W) -> (B, T, W). causal: a token sees itself and what stands before it."""
         q, k, v = self.project(x)
-        return self.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
+        return self.merge(attend(q, k, v, is_causal=causal))
 
     def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:
         """The same, for one query a sequence: x (B, T, W), rows (B,) positions -> (B, 1, W).
@@ -64,7 +64,7 @@ class Attention(nn.Module):
         q = self._split(F.linear(pick_rows(x, rows), weight_q, bias_q))  # (B, H, 1, W/H)
         k, v = (self._split(t) for t in F.linear(x, weight_kv, bias_kv).chunk(2, dim=-1))
         mask = (torch.arange(T, device=x.device) <= rows[:, None])[:, None, None] if causal else None  # (B, 1, 1, T)
-        return self.merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+        return self.merge(attend(q, k, v, attn_mask=mask))
 
     def weights(self, x: Tensor, causal: bool = False) -> Tensor:
         """The attention probabilities (B, H, T, T) that forward uses but never shows."""
@@ -74,6 +74,17 @@ class Attention(nn.Module):
             future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
             scores = scores.masked_fill(future, float("-inf"))
         return scores.softmax(dim=-1)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, **options) -> Tensor:
+    """softmax(q k^T / sqrt(width)) v for (B, H, T, W/H); on a CPU in float32 even where the rest is bfloat16.
+
+    torch 2.13's bfloat16 kernel takes ten times as long backward.
+    """
+    if q.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return F.scaled_dot_product_attention(q, k, v, **options)
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), **options)
 
 
 def pick_rows(x: Tensor, rows: Tensor) -> Tensor:

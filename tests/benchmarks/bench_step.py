@@ -7,6 +7,7 @@ backward, AdamW. Alternating rounds in one process; the median of the round-by-r
 """
 
 import argparse
+import copy
 import os
 import statistics
 import sys
@@ -25,7 +26,7 @@ from clipmini.loss import clip_loss
 from clipmini.model import CLIP
 from clipmini.pretrained import hugging_face_config, to_hugging_face
 from clipmini.tokenizer import Tokenizer
-from clipmini.train import TrainConfig, keep_freed_memory, make_optimizer
+from clipmini.train import TrainConfig, keep_freed_memory, make_optimizer, mixed_precision, quick_bfloat16
 
 WORDS = "red green blue apple pear face cat dog house with small large smiling of a the on in car tree sun moon star".split()
 
@@ -43,14 +44,17 @@ def pixels_of(pictures, mean, std):
     return (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
 
 
-def our_side(model, tokenizer):
+def our_side(model, tokenizer, precision):
     """A step as clipmini.train does it."""
-    optimizer = make_optimizer(model, TrainConfig(steps=1))
+    config = TrainConfig(steps=1, precision=precision)
+    optimizer = make_optimizer(model, config)
     vision = model.config.vision
 
     def step(pictures, captions):
-        image = model.encode_image(pixels_of(pictures, vision.mean, vision.std))
-        loss = clip_loss(image, model.encode_text(tokenizer(captions)), model.scale)
+        pixels, ids = pixels_of(pictures, vision.mean, vision.std), tokenizer(captions)
+        with mixed_precision(config):
+            image, text = model.encode_image(pixels), model.encode_text(ids)
+        loss = clip_loss(image, text, model.scale)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -60,14 +64,15 @@ def our_side(model, tokenizer):
     return step
 
 
-def their_side(model, tokenizer, config, padding):
+def their_side(model, tokenizer, config, padding, bfloat16=False):
     """The step that transformers' documentation leads to: CLIPModel(return_loss=True) and torch.optim.AdamW."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.1)
     vision, length = config.vision, config.text.context_length
 
     def step(pictures, captions):
         text = tokenizer(captions, padding=padding, max_length=length, truncation=True, return_tensors="pt")
-        out = model(**text, pixel_values=pixels_of(pictures, vision.mean, vision.std), return_loss=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            out = model(**text, pixel_values=pixels_of(pictures, vision.mean, vision.std), return_loss=True)
         out.loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -107,11 +112,15 @@ def main() -> None:
     sides = {}
     torch.manual_seed(0)
     ours = CLIP(config)
-    for name, padding in (("transformers, padded to the context", "max_length"), ("transformers, padded to the longest", True)):
+    peers = {"transformers, padded to the context": ("max_length", False), "transformers, padded to the longest": (True, False)}
+    if quick_bfloat16():
+        peers["transformers, the longest, bfloat16"] = (True, True)
+    for name, (padding, bfloat16) in peers.items():
         theirs = CLIPModel(TheirConfig(**hugging_face_config(config))).train()
         theirs.load_state_dict(to_hugging_face(ours.state_dict()))
-        sides[name] = their_side(theirs, their_tokenizer, config, padding)
-    sides["clipmini"] = our_side(ours.train(), tokenizer)
+        sides[name] = their_side(theirs, their_tokenizer, config, padding, bfloat16)
+    sides["clipmini in float32"] = our_side(copy.deepcopy(ours).train(), tokenizer, "float32")
+    sides["clipmini"] = our_side(ours.train(), tokenizer, "auto")
     first = {name: step(*batches[0]) for name, step in sides.items()}
     print("loss of the first step:", ", ".join(f"{name} {value:.4f}" for name, value in first.items()))
     times = {name: [] for name in sides}
@@ -121,6 +130,7 @@ def main() -> None:
     pairs = args.batch * len(batches)
     speed = {name: pairs / statistics.median(times[name]) for name in sides}
     ratio = {name: statistics.median(t / o for t, o in zip(times[name], times["clipmini"], strict=True)) for name in sides}
+    print(f"clipmini computes in {'bfloat16' if quick_bfloat16() else 'float32'} here")
     print(f"{'':<38}{'pairs/s':>9}{'ours is':>10}")
     for name in sides:
         print(f"{name:<38}{speed[name]:>9.0f}{ratio[name]:>9.2f}x")
@@ -132,7 +142,7 @@ def main() -> None:
                   "command": "python tests/benchmarks/bench_step.py"}
         record_speed([{**common, "against": name.replace("transformers", "transformers CLIPModel"),
                        "theirs": f"{speed[name]:.0f} pairs/s", "ratio": f"{ratio[name]:.2f}"}
-                      for name in sides if name != "clipmini"])
+                      for name in sides if "transformers" in name])
 
 
 if __name__ == "__main__":
