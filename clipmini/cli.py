@@ -147,6 +147,7 @@ def add_classify(commands) -> None:
 def do_classify(args) -> None:
     """Print cosine, logit and probability of each label, best first."""
     from clipmini.embedder import load
+    from clipmini.image import ImageError
     from clipmini.tasks.prompts import TEMPLATES
     from clipmini.tasks.zeroshot import classify
 
@@ -156,12 +157,15 @@ def do_classify(args) -> None:
         raise ValueError(f"there is no template set {templates!r}; choose one of {', '.join(TEMPLATES)}, or write "
                          "a template of your own, with {} for the label")
     templates = templates if templates in TEMPLATES else [templates]
-    p = classify(embedder, args.pictures, args.labels, templates, none_of_these=args.none)
+    pictures, unread = read_pictures(args.pictures)
+    if not pictures:
+        raise ImageError("; ".join(unread))
+    p = classify(embedder, list(pictures.values()), args.labels, templates, none_of_these=args.none)
     for note in p.notes:
         print(f"note: {note}")
     width = max(len(label) for label in (*p.labels, "none of these"))
-    for i, picture in enumerate(args.pictures):
-        print(f"{picture.name}   (model {embedder.name}; logit = {embedder.logit_scale:.1f} x cosine)")
+    for i, picture in enumerate(pictures):
+        print(f"{picture}   (model {embedder.name}; logit = {embedder.logit_scale:.1f} x cosine)")
         for j in p.probabilities[i].argsort(descending=True).tolist():
             share = p.probabilities[i, j].item()
             print(f"  {p.labels[j]:<{width}} {share:7.1%} {'#' * round(20 * share):<20} "
@@ -170,6 +174,21 @@ def do_classify(args) -> None:
             print(f"  {'none of these':<{width}} {p.none[i].item():7.1%} {'#' * round(20 * p.none[i].item())}")
     if args.show_prompts:
         print("prompts:", *(prompt for prompts in p.prompts for prompt in prompts), sep="\n  ")
+    if unread:
+        raise ImageError(f"{len(unread)} of {len(pictures) + len(unread)} pictures left out: " + "; ".join(unread))
+
+
+def read_pictures(paths: list[Path]) -> tuple[dict, list[str]]:
+    """Open what can be opened -> ({path: picture}, what is wrong with each of the others)."""
+    from clipmini.image import ImageError, open_image
+
+    pictures, unread = {}, []
+    for path in paths:
+        try:
+            pictures[path] = open_image(path)
+        except ImageError as error:
+            unread.append(f"{path}: {error}")
+    return pictures, unread
 
 
 def add_data(commands) -> None:

@@ -235,7 +235,8 @@ def what_is_true(said: list[str], facts: list[set[str]]) -> Tensor:
     >>> what_is_true(["fruit", "food"], [{"fruit", "food"}, {"food", "bread"}]).tolist()
     [[True, True], [False, True]]
     """
-    return torch.tensor([[caption in known for caption in said] for known in facts])
+    known = np.array([[caption in about for caption in said] for about in facts])  # as a list torch is ten times slower
+    return torch.from_numpy(known)
 
 
 def other_rows(groups: Tensor, rows: Tensor, config: TrainConfig, rng: np.random.Generator) -> list[int]:

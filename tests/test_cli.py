@@ -119,6 +119,10 @@ def test_classify(capsys, tmp_path, tiny_checkpoints):
     says(capsys, 1, "classify", tmp_path / "a.png", "--labels", "a, b", "--templates", "no place for it", *model)
     (tmp_path / "c.png").write_bytes(b"no picture")
     assert "c.png" in says(capsys, 1, "classify", tmp_path / "c.png", "--labels", "a, b", *model)
+    pair = [str(tmp_path / "c.png"), str(tmp_path / "a.png")]
+    assert main(["classify", *pair, "--labels", "a, b", *map(str, model)]) == 1
+    out, err = capsys.readouterr()
+    assert out.count("a.png") == 1 and "cosine" in out and "1 of 2 pictures left out" in err  # the good one has its answer
 
 
 def test_data(capsys, tmp_path, monkeypatch):
