@@ -12,6 +12,8 @@ from clipmini.image import as_picture, preprocess
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 
+PHOTO_MODEL = "devise"  # the one name that stands for packages, not for a checkpoint
+
 
 def best_device() -> str:
     """"cuda", "mps" or "cpu": the fastest that is here."""
@@ -42,6 +44,8 @@ class Embedder:
     def pixels(self, images) -> Tensor:
         """Paths, bytes or PIL images -> (N, 3, S, S) float32, as this model was trained to see them."""
         v = self.config.vision
+        if hasattr(self.model, "frame"):  # a model may want more than resizing and cropping
+            images = [self.model.frame(image) for image in images]
         return preprocess(images, v.image_size, v.mean, v.std, v.interpolation)
 
     @torch.no_grad()  # not inference_mode: a probe may be trained on the vectors
@@ -91,15 +95,20 @@ def embedded_names() -> list[str]:
 
 
 def load(name_or_folder: str | Path, device: str | None = None) -> Embedder:
-    """An embedded checkpoint by name ("emoji"), or any checkpoint folder.
+    """An embedded checkpoint by name ("emoji"), any checkpoint folder, or "devise", the photo model from pip packages.
 
     device: "cpu", "cuda", "mps"; default: the fastest here. Raises checkpoint.CheckpointError.
     """
     folder = Path(name_or_folder)
+    if str(name_or_folder) == PHOTO_MODEL and not folder.is_dir():
+        from clipmini import devise  # only who asks for it needs its packages
+
+        model, tokenizer, meta = devise.load()
+        return Embedder(model, tokenizer, PHOTO_MODEL, device or best_device(), meta)
     if not folder.is_dir():
         if str(name_or_folder) not in embedded_names():
             raise checkpoint.CheckpointError(
-                f"{str(name_or_folder)!r} is neither a checkpoint folder nor an embedded checkpoint; "
+                f"{str(name_or_folder)!r} is neither a checkpoint folder nor an embedded checkpoint nor {PHOTO_MODEL!r}; "
                 f"embedded are {', '.join(embedded_names()) or 'none'}")
         folder = assets_folder() / str(name_or_folder)
     model, tokenizer, meta = checkpoint.load(folder)

