@@ -12,6 +12,7 @@ import gradio as gr  # noqa: E402
 
 from demo_app import look, zero_shot  # noqa: E402
 from demo_app.parts import Model, Page, samples_folder  # noqa: E402
+from demo_app.shelf import Shelf  # noqa: E402
 from demo_app.texts import LANGUAGES, TEXTS, say  # noqa: E402
 
 TABS = (zero_shot.build,)  # each draws one tab on a Page
@@ -27,7 +28,8 @@ def build_demo(model: str = "emoji", lang: str | None = None) -> gr.Blocks:
     """
     word = I18N if lang is None else TEXTS[lang].__getitem__
     with gr.Blocks(title="clipmini", delete_cache=(ONE_HOUR, ONE_HOUR), analytics_enabled=False) as demo:
-        page = Page(demo, Model(model), lang, word)
+        own = Model(model)
+        page = Page(demo, own, Shelf(own, Model), lang, word)
         with gr.Column(elem_classes="cm-hero"):
             gr.Markdown(f"# {word('title')}", elem_id="title")
             gr.Markdown(word("sentence"))

@@ -94,8 +94,9 @@ def _row(name: str, probability: float, cosine: str, logit: str, other: bool) ->
             f'<td>{100 * probability:.1f} %</td><td class="cm-minor">{cosine}</td><td class="cm-minor">{logit}</td></tr>')
 
 
-def bars(lang: str, prediction, scale: float, times: dict) -> str:
-    """The answer for one picture: a bar, the probability, the cosine and the logit of each label; notes; times."""
+def bars(lang: str, prediction, scale: float, times: dict, why: str = "") -> str:
+    """The answer for one picture: a bar, the probability, the cosine and the logit of each label; notes; times.
+    why: a sentence on which model answered, or nothing."""
     rows = [(p, label, f"{c:+.3f}", f"{x:+.1f}", False) for p, label, c, x in zip(
         prediction.probabilities[0].tolist(), prediction.labels, prediction.cosines[0].tolist(),
         prediction.logits[0].tolist(), strict=True)]
@@ -113,6 +114,7 @@ def bars(lang: str, prediction, scale: float, times: dict) -> str:
             f'<thead><tr><th scope="col" class="cm-name">{escape(say(lang, "label"))}</th><td></td>{head}</tr></thead><tbody>'
             + "".join(_row(name, p, cosine, logit, other) for p, name, cosine, logit, other in shown)
             + "</tbody></table>" + (f'<ul class="cm-notes" role="status">{notes}</ul>' if notes else "")
+            + (f'<p class="cm-small">{escape(why)}</p>' if why else "")
             + f'<p class="cm-small">{escape(say(lang, "formula", scale=scale))}<br>{escape(say(lang, "times", **times))}</p>'
             "</section>")
 

