@@ -68,7 +68,14 @@ SHAPES_TRAIN = TrainConfig(minutes=3, colour=0.0, geometry=0.3)
 ORDER_TRAIN = replace(SHAPES_TRAIN, hard_negatives=True)
 # Grey things on white: nothing to recolour, no other background. A shoe stands on its sole: small turns only.
 FASHION_TRAIN = TrainConfig(minutes=3, colour=0.0, background=0.0, geometry=0.3)
-FASHION_TRIED = ()
+FASHION_TRIED = (
+    "On 5,000 of the 60,000 training pictures, kept aside; 1,500 steps of 128, one seed each, so that a point means little:",
+    "32 x 32 pixels, small turns and shifts (geometry 0.3): top-1 92.3; kept",
+    "without turns and shifts: 92.8; that is within the luck of a seed, and things of yours will not stand as straight",
+    "28 x 28 pixels, as the pictures come: 92.1",
+    "a supervised network with the same tower, ten outputs and cross-entropy in place of the words: 92.2",
+    "not tried: mirror images, as every shoe that we looked at points the same way",
+)
 
 RECIPES = {r.name: r for r in (
     Recipe("emoji", "the embedded model: six art styles, Twemoji held out", "emoji", TrainConfig(minutes=10), hold_out="twemoji",

@@ -110,7 +110,7 @@ PICTURES, NUMBERS = toy(60, 60)
 BAD = {
     "cut short": (IMAGES, gzip.compress(idx(PICTURES))[:-400], f"{IMAGES}.*cannot be unpacked.*get it anew"),
     "not packed": (IMAGES, idx(PICTURES), f"{IMAGES}.*cannot be unpacked.*get it anew"),
-    "damaged": (IMAGES, gzip.compress(idx(PICTURES))[:2000] + bytes(500), f"{IMAGES}.*cannot be unpacked.*get it anew"),
+    "damaged": (IMAGES, gzip.compress(idx(PICTURES))[:10] + b"\xff" * 500, f"{IMAGES}.*cannot be unpacked.*get it anew"),
     "of another kind": (IMAGES, gzip.compress(idx(NUMBERS)), "starts with the number 2049; an idx file of 3 axes .*2051.*anew"),
     "of whole numbers": (LABELS, gzip.compress(idx(NUMBERS, magic=3073)), "number 3073; an idx file of 1 axes .* 2049.*anew"),
     "almost empty": (LABELS, gzip.compress(b"\0\0\10"), "starts with the number 2048;"),
