@@ -77,13 +77,21 @@ FASHION_TRIED = (
     "not tried: mirror images, as every shoe that we looked at points the same way",
 )
 
+# Names, and beside them what is true of many: tags, subgroups, groups. Text is cheap with CBOW: four times as many names
+# as pictures a step.
+EMOJI_TRAIN = TrainConfig(minutes=20, categories=0.2, other_texts=512)
+BOTH = ("en", "zh")
+FINE = {"image_size": 48}
+
 RECIPES = {r.name: r for r in (
-    Recipe("emoji", "the embedded model: six art styles, Twemoji held out", "emoji", TrainConfig(minutes=10), hold_out="twemoji",
-           tried=EMOJI_TRIED),
-    Recipe("emoji-pip", "OpenMoji and Twemoji alone, the system's font held out", "emoji-pip", TrainConfig(minutes=10),
-           hold_out="system"),
+    Recipe("emoji", "the embedded model: eleven art styles, English and Chinese, Twemoji held out", "emoji", EMOJI_TRAIN,
+           vision=FINE, hold_out="twemoji", language=BOTH, tried=EMOJI_TRIED),
+    Recipe("emoji-concepts", "150 things held out: no picture and no caption of them is trained on", "emoji",
+           replace(EMOJI_TRAIN, minutes=8), vision=FINE, hold_out="twemoji", hold_out_concepts=150),
+    Recipe("emoji-pip", "OpenMoji and Twemoji alone, the system's font held out", "emoji-pip",
+           replace(EMOJI_TRAIN, minutes=10), vision=FINE, hold_out="system"),
     Recipe("emoji-vit", "a ViT with a text Transformer, exportable to transformers", "emoji",
-           TrainConfig(minutes=10, learning_rate=1e-3), model="vit-transformer", hold_out="twemoji"),
+           replace(EMOJI_TRAIN, minutes=15, learning_rate=1e-3, other_texts=0), model="vit-transformer", hold_out="twemoji"),
     Recipe("shapes", "one coloured shape a picture, 16 of 64 combinations never seen", "shapes", SHAPES_TRAIN, vocabulary=600,
            templates="shapes"),
     Recipe("shapes-plain", "two objects and their relation, plain training", "shapes", SHAPES_TRAIN, model="light-transformer",
@@ -250,10 +258,22 @@ def measure_unseen_concepts(recipe: Recipe, embedder: Embedder, pictures) -> dic
     names = rows.features["label"].names
     described = list(names)
     for row in rows.remove_columns("image"):
-        described[row["label"]] = ", ".join(dict.fromkeys([names[row["label"]], *row["tags"], *row["subgroup_captions"][:1]]))
+        words = dict.fromkeys([names[row["label"]], *row["subgroup_captions"][:1], *row["tags"]])
+        described[row["label"]] = as_many_as_fit(words, embedder.tokenizer)
     seen = [names[label] for label in dict.fromkeys(rows["label"][:])]
     return {f"{recipe.hold_out}, things never seen, {how}": record(evaluate(embedder, rows, labels=labels, candidates=seen))
-            for how, labels in (("by name", names), ("described", [d[:280] for d in described]))}
+            for how, labels in (("by name", names), ("described", described))}
+
+
+def as_many_as_fit(words, tokenizer: Tokenizer) -> str:
+    """Words joined by commas, the first ones, as many as the context holds."""
+    text = ""
+    for word in words:
+        longer = f"{text}, {word}" if text else word
+        if len(tokenizer.encode(longer)) + 2 > tokenizer.context_length:
+            break
+        text = longer
+    return text
 
 
 def record(report: Report) -> dict:
@@ -272,6 +292,7 @@ FASHION_LIMITS = ("It knows ten kinds of clothes, each alone on white, in grey a
 def card(recipe: Recipe, embedder: Embedder, meta: dict, words: list[str]) -> str:
     """The model card: what it is, how it was made, what it can do, what not."""
     config = embedder.config
+    threads = f"{torch.get_num_threads()} CPU thread{'s' * (torch.get_num_threads() > 1)}"
     about = f"{recipe.about[0].upper()}{recipe.about[1:]}. Trained from nothing by clipmini {__version__}."
     lines = [f"# {recipe.name}", "", about, "",
              "| | |", "|---|---|",
@@ -279,8 +300,8 @@ def card(recipe: Recipe, embedder: Embedder, meta: dict, words: list[str]) -> st
              f"| text tower | {config.text.tower}, {config.text.vocab_size:,} tokens |",
              f"| parameters | {count_parameters(embedder.model):,} |",
              f"| data | {meta['data']}; {meta['pictures']:,} pictures |",
-             f"| training | {meta['steps']:,} steps of {recipe.train.batch} pairs, {meta['seconds'] / 60:.1f} minutes on a CPU; "
-             f"`--steps {meta['steps']}` repeats it to the bit on the same machine |",
+             f"| training | {meta['steps']:,} steps of {recipe.train.batch} pairs, {meta['seconds'] / 60:.1f} minutes on "
+             f"{threads}; `--steps {meta['steps']}` repeats it to the bit on the same machine and as many threads |",
              f"| seed | {recipe.train.seed} |", f"| command | `{meta['command'] or 'clipmini train ' + recipe.name}` |",
              f"| made on | {time.strftime('%Y-%m-%d')}, {platform.system()}, torch {torch.__version__} |", "",
              "![training curve](curve.png)", "", "## Measured", ""]

@@ -1,6 +1,7 @@
 """Recipes: what an option changes, what is held out, and a card with the numbers that were measured."""
 
 import dataclasses
+import functools
 import json
 
 import pytest
@@ -128,3 +129,55 @@ def test_a_whole_run(tmp_path, monkeypatch):
     recipes.run(recipe, tmp_path / "b", progress=False)
     same = [(tmp_path / run / "final" / "model.safetensors").read_bytes() for run in "ab"]
     assert same[0] == same[1]
+
+
+# ---------------------------------------------------------------- what an emoji recipe measures
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory):
+    """Eight emoji in Twemoji's style, with categories made up here."""
+    cache = tmp_path_factory.mktemp("emoji")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(emoji, "concepts", functools.lru_cache(lambda: tuple(CONCEPTS)))
+        patch.setattr(emoji, "emojibase", lambda language, cache=None: {
+            row.hex: {"label": "", "tags": [f"tag {i % 3}", "thing"], "group": "food-drink", "subgroup": f"kind-{i % 2}"}
+            for i, row in enumerate(CONCEPTS)})
+        patch.setattr(emoji, "categories", lambda level, language="en", cache=None: {
+            "food-drink": [f"food {language}"]} if level == "group" else {f"kind-{i}": [f"kind {i} {language}"] for i in (0, 1)})
+        patch.setattr(emoji, "available_styles", lambda cache=None: ["openmoji", "twemoji"])
+        patch.setattr(emoji, "cache_root", lambda cache=None: tmp_path_factory.getbasetemp() / "styles")
+        yield emoji.load(["twemoji"], cache=cache, progress=False)
+
+
+CONCEPTS = [row for row in emoji.concepts() if row.name in ("cat", "dog", "sun", "bread", "rat", "pig", "eye", "key", "book")]
+
+
+def test_an_emoji_recipe_is_measured_in_all_its_words(drawings, make_clip, tokenizer):
+    recipe = dataclasses.replace(RECIPES["emoji"], hold_out="twemoji", language=("en", "zh"))
+    found = recipes.measure(recipe, Embedder(make_clip("light-cbow"), tokenizer))
+    assert {name: r["classes"] for name, r in found.items()} == {
+        "twemoji, one template": 8, "twemoji, ensemble": 8, "twemoji, subgroup names in en": 2, "twemoji, group names in en": 1,
+        "twemoji, concept names in zh": 8, "twemoji, subgroup names in zh": 2, "twemoji, group names in zh": 1}
+    assert found["twemoji, group names in zh"]["top1"] == 1.0 and all(r["n"] == len(drawings) for r in found.values())
+    assert recipes.in_one_line(found)["en"].endswith("among 8 names")
+    assert recipes.measure(dataclasses.replace(recipe, hold_out="noto"), None) == {}
+
+
+def test_things_held_out_are_neither_trained_on_nor_forgotten(drawings, make_clip, tokenizer):
+    recipe = dataclasses.replace(RECIPES["emoji-concepts"], hold_out_concepts=5)
+    gone = recipes.unseen_concepts(recipe)
+    assert len(set(gone)) == 5 and recipes.unseen_concepts(dataclasses.replace(recipe, hold_out_concepts=3)) == gone[:3]
+    data, about = recipes.load_data(recipe, progress=False)
+    assert "1 art styles: openmoji" in about and set(data["concept"][:]) == {row.hex for row in CONCEPTS} - set(gone)
+    found = recipes.measure(recipe, Embedder(make_clip("light-cbow"), tokenizer))
+    assert list(found) == ["twemoji, things never seen, by name", "twemoji, things never seen, described"]
+    assert {r["classes"] for r in found.values()} == {r["n"] for r in found.values()} == {5}
+
+
+def test_a_description_is_cut_at_a_word(tokenizer):
+    words = [f"word{i}" for i in range(40)]
+    text = recipes.as_many_as_fit(words, tokenizer)
+    kept = text.split(", ")
+    assert kept == words[:len(kept)] and 1 < len(kept) < 40
+    assert len(tokenizer.encode(text)) + 2 <= tokenizer.context_length < len(tokenizer.encode(f"{text}, {words[len(kept)]}")) + 2
