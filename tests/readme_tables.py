@@ -3,6 +3,7 @@
     python tests/readme_tables.py --collect runs/emoji runs/shapes   # put finished runs into results.json
     python tests/benchmarks/bench_step.py --record                   # and what the benchmarks measure
     python tests/benchmarks/bench_fashion.py runs/fashion --record   # (this one collects its run, too)
+    python tests/benchmarks/photos.py --model devise --tuxpaint FOLDER --record
     python tests/readme_tables.py --write                            # write the tables into README.md
 
 tests/test_readme.py fails when the page and the file disagree.
@@ -35,6 +36,23 @@ def record_speed(rows: list[dict]) -> None:
     fresh = {(row["what"], row["against"]) for row in rows}
     data["speed"] = [row for row in data["speed"] if (row["what"], row["against"]) not in fresh] + rows
     RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def record_photos(rows: list[dict]) -> None:
+    """Put what a model made of the photos (model, what, n, names, top1, top5, command) in place of its last answers."""
+    data = json.loads(RESULTS.read_text(encoding="utf-8"))
+    fresh = {(row["model"], row["what"]) for row in rows}
+    data["photos"] = [row for row in data.get("photos", []) if (row["model"], row["what"]) not in fresh] + rows
+    RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def photos_table(data: dict) -> str:
+    """One row for each model and set of photos."""
+    rows = ["| model | photos | top-1 | 95% | top-5 | 95% | command |", "|---|---|---|---|---|---|---|"]
+    for r in data.get("photos", []):
+        shares = " | ".join(f"{percent(r[k][0])} | {percent(r[k][1])} to {percent(r[k][2])}" for k in ("top1", "top5"))
+        rows.append(f"| `{r['model']}` | {r['what']}: {r['n']}, {r['names']} names | {shares} | `{r['command']}` |")
+    return "\n".join(rows)
 
 
 def percent(share: float) -> str:
@@ -79,7 +97,7 @@ def licence_table() -> str:
 def tables() -> dict[str, str]:
     """Name of the marker in README.md -> the table that belongs there."""
     data = json.loads(RESULTS.read_text(encoding="utf-8"))
-    return {"results": results_table(data), "speed": speed_table(data), "licences": licence_table()}
+    return {"results": results_table(data), "speed": speed_table(data), "photos": photos_table(data), "licences": licence_table()}
 
 
 def block(name: str) -> re.Pattern:

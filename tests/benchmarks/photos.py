@@ -11,6 +11,7 @@ names. Intervals: 95 %, Wilson.
 import argparse
 import json
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -109,6 +110,7 @@ def main() -> None:
     p.add_argument("--model", default="devise", help="what clipmini.load takes (default: devise)")
     p.add_argument("--tuxpaint", type=Path, metavar="FOLDER", help="where the Debian package was unpacked")
     p.add_argument("--make-list", action="store_true", help="choose the cut-outs anew and write tuxpaint_photos.tsv")
+    p.add_argument("--record", action="store_true", help="put the numbers into assets/results.json")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
     args = p.parse_args()
     if args.make_list:
@@ -124,6 +126,14 @@ def main() -> None:
             print(f"  {'+' if name == first[0] else '5' if name in first else '-'} {file}: {name} | {', '.join(first)}")
         print(f"{args.model}, {what}: {r['n']} pictures, {r['names']} names; " + "; ".join(
             f"top-{k} {r[f'top{k}'][0]:.1%} [{r[f'top{k}'][1]:.1%}, {r[f'top{k}'][2]:.1%}]" for k in (1, 5)))
+    if args.record:
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+        from readme_tables import record_photos
+
+        command = f"python tests/benchmarks/photos.py --model {args.model}" + " --tuxpaint FOLDER" * bool(args.tuxpaint)
+        kept = ("n", "names", "top1", "top5")
+        record_photos([{"model": args.model, "what": what, **{k: r[k] for k in kept}, "command": command}
+                       for what, r in results.items()])
     if args.json:
         args.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
