@@ -211,7 +211,8 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     results = measure(recipe, embedder)
     words = diagnose(done.history, scale_max=100.0, groups=pairs.groups, batch=recipe.train.batch, loss=recipe.train.loss)
     meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "command": command, "data": about, "pictures": len(pairs),
-            "steps": done.step, "seconds": round(done.seconds), "results": results, "measured": in_one_line(results),
+            "steps": done.step, "seconds": round(done.seconds), "threads": torch.get_num_threads(), "results": results,
+            "measured": in_one_line(results),
             "templates": recipe.templates, "clipmini": __version__}
     checkpoint.save(folder / "final", done.average, tokenizer, card(recipe, embedder, meta, words), meta)
     curve.savefig(folder / "final" / "curve.png")
@@ -299,7 +300,7 @@ FASHION_LIMITS = ("It knows ten kinds of clothes, each alone on white, in grey a
 def card(recipe: Recipe, embedder: Embedder, meta: dict, words: list[str]) -> str:
     """The model card: what it is, how it was made, what it can do, what not."""
     config = embedder.config
-    threads = f"{torch.get_num_threads()} CPU thread{'s' * (torch.get_num_threads() > 1)}"
+    threads = f"{meta['threads']} CPU thread{'s' * (meta['threads'] > 1)}"
     about = f"{recipe.about[0].upper()}{recipe.about[1:]}. Trained from nothing by clipmini {__version__}."
     lines = [f"# {recipe.name}", "", about, "",
              "| | |", "|---|---|",

@@ -25,7 +25,7 @@ def collect(runs: list[Path]) -> None:
     for run in runs:
         meta = json.loads((run / "final" / "config.json").read_text(encoding="utf-8"))["meta"]
         kept = ("command", "data", "pictures", "steps", "seconds", "results")
-        meta["command"] = re.sub(r" --out \S+", "", meta["command"])  # where it was put tells nobody anything
+        meta["command"] = re.sub(r" --(out \S+|quiet)", "", meta["command"])  # where it was put tells nobody anything
         data["runs"][run.name] = {key: meta[key] for key in kept}
     RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

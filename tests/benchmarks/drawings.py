@@ -136,15 +136,15 @@ def page(pictures, answer, title: str):
     figure = Figure(figsize=(2.3 * columns, 2.9 * rows), dpi=100, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for axis in axes:
-        axis.axis("off")
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
     for i, (name, picture) in enumerate(pictures):
         best = answer.probabilities[i].topk(3)
         lines = [f"{answer.labels[k]}  {share:.0%}" for share, k in zip(best.values, best.indices.tolist(), strict=True)]
         right = answer.labels[best.indices[0]] == name
         axes[i].imshow(picture)
         axes[i].set_title(name, fontsize=11)
-        axes[i].text(0.5, -0.04, "\n".join(lines), transform=axes[i].transAxes, ha="center", va="top", fontsize=9,
-                     color="#1d7a3a" if right else "#a33a2a")
+        axes[i].set_xlabel("\n".join(lines), fontsize=9, color="#1d7a3a" if right else "#a33a2a")
     figure.suptitle(title)
     return figure
 
