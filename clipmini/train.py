@@ -278,10 +278,16 @@ def quick_bfloat16() -> bool:
     return any(ask() for ask in found if ask)
 
 
+def chosen_precision(config: TrainConfig) -> str:
+    """The precision that "auto" means on this computer, or the one that was asked for."""
+    if config.precision != "auto":
+        return config.precision
+    return "bfloat16" if quick_bfloat16() else "float32"
+
+
 def mixed_precision(config: TrainConfig):
     """The context in which the towers run."""
-    wanted = config.precision == "bfloat16" or config.precision == "auto" and quick_bfloat16()
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=wanted)
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=chosen_precision(config) == "bfloat16")
 
 
 def plain_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Tensor, Tensor]:

@@ -91,10 +91,11 @@ def test_the_card_holds_what_was_measured(make_clip, tokenizer):
                "word order": {"relation": 0.913, "binding": 0.876, "n": 2000}}
     recipe = customised(RECIPES["emoji"], steps=9, seed=12)
     meta = {"results": results, "command": "clipmini train emoji --seed 12", "data": "emoji in 2 art styles: a, b",
-            "pictures": 2345, "steps": 9, "seconds": 90, "threads": 2}
+            "pictures": 2345, "steps": 9, "seconds": 90, "threads": 2, "precision": "float32"}
     text = card(recipe, Embedder(make_clip("light-cbow"), tokenizer), meta, ["healthy: all is well."])
     for words in ("43.2%", "67.9%", "1,450 pictures", "1,400 names", "40.1% to 46.2%", "relation 91.3%", "binding 87.6%",
-                  "clipmini train emoji --seed 12", "2,345 pictures", "9 steps of 128 pairs", "1.5 minutes on 2 CPU threads",
+                  "clipmini train emoji --seed 12", "2,345 pictures", "9 steps of 128 pairs",
+                  "1.5 minutes on 2 CPU threads, in float32",
                   "| seed | 12 |", "healthy: all is well."):
         assert words in text, words
     assert "chance 50%" in sentence(results["word order"])
