@@ -414,16 +414,17 @@ def test_other_texts_are_of_other_concepts():
 
 
 def test_kinds_and_other_texts_reach_the_batch(make_clip, tokenizer):
-    pairs = squares()
-    pairs.kinds = [[["dark", "dim"] if i < 32 else ["light"] if i < 60 else [] for i in range(64)]]
-    config = replace(QUICK, categories=1.0, other_texts=30, wrapped=0.0, batch=64, plain=1.0)
+    pairs = squares(2)  # each thing twice; of its second picture no kind is known, and its name is said instead
+    about = [["dark", "dim"] if i < 32 else ["light"] for i in range(64)] + [[] for _ in range(64)]
+    pairs.kinds = [about]
+    config = replace(QUICK, categories=1.0, other_texts=30, wrapped=0.0, batch=128, plain=1.0)
     batch = train.draw(pairs, tokenizer, make_clip("light-cbow"), config, 0, 10)
     (ids, true), = batch.kinds
     words = [tokenizer.decode(row.tolist()).replace("<|startoftext|>", "").split("<|endoftext|>")[0].strip() for row in ids]
-    for i, row in enumerate(batch.groups.tolist()):  # here a group is a row
-        known = {*(["dark", "dim"] if row < 32 else ["light"] if row < 60 else []), *pairs.captions[row]}
-        assert words[i] in known and true[i].tolist() == [word in known for word in words]
-    assert {"dark", "dim", "light"} <= set(words)  # and for the rows without, their names
+    for i, row in enumerate(train.rows_of_step(128, 128, 0, config.seed).tolist()):
+        assert words[i] in (about[row] or pairs.captions[row])
+        assert true[i].tolist() == [word in (*about[row], *pairs.captions[row]) for word in words]
+    assert {"dark", "dim", "light"} <= set(words)
     assert not train.draw(pairs, tokenizer, make_clip("light-cbow"), replace(QUICK, other_texts=0), 0, 10).kinds
     few = train.draw(pairs, tokenizer, make_clip("light-cbow"), replace(config, batch=16), 0, 10)
     assert 10 < len(few.negative_ids) <= 30 and batch.negative_ids is None  # nobody is left to be wrong
