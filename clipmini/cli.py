@@ -157,38 +157,32 @@ def do_classify(args) -> None:
         raise ValueError(f"there is no template set {templates!r}; choose one of {', '.join(TEMPLATES)}, or write "
                          "a template of your own, with {} for the label")
     templates = templates if templates in TEMPLATES else [templates]
-    pictures, unread = read_pictures(args.pictures)
-    if not pictures:
-        raise ImageError("; ".join(unread))
-    p = classify(embedder, list(pictures.values()), args.labels, templates, none_of_these=args.none)
-    for note in p.notes:
-        print(f"note: {note}")
-    width = max(len(label) for label in (*p.labels, "none of these"))
-    for i, picture in enumerate(pictures):
-        print(f"{picture}   (model {embedder.name}; logit = {embedder.logit_scale:.1f} x cosine)")
-        for j in p.probabilities[i].argsort(descending=True).tolist():
-            share = p.probabilities[i, j].item()
-            print(f"  {p.labels[j]:<{width}} {share:7.1%} {'#' * round(20 * share):<20} "
-                  f"cosine {p.cosines[i, j]:.3f}  logit {p.logits[i, j]:.2f}")
-        if p.none is not None:
-            print(f"  {'none of these':<{width}} {p.none[i].item():7.1%} {'#' * round(20 * p.none[i].item())}")
-    if args.show_prompts:
-        print("prompts:", *(prompt for prompts in p.prompts for prompt in prompts), sep="\n  ")
-    if unread:
-        raise ImageError(f"{len(unread)} of {len(pictures) + len(unread)} pictures left out: " + "; ".join(unread))
-
-
-def read_pictures(paths: list[Path]) -> tuple[dict, list[str]]:
-    """Open what can be opened -> ({path: picture}, what is wrong with each of the others)."""
-    from clipmini.image import ImageError, open_image
-
-    pictures, unread = {}, []
-    for path in paths:
-        try:
-            pictures[path] = open_image(path)
+    unread = []
+    for number, path in enumerate(args.pictures):
+        try:  # one by one: the labels' texts are embedded once and kept, and only one picture is in memory
+            p = classify(embedder, [path], args.labels, templates, none_of_these=args.none)
         except ImageError as error:
             unread.append(f"{path}: {error}")
-    return pictures, unread
+            continue
+        if len(unread) == number:  # the first that could be read: notes are on the labels, the same for all
+            print(*(f"note: {note}\n" for note in p.notes), sep="", end="")
+        print(f"{path}   (model {embedder.name}; logit = {embedder.logit_scale:.1f} x cosine)")
+        print_answer(p)
+    if args.show_prompts and len(unread) < len(args.pictures):
+        print("prompts:", *(prompt for prompts in p.prompts for prompt in prompts), sep="\n  ")
+    if unread:
+        raise ImageError(f"{len(unread)} of {len(args.pictures)} pictures left out: " + "; ".join(unread))
+
+
+def print_answer(p) -> None:
+    """A Prediction of one picture: a line for each label, best first."""
+    width = max(len(label) for label in (*p.labels, "none of these"))
+    for j in p.probabilities[0].argsort(descending=True).tolist():
+        share = p.probabilities[0, j].item()
+        print(f"  {p.labels[j]:<{width}} {share:7.1%} {'#' * round(20 * share):<20} "
+              f"cosine {p.cosines[0, j]:.3f}  logit {p.logits[0, j]:.2f}")
+    if p.none is not None:
+        print(f"  {'none of these':<{width}} {p.none[0].item():7.1%} {'#' * round(20 * p.none[0].item())}")
 
 
 def add_data(commands) -> None:
@@ -197,7 +191,7 @@ def add_data(commands) -> None:
     p.add_argument("name", choices=("emoji", "shapes", "fashion"), help="which data")
     p.add_argument("--preview", nargs="?", const=Path("preview.png"), type=Path, metavar="FILE",
                    help="write a contact sheet (default: preview.png)")
-    p.add_argument("--fetch", action="store_true", help="emoji: get five more art styles and the tags with npm")
+    p.add_argument("--fetch", action="store_true", help="emoji: get ten more art styles and the tags with npm")
     p.add_argument("--style", action="append", help="emoji: only this style (repeatable)")
     p.add_argument("--seed", type=int, default=0, help="shapes: seed (default 0)")
     p.add_argument("--folder", help="fashion: folder of the four idx files (default: Debian's package, else the hub)")

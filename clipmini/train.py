@@ -525,19 +525,14 @@ def guessing_loss(batch: Batch, config: TrainConfig) -> float:
     For the sigmoid loss that of the best constant answer, N times the entropy of a yes: near 1 + ln N.
     """
     N = len(batch.groups)
-    copies = count_copies(batch.groups)
+    same = batch.groups[:, None] == batch.groups
     if config.loss == "sigmoid":
-        yes = copies.mean() / N
+        yes = same.float().mean()
         return N * (torch.special.entr(yes) + torch.special.entr(1 - yes)).item()
     wrong = 0 if batch.negative_ids is None else len(batch.negative_ids)
-    names = (random_loss(N) + random_loss(N + wrong)) / 2 - (copies.log().mean().item() if config.loss == "multi" else 0.0)
+    names = (random_loss(N) + random_loss(N + wrong)) / 2 - (ambiguity(same).item() if config.loss == "multi" else 0.0)
     kinds = [random_loss(N) - (ambiguity(true) + ambiguity(true.t())).item() / 2 for _, true in batch.kinds]
     return names + config.categories * sum(kinds)
-
-
-def count_copies(groups: Tensor) -> Tensor:
-    """How often each row's group is in the batch (B,) float."""
-    return (groups[:, None] == groups).sum(1).float()
 
 
 def _one_step(run: Run, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, templates: tuple[str, ...]) -> None:

@@ -123,6 +123,8 @@ def test_classify(capsys, tmp_path, tiny_checkpoints):
     assert main(["classify", *pair, "--labels", "a, b", *map(str, model)]) == 1
     out, err = capsys.readouterr()
     assert out.count("a.png") == 1 and "cosine" in out and "1 of 2 pictures left out" in err  # the good one has its answer
+    twice = says(capsys, 0, "classify", tmp_path / "a.png", tmp_path / "a.png", "--labels", "a", *model)
+    assert twice.count("a.png") == 2 and twice.count("note: one label") == 1
 
 
 def test_data(capsys, tmp_path, monkeypatch):

@@ -555,7 +555,7 @@ def build(style: str, cache: str | Path | None = None, progress: bool = True) ->
             shutil.rmtree(old, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=".building-", dir=final.parent))
     try:
-        _save(draw_style(style, cache, progress), work / "data")
+        save_columns(draw_style(style, cache, progress), _picture_features(), work / "data")
         (work / "data" / "stamp.json").write_text(json.dumps(stamp(style, cache), indent=1), "utf-8")
         try:
             os.rename(work / "data", final)
@@ -570,16 +570,22 @@ def build(style: str, cache: str | Path | None = None, progress: bool = True) ->
     return final
 
 
-def _save(columns: dict[str, list], folder: Path) -> None:
+def _picture_features():
+    from datasets import Features, Image, Value
+
+    return Features({"image": Image(), "concept": Value("string")})
+
+
+def save_columns(columns: dict[str, list], features, folder: Path) -> None:
+    """Write columns as a Dataset folder, without the bars of datasets; whether they are shown stays as it was."""
     import datasets
 
-    kinds = datasets.Features({"image": datasets.Image(), "concept": datasets.Value("string")})
-    shown = datasets.are_progress_bars_disabled()
+    hidden = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()                                     # our own bar has said it all
     try:
-        datasets.Dataset.from_dict(columns, features=kinds).save_to_disk(str(folder))
+        datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(folder))
     finally:
-        if not shown:
+        if not hidden:
             datasets.enable_progress_bars()
 
 

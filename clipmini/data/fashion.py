@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from clipmini.checkpoint import written_whole
-from clipmini.data.emoji import Source, cache_root
+from clipmini.data.emoji import Source, cache_root, save_columns
 
 PACKAGE = Path("/usr/share/datasets/fashion-mnist")  # where apt puts it
 HUB = "zalando-datasets/fashion_mnist"
@@ -124,7 +124,7 @@ def load(split: str = "train", folder: str | Path | None = None, cache: str | Pa
 
 
 def _save(pictures: np.ndarray, labels: np.ndarray, folder: Path, progress: bool) -> None:
-    from datasets import ClassLabel, Dataset, Features, Image, List, Value, disable_progress_bars, enable_progress_bars
+    from datasets import ClassLabel, Features, Image, List, Value
     from PIL import Image as Pictures
     from tqdm import tqdm
 
@@ -137,11 +137,7 @@ def _save(pictures: np.ndarray, labels: np.ndarray, folder: Path, progress: bool
     columns = {"image": [encoded(p) for p in tqdm(pictures, desc="Fashion-MNIST", unit="picture", disable=not progress)],
                "captions": [phrasings[k] for k in labels.tolist()], "label": labels.tolist()}
     kinds = Features({"image": Image(), "captions": List(Value("string")), "label": ClassLabel(names=list(KINDS))})
-    disable_progress_bars()  # our own bar has said it all
-    try:
-        Dataset.from_dict(columns, features=kinds).save_to_disk(str(folder))
-    finally:
-        enable_progress_bars()
+    save_columns(columns, kinds, folder)
 
 
 def preview(dataset, columns: int = 16, side: int = 56):
