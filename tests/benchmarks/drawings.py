@@ -133,7 +133,8 @@ def page(pictures, answer, title: str):
 
     columns = 5
     rows = math.ceil(len(pictures) / columns)
-    figure = Figure(figsize=(2.3 * columns, 2.9 * rows), dpi=100, layout="constrained")
+    figure = Figure(figsize=(2.3 * columns, 3.1 * rows), dpi=100)
+    figure.subplots_adjust(hspace=0.6)  # constrained layout measures the axes before imshow makes them square
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for axis in axes:
         axis.set(xticks=[], yticks=[])
