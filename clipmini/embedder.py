@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clipmini import checkpoint
+from clipmini import checkpoint, hub, pretrained
 from clipmini.config import CLIPConfig
 from clipmini.image import as_picture, preprocess
 from clipmini.model import CLIP
@@ -41,12 +41,18 @@ class Embedder:
         """What cosines are multiplied with before the softmax: logit = logit_scale * cosine."""
         return self.model.scale.item()
 
+    @property
+    def logit_bias(self) -> float | None:
+        """What is added to a logit before the sigmoid, in models trained with the sigmoid loss; None in others."""
+        bias = getattr(self.model, "logit_bias", None)
+        return None if bias is None else bias.item()
+
     def pixels(self, images) -> Tensor:
         """Paths, bytes or PIL images -> (N, 3, S, S) float32, as this model was trained to see them."""
         v = self.config.vision
         if hasattr(self.model, "frame"):  # a model may want more than resizing and cropping
             images = [self.model.frame(image) for image in images]
-        return preprocess(images, v.image_size, v.mean, v.std, v.interpolation)
+        return preprocess(images, v.image_size, v.mean, v.std, v.interpolation, v.resize_mode, v.crop)
 
     @torch.no_grad()  # not inference_mode: a probe may be trained on the vectors
     def embed_images(self, images, batch_size: int = 64) -> Tensor:
@@ -94,22 +100,49 @@ def embedded_names() -> list[str]:
     return sorted(p.parent.name for p in assets_folder().glob("*/model.safetensors"))
 
 
-def load(name_or_folder: str | Path, device: str | None = None) -> Embedder:
-    """An embedded checkpoint by name ("emoji"), any checkpoint folder, or "devise", the photo model from pip packages.
+def load(name: str | Path, device: str | None = None, image_size: int | None = None) -> Embedder:
+    """Any model by its name, folder or file.
 
-    device: "cpu", "cuda", "mps"; default: the fastest here. Raises checkpoint.CheckpointError.
+    name: an embedded checkpoint ("emoji"); a checkpoint folder of clipmini's, transformers' or open_clip's; one of OpenAI's
+    .pt archives; a model of the Hugging Face hub ("openai/clip-vit-base-patch32", or with "@revision"); or "devise", the photo
+    model from pip packages. device: "cpu", "cuda", "mps"; default: the fastest here. image_size: pictures of another side than
+    the weights were trained with (position embeddings are interpolated). Raises checkpoint.CheckpointError.
     """
-    folder = Path(name_or_folder)
-    if str(name_or_folder) == PHOTO_MODEL and not folder.is_dir():
+    path, name = Path(name), str(name)
+    if name == PHOTO_MODEL and not path.is_dir():
         from clipmini import devise  # only who asks for it needs its packages
 
         model, tokenizer, meta = devise.load()
-        return Embedder(model, tokenizer, PHOTO_MODEL, device or best_device(), meta)
-    if not folder.is_dir():
-        if str(name_or_folder) not in embedded_names():
-            raise checkpoint.CheckpointError(
-                f"{str(name_or_folder)!r} is neither a checkpoint folder nor an embedded checkpoint nor {PHOTO_MODEL!r}; "
-                f"embedded are {', '.join(embedded_names()) or 'none'}")
-        folder = assets_folder() / str(name_or_folder)
-    model, tokenizer, meta = checkpoint.load(folder)
-    return Embedder(model, tokenizer, folder.name, device or best_device(), meta)
+        return Embedder(model, tokenizer, name, device or best_device(), meta)
+    called = path.name if path.exists() else name
+    if not path.exists():
+        path = assets_folder() / name if name in embedded_names() else _from_hub(name)
+    model, tokenizer, meta = _read(path, image_size)
+    return Embedder(model, tokenizer, called, device or best_device(), meta)
+
+
+def _read(path: Path, image_size: int | None) -> tuple:
+    """A file or folder of any layout -> (model, tokenizer, meta)."""
+    kind = pretrained.layout(path) if path.is_dir() else "openai"
+    if kind == "clipmini":
+        model, tokenizer, meta = checkpoint.load(path)
+        return (pretrained.resized(model, image_size) if image_size else model), tokenizer, meta
+    if kind != "siglip":
+        return pretrained.load(path, image_size)
+    if image_size:
+        raise checkpoint.CheckpointError(f"{str(path)!r} is a SigLIP, which takes pictures of its own size only; leave "
+                                         "image_size away")
+    from clipmini import siglip
+
+    return siglip.load(path)
+
+
+def _from_hub(name: str) -> Path:
+    if not hub.is_name(name):
+        raise checkpoint.CheckpointError(
+            f"{name!r} is neither a checkpoint folder nor an embedded checkpoint nor {PHOTO_MODEL!r} nor a hub name like "
+            f"'openai/clip-vit-base-patch32'; embedded are {', '.join(embedded_names()) or 'none'}")
+    try:
+        return hub.fetch(name)
+    except checkpoint.CheckpointError as error:
+        raise checkpoint.CheckpointError(f"there is no folder {name!r} here, and from the hub: {error}") from error

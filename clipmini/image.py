@@ -4,6 +4,7 @@ open_image is the one door. It takes strangers' files, so it limits what it deco
 """
 
 import io
+import math
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -103,18 +104,23 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def resize_and_crop(image: Image.Image, size: int, interpolation: str = "bicubic") -> Image.Image:
+def resize_and_crop(image: Image.Image, size: int, interpolation: str = "bicubic", resize_mode: str = "shortest",
+                    crop: str = "round") -> Image.Image:
     """Short side to `size` pixels, then the central square: CLIP's geometry, bit for bit.
 
-    image: RGB. Returns RGB, size x size.
+    image: RGB. resize_mode, crop: as in VisionConfig; "floor" is transformers' way to halve an odd number of pixels,
+    "round" OpenAI's. Returns RGB, size x size.
     """
+    if resize_mode == "squash":
+        return image.resize((size, size), _RESAMPLE[interpolation])
     width, height = image.size
     short = min(width, height)
     if short != size:
         new = (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
         image = image.resize(new, _RESAMPLE[interpolation])
     width, height = image.size
-    left, top = int(round((width - size) / 2.0)), int(round((height - size) / 2.0))
+    halve = math.floor if crop == "floor" else round  # round takes halves to the even number
+    left, top = halve((width - size) / 2), halve((height - size) / 2)
     return image.crop((left, top, left + size, top + size))
 
 
@@ -126,17 +132,18 @@ def _levels(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
     return table.numpy()
 
 
-def preprocess(images, size: int, mean: tuple[float, ...], std: tuple[float, ...],
-               interpolation: str = "bicubic") -> Tensor:
+def preprocess(images, size: int, mean: tuple[float, ...], std: tuple[float, ...], interpolation: str = "bicubic",
+               resize_mode: str = "shortest", crop: str = "round") -> Tensor:
     """Pictures to pixels.
 
-    images: list of paths, bytes or PIL images; size: side in pixels; mean, std: of each channel, in units of 0..1.
+    images: list of paths, bytes or PIL images; size: side in pixels; mean, std: of each channel, in units of 0..1;
+    resize_mode, crop: see resize_and_crop.
     Returns (B, 3, size, size) float32. Raises ImageError.
     """
     tables = _levels(tuple(mean), tuple(std))
     pixels = np.empty((len(images), 3, size, size), dtype=np.float32)
     for i, image in enumerate(images):
-        levels = np.asarray(resize_and_crop(open_image(image), size, interpolation))  # (S, S, 3) uint8
+        levels = np.asarray(resize_and_crop(open_image(image), size, interpolation, resize_mode, crop))  # (S, S, 3) uint8
         for c in range(3):
             pixels[i, c] = tables[c][levels[..., c]]
     return torch.from_numpy(pixels)

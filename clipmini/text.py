@@ -20,7 +20,7 @@ class TextTransformer(nn.Module):
         self.eos_id, self.context_length = config.eos_id, config.context_length
         self.token_embedding = nn.Embedding(config.vocab_size, W)
         self.positional_embedding = nn.Parameter(0.01 * torch.randn(config.context_length, W))
-        self.transformer = Transformer(W, config.layers, config.heads, config.activation)
+        self.transformer = Transformer(W, config.layers, config.heads, config.activation, config.mlp_width)
         self.ln_final = nn.LayerNorm(W)
         self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
         nn.init.normal_(self.token_embedding.weight, std=0.02)
@@ -85,6 +85,26 @@ class CBOW(nn.Module):
         return {"tokens": self.token_embedding(ids) * self.words(ids), "features": self.forward(ids)}
 
 
+class BertText(nn.Module):
+    """Chinese-CLIP's text tower (Yang et al. 2022): transformers' BertModel, read at its first token, projected."""
+
+    def __init__(self, config: TextConfig, embed_dim: int):
+        from transformers import BertConfig, BertModel  # seconds to import, and only this tower wants it
+
+        super().__init__()
+        W = config.width
+        self.pad_id, self.context_length = config.pad_id, config.context_length
+        self.bert = BertModel(BertConfig(
+            vocab_size=config.vocab_size, hidden_size=W, num_hidden_layers=config.layers, num_attention_heads=config.heads,
+            intermediate_size=config.mlp_width or 4 * W, hidden_act=config.activation, pad_token_id=config.pad_id,
+            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), add_pooling_layer=False)
+        self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        states = self.bert(input_ids=ids, attention_mask=(ids != self.pad_id).long()).last_hidden_state  # (B, T, W)
+        return states[:, 0] @ self.text_projection
+
+
 def build_text(config: TextConfig, embed_dim: int) -> nn.Module:
     """The text tower that the configuration names."""
-    return {"transformer": TextTransformer, "cbow": CBOW}[config.tower](config, embed_dim)
+    return {"transformer": TextTransformer, "cbow": CBOW, "bert": BertText}[config.tower](config, embed_dim)

@@ -93,13 +93,13 @@ def pick_rows(x: Tensor, rows: Tensor) -> Tensor:
 
 
 class MLP(nn.Module):
-    """Two linear layers with four times the width between them."""
+    """Two linear layers with `hidden` units between them; 0 is four times the width."""
 
-    def __init__(self, width: int, activation_name: str):
+    def __init__(self, width: int, activation_name: str, hidden: int = 0):
         super().__init__()
-        self.c_fc = nn.Linear(width, 4 * width)
+        self.c_fc = nn.Linear(width, hidden or 4 * width)
         self.act = activation(activation_name)
-        self.c_proj = nn.Linear(4 * width, width)
+        self.c_proj = nn.Linear(hidden or 4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.c_proj(self.act(self.c_fc(x)))
@@ -108,12 +108,12 @@ class MLP(nn.Module):
 class ResidualBlock(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, width: int, heads: int, activation_name: str):
+    def __init__(self, width: int, heads: int, activation_name: str, mlp_width: int = 0):
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
         self.attn = Attention(width, heads)
         self.ln_2 = nn.LayerNorm(width)
-        self.mlp = MLP(width, activation_name)
+        self.mlp = MLP(width, activation_name, mlp_width)
 
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
         x = x + self.attn(self.ln_1(x), causal)
@@ -128,9 +128,9 @@ class ResidualBlock(nn.Module):
 class Transformer(nn.Module):
     """A stack of residual blocks."""
 
-    def __init__(self, width: int, layers: int, heads: int, activation_name: str):
+    def __init__(self, width: int, layers: int, heads: int, activation_name: str, mlp_width: int = 0):
         super().__init__()
-        self.resblocks = nn.ModuleList(ResidualBlock(width, heads, activation_name) for _ in range(layers))
+        self.resblocks = nn.ModuleList(ResidualBlock(width, heads, activation_name, mlp_width) for _ in range(layers))
         self._initialise(width, layers)
 
     def _initialise(self, width: int, layers: int) -> None:

@@ -25,7 +25,7 @@ class VisionTransformer(nn.Module):
         self.class_embedding = nn.Parameter(W**-0.5 * torch.randn(W))
         self.positional_embedding = nn.Parameter(W**-0.5 * torch.randn(P + 1, W))
         self.ln_pre = nn.LayerNorm(W)
-        self.transformer = Transformer(W, config.layers, config.heads, config.activation)
+        self.transformer = Transformer(W, config.layers, config.heads, config.activation, config.mlp_width)
         self.ln_post = nn.LayerNorm(W)
         self.proj = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
 

@@ -1,13 +1,16 @@
 """Pairs per second of one training step: ours against transformers' CLIPModel of the same size, batch and data.
 
 Both get the same pictures (uint8) and captions (strings) and do everything a step needs: pixels, ids, forward, loss,
-backward, AdamW. Alternating rounds in one process; the median of the round-by-round ratios is what counts.
+backward, AdamW. Alternating rounds in one process; the median of the round-by-round ratios is what counts. At the end it
+says which share of the machine's matmul peak our step reaches: the operations of its products, forward and backward, over its
+whole time.
 
     python tests/benchmarks/bench_step.py
 """
 
 import argparse
 import copy
+import math
 import os
 import statistics
 import sys
@@ -18,6 +21,7 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPConfig as TheirConfig
 from transformers import CLIPModel, CLIPTokenizer
 
@@ -89,6 +93,24 @@ def seconds(step, batches) -> float:
     return time.perf_counter() - start
 
 
+def operations(step, pictures, captions) -> int:
+    """Floating-point operations of one step's matmuls and attention, forward and backward (a multiply-add is two)."""
+    with FlopCounterMode(display=False) as counter:
+        step(pictures, captions)
+    return counter.get_total_flops()
+
+
+def matmul_peak(dtype: torch.dtype, side: int = 2048, rounds: int = 15) -> float:
+    """Operations a second of the best of `rounds` square products."""
+    a, b = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
+    best = math.inf
+    for _ in range(rounds):
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--batch", type=int, default=128, help="pairs a step (default 128)")
@@ -134,6 +156,10 @@ def main() -> None:
     print(f"{'':<38}{'pairs/s':>9}{'ours is':>10}")
     for name in sides:
         print(f"{name:<38}{speed[name]:>9.0f}{ratio[name]:>9.2f}x")
+    precision = torch.bfloat16 if quick_bfloat16() else torch.float32
+    peak, done = matmul_peak(precision), operations(sides["clipmini"], *batches[0]) / args.batch * speed["clipmini"]
+    print(f"clipmini's products: {done / 1e9:.0f} GFLOP/s over the whole step, {done / peak:.0%} of the {peak / 1e9:.0f} GFLOP/s "
+          f"of a {precision} product of 2048 x 2048")
     if args.record:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
         from readme_tables import record_speed

@@ -1,0 +1,115 @@
+"""SigLIP and SigLIP 2 (Zhai et al. 2023, Tschannen et al. 2025) behind the same Embedder.
+
+Another architecture than CLIP's (attention pooling, no class token, a text tower that is not causal), so the towers are
+transformers' SiglipModel. Not here: SigLIP 2's NaFlex variants, whose pictures have no fixed size.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from clipmini.checkpoint import CheckpointError
+from clipmini.config import ConfigError, VisionConfig
+from clipmini.model import unit
+from clipmini.pretrained import hugging_face_pixels
+from clipmini.tokenizer import TokenLimitError
+from clipmini.weights import read_json
+
+
+@dataclass(frozen=True)
+class SiglipText:
+    """What TextConfig says of other models."""
+
+    vocab_size: int
+    context_length: int
+    width: int
+    layers: int
+    tower: str = "siglip"
+
+
+@dataclass(frozen=True)
+class SiglipConfig:
+    """Both towers; sigmoid is True: each score stands for itself."""
+
+    vision: VisionConfig
+    text: SiglipText
+    embed_dim: int
+    sigmoid: bool = field(default=True)
+
+
+class SiglipTokenizer:
+    """transformers' tokenizer of the folder. SigLIP was trained on captions padded to its whole context and reads the last
+    place, so every list of ids is padded to it here."""
+
+    def __init__(self, folder: Path, context_length: int):
+        from transformers import AutoTokenizer
+
+        self._theirs = AutoTokenizer.from_pretrained(folder)
+        self.context_length, self.pad_id = context_length, self._theirs.pad_token_id
+        self.vocab_size, self.eos_id = len(self._theirs), self._theirs.eos_token_id
+
+    def encode(self, text: str) -> list[int]:
+        """Ids without end and padding."""
+        return self._theirs(text, add_special_tokens=False)["input_ids"]
+
+    def token_lists(self, texts: list[str], truncate: bool = False) -> list[list[int]]:
+        """N texts -> N lists of context_length ids. Raises TokenLimitError for a longer text unless truncate."""
+        lists = self._theirs(list(texts))["input_ids"]
+        long = next((i for i, ids in enumerate(lists) if len(ids) > self.context_length), None)
+        if long is not None and not truncate:
+            raise TokenLimitError(f"text {long} has {len(lists[long])} tokens; the context is {self.context_length} tokens (not "
+                                  "characters). Shorten it or pass truncate=True.")
+        return self._theirs(list(texts), padding="max_length", max_length=self.context_length, truncation=True)["input_ids"]
+
+
+class Siglip(nn.Module):
+    """SiglipModel with the methods of model.CLIP that an Embedder needs."""
+
+    def __init__(self, theirs: nn.Module, config: SiglipConfig):
+        super().__init__()
+        self.theirs, self.config = theirs, config
+        self.logit_scale, self.logit_bias = theirs.logit_scale, theirs.logit_bias
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """pixels (B, 3, S, S) float -> unit vectors (B, E)."""
+        return unit(self.theirs.get_image_features(pixel_values=pixels).pooler_output)
+
+    def encode_text(self, ids: Tensor) -> Tensor:
+        """ids (B, T) int64, padded to the context -> unit vectors (B, E)."""
+        return unit(self.theirs.get_text_features(input_ids=ids).pooler_output)
+
+    @property
+    def scale(self) -> Tensor:
+        """Score = sigmoid(scale * cosine + logit_bias)."""
+        return self.logit_scale.exp()[0]
+
+
+def load(folder: Path) -> tuple[Siglip, SiglipTokenizer, dict]:
+    """A folder of a SiglipModel -> (model in evaluation mode, tokenizer, meta). Raises CheckpointError."""
+    folder = Path(folder)
+    raw = read_json(folder / "config.json")
+    if raw.get("model_type") != "siglip":
+        raise CheckpointError(f"{str(folder)!r} is a {raw.get('model_type')!r} whose pictures have no fixed size (NaFlex); take "
+                              "one with a size in its name, like google/siglip2-base-patch16-224")
+    from transformers import SiglipModel
+
+    try:
+        theirs, report = SiglipModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        tokenizer = SiglipTokenizer(folder, theirs.config.text_config.max_position_embeddings)
+        vision, text = theirs.config.vision_config, theirs.config.text_config
+        config = SiglipConfig(
+            VisionConfig("vit", width=vision.hidden_size, layers=vision.num_hidden_layers, heads=vision.num_attention_heads,
+                         patch_size=vision.patch_size, **hugging_face_pixels(folder, vision.image_size)),
+            SiglipText(text.vocab_size, text.max_position_embeddings, text.hidden_size, text.num_hidden_layers),
+            embed_dim=vision.hidden_size)
+    except (CheckpointError, ConfigError):
+        raise
+    except Exception as error:  # transformers, tokenizers and safetensors raise many kinds
+        raise CheckpointError(f"{str(folder)!r} cannot be read ({type(error).__name__}: {str(error).splitlines()[0][:200]}); "
+                              "download it again") from error
+    kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
+    if wrong := [f"{kind.replace('_', ' ')} {sorted(report[kind])[0]!r}" for kind in kinds if report[kind]]:
+        raise CheckpointError(f"the weights of {str(folder)!r} do not fit its config.json: {'; '.join(wrong)}; get both anew")
+    return Siglip(theirs, config).eval().requires_grad_(False), tokenizer, {"templates": "photo", "layout": "siglip"}

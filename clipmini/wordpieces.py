@@ -1,0 +1,41 @@
+"""WordPiece, the tokenizer of BERT: for the sentence encoder of the photo model, and for Chinese-CLIP.
+
+Its work is done by the library tokenizers; CLIP's own tokenizer is in tokenizer.py.
+"""
+
+from pathlib import Path
+
+from clipmini.tokenizer import TokenLimitError
+
+
+class WordPieces:
+    """BERT's tokenizer with the methods of our Tokenizer that an Embedder needs.
+
+    path: a tokenizer.json, or a vocab.txt of pieces in lower case; context_length: the longest text in tokens.
+    """
+
+    def __init__(self, path: Path, context_length: int):
+        from tokenizers import BertWordPieceTokenizer, Tokenizer
+
+        path = Path(path)
+        self._pieces = BertWordPieceTokenizer(str(path)) if path.suffix == ".txt" else Tokenizer.from_file(str(path))
+        self._pieces.no_truncation()
+        self._pieces.no_padding()
+        self.context_length = context_length
+        self.sot_id, self.eos_id, self.pad_id, self.unk_id = map(self._pieces.token_to_id, ("[CLS]", "[SEP]", "[PAD]", "[UNK]"))
+        self.vocab_size = self._pieces.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids without start and end; a letter or word that is not in the vocabulary is one [UNK] for each of its bytes."""
+        found = self._pieces.encode(text, add_special_tokens=False)
+        unknown = [len(text[a:b].encode()) for a, b in found.offsets]
+        return [i for i, n in zip(found.ids, unknown, strict=True) for _ in range(n if i == self.unk_id else 1)]
+
+    def token_lists(self, texts: list[str], truncate: bool = False) -> list[list[int]]:
+        """N texts -> N lists of ids with start and end. Raises TokenLimitError beyond the context unless truncate."""
+        lists = [found.ids for found in self._pieces.encode_batch(list(texts))]
+        long = next((i for i, ids in enumerate(lists) if len(ids) > self.context_length), None)
+        if long is not None and not truncate:
+            raise TokenLimitError(f"text {long} has {len(lists[long])} tokens; the context is {self.context_length} tokens (not "
+                                  "characters). Shorten it or pass truncate=True.")
+        return [ids if len(ids) <= self.context_length else [*ids[:self.context_length - 1], self.eos_id] for ids in lists]
