@@ -254,11 +254,19 @@ def do_doctor(args) -> None:
         print(f"curve: {args.folder / 'curve.png'}")
 
 
+PUSH = """To put the folder on the Hugging Face hub, log in once with `hf auth login`, then:
+  hf upload YOU/MODEL FOLDER
+"""
+
+
 def add_export(commands) -> None:
     """clipmini export"""
-    p = commands.add_parser("export", help="write a folder that transformers' CLIPModel opens")
+    p = commands.add_parser("export", help="write a folder that transformers or open_clip opens", epilog=PUSH,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model", help="embedded name or checkpoint folder (a ViT with a text Transformer)")
     p.add_argument("folder", type=Path, help="new folder to write")
+    p.add_argument("--layout", choices=("transformers", "open_clip"), default="transformers",
+                   help="for whom (default: transformers)")
     p.set_defaults(run=do_export)
 
 
@@ -268,8 +276,11 @@ def do_export(args) -> None:
     from clipmini.pretrained import export
 
     embedder = load(args.model)
-    print(f"wrote {export(embedder.model, embedder.tokenizer, args.folder)}; "
-          f"open it with transformers.CLIPModel.from_pretrained({str(args.folder)!r})")
+    ours = args.layout == "open_clip"
+    folder = export(embedder.model, embedder.tokenizer, args.folder, "open_clip" if ours else "hugging face")
+    how = f"open_clip.create_model_from_pretrained('local-dir:{folder}')" if ours else \
+        f"transformers.CLIPModel.from_pretrained({str(folder)!r})"
+    print(f"wrote {folder}; open it with {how}")
 
 
 def add_app(commands) -> None:

@@ -71,9 +71,12 @@ class Embedder:
         """texts: list of N strings -> (N, E) float32 on the CPU, rows of unit length.
 
         truncate: cut what is longer than the context; otherwise such a text raises tokenizer.TokenLimitError.
-        Texts go through the tower sorted by length, so that short ones are not padded to the longest.
+        A Transformer computes what texts begin with alike only once; through other towers they go sorted by length, so
+        that short ones are not padded to the longest.
         """
         lists = self.tokenizer.token_lists([texts] if isinstance(texts, str) else list(texts), truncate=truncate)
+        if lists and hasattr(getattr(self.model, "text", None), "forward_lists"):
+            return self.model.encode_lists(lists).float().cpu()
         order = sorted(range(len(lists)), key=lambda i: len(lists[i]))
         out = torch.empty(len(lists), self.config.embed_dim)
         for i in range(0, len(order), batch_size):

@@ -39,6 +39,10 @@ class CLIP(nn.Module):
         """ids (B, T) int64 with start and end tokens -> unit vectors (B, E)."""
         return unit(self.text(ids))
 
+    def encode_lists(self, lists: list[list[int]]) -> Tensor:
+        """N lists of ids, unpadded -> unit vectors (N, E); beginnings that they share are computed once."""
+        return unit(self.text.forward_lists(lists))
+
     @property
     def scale(self) -> Tensor:
         """exp(logit_scale), at most exp(logit_scale_max): logits = scale * cosine."""

@@ -454,29 +454,65 @@ def hugging_face_preprocessor(config: CLIPConfig) -> dict:
             "image_mean": list(v.mean), "image_std": list(v.std)}
 
 
-def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path) -> Path:
-    """Write a folder that transformers' CLIPModel, CLIPTokenizer and CLIPImageProcessor open, with the same embeddings.
+def open_clip_config(config: CLIPConfig) -> dict:
+    """open_clip_config.json of the same model for open_clip."""
+    v, t = config.vision, config.text
+    vision = {"image_size": v.image_size, "width": v.width, "layers": v.layers if v.tower == "vit" else list(v.layers)}
+    if v.tower == "vit":
+        hidden = v.mlp_width or 4 * v.width
+        ratio = hidden / v.width
+        ratio += 1e-6 * (int(v.width * ratio) < hidden)  # open_clip rounds down
+        vision |= {"patch_size": v.patch_size, "head_width": v.width // v.heads, "mlp_ratio": ratio}
+    else:
+        vision["head_width"] = v.width * 32 // v.heads
+    text = {key: getattr(t, key) for key in ("context_length", "vocab_size", "width", "heads", "layers")}
+    model = {"embed_dim": config.embed_dim, "quick_gelu": t.activation == "quick_gelu", "vision_cfg": vision, "text_cfg": text}
+    if config.sigmoid:
+        model["init_logit_bias"] = -10.0
+    return {"model_cfg": model, "preprocess_cfg": {"mean": list(v.mean), "std": list(v.std), "interpolation": v.interpolation,
+                                                   "resize_mode": v.resize_mode}}
 
-    Raises CheckpointError for towers that transformers' CLIPModel does not have, and when the folder can't be written.
+
+def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path, layout: str = "hugging face") -> Path:
+    """Write a folder with the same embeddings for other people's code.
+
+    layout: "hugging face" for transformers' CLIPModel, CLIPTokenizer and CLIPImageProcessor (a ViT with a text Transformer), or
+    "open_clip" (which has CLIP's ResNet and the sigmoid's bias too). Raises CheckpointError for towers that the other side does
+    not have, and when the folder can't be written.
     """
     from safetensors.torch import save_file
 
-    config = model.config
-    if (config.vision.tower, config.text.tower) != ("vit", "transformer") or config.sigmoid:
-        raise CheckpointError(f"cannot export a {config.vision.tower!r} + {config.text.tower!r} model"
-                              f"{' with a sigmoid bias' * config.sigmoid}: transformers' CLIPModel is a ViT with a text "
-                              "Transformer. Train one, for example `clipmini train emoji-vit`")
-    folder = Path(folder)
+    config, folder = model.config, Path(folder)
+    _check_exportable(config, layout)
     if folder.is_file():
         raise CheckpointError(f"{str(folder)!r} is a file; export to a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"{str(folder)!r} is not empty; export to a new folder")
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    if layout == "open_clip":
+        file, files = "open_clip_model.safetensors", {"open_clip_config.json": open_clip_config(config)}
+    else:
+        weights, file = to_hugging_face(weights), "model.safetensors"
+        files = {"config.json": hugging_face_config(config), "preprocessor_config.json": hugging_face_preprocessor(config)}
     with written_whole(folder, "export") as temporary:
         temporary.mkdir(parents=True)
-        save_file(to_hugging_face(model.state_dict()), temporary / "model.safetensors", metadata={"format": "pt"})
-        os.chmod(temporary / "model.safetensors", 0o644)
+        save_file(weights, temporary / file, metadata={"format": "pt"})
+        os.chmod(temporary / file, 0o644)
         tokenizer.save(temporary)
-        for name, content in (("config.json", hugging_face_config(config)),
-                              ("preprocessor_config.json", hugging_face_preprocessor(config))):
+        for name, content in files.items():
             (temporary / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return folder
+
+
+def _check_exportable(config: CLIPConfig, layout: str) -> None:
+    towers = (config.vision.tower, config.text.tower)
+    what = f"cannot export a {towers[0]!r} + {towers[1]!r} model"
+    if layout == "open_clip":
+        if towers[0] == "light" or towers[1] != "transformer":
+            raise CheckpointError(f"{what}: open_clip has a ViT or CLIP's ResNet with a text Transformer. Train one, for example "
+                                  "`clipmini train emoji-vit`")
+    elif layout != "hugging face":
+        raise CheckpointError(f"there is no layout {layout!r} to export to; choose 'hugging face' or 'open_clip'")
+    elif towers != ("vit", "transformer") or config.sigmoid:
+        raise CheckpointError(f"{what}{' with a sigmoid bias' * config.sigmoid}: transformers' CLIPModel is a ViT with a text "
+                              "Transformer. Train one, for example `clipmini train emoji-vit`")

@@ -47,6 +47,23 @@ class TextTransformer(nn.Module):
         pooled = self.transformer.forward_row(self.tokens(ids), ends, causal=True)
         return self.ln_final(pooled) @ self.text_projection
 
+    def forward_lists(self, lists: list[list[int]], places: int = 256) -> Tensor:
+        """N lists of ids, each with its end token -> (N, E), the numbers of forward.
+
+        Thousands of prompts share their beginnings ("a photo of a ..."), and a causal state depends on nothing else: each
+        distinct beginning is computed once. places: how many of them go through the tower in one sequence.
+        """
+        lists = [ids[:ids.index(self.eos_id) + 1] for ids in lists]
+        order = sorted(range(len(lists)), key=lists.__getitem__)  # neighbours share most
+        out = self.text_projection.new_empty(len(lists), self.text_projection.shape[1])
+        for rows in packs([lists[i] for i in order], places):
+            tree = PrefixTree([lists[order[r]] for r in rows])
+            ids, depths = (torch.tensor(t, device=out.device) for t in (tree.ids, tree.depths))
+            x = self.token_embedding(ids) + self.positional_embedding[depths]  # (places, W)
+            states = self.transformer(x[None], mask=tree.ancestors().to(out.device))[0]
+            out[[order[r] for r in rows]] = self.ln_final(states[tree.ends]) @ self.text_projection
+        return out
+
     def forward_features(self, ids: Tensor) -> dict:
         """states: each layer's (B, T, W); attentions: each layer's (B, H, T, T); features: forward's answer (B, E);
         tokens: every position in the joint space (B, T, E)."""
@@ -54,6 +71,52 @@ class TextTransformer(nn.Module):
         named = self.transformer.forward_features(self.tokens(ids), causal=True)
         projected = self.ln_final(named["states"][-1]) @ self.text_projection
         return {**named, "tokens": projected, "features": projected[torch.arange(len(ids)), ends]}
+
+
+class PrefixTree:
+    """Lists of ids as a tree of their distinct beginnings, parents before children.
+
+    ids, depths, parents: of each node (the parent of a first token is -1); ends: the node where each list ends.
+
+    >>> tree = PrefixTree([[5, 6, 9], [5, 7, 9]])
+    >>> tree.ids, tree.parents, tree.ends
+    ([5, 6, 9, 7, 9], [-1, 0, 1, 0, 3], [2, 4])
+    """
+
+    def __init__(self, lists: list[list[int]]):
+        self.ids, self.depths, self.parents, self.ends = [], [], [], []
+        known: dict[tuple[int, int], int] = {}
+        for ids in lists:
+            node = -1
+            for depth, token in enumerate(ids):
+                child = known.setdefault((node, token), len(self.ids))
+                if child == len(self.ids):
+                    self.ids.append(token)
+                    self.depths.append(depth)
+                    self.parents.append(node)
+                node = child
+            self.ends.append(node)
+
+    def ancestors(self) -> Tensor:
+        """(nodes, nodes) bool: which nodes a node sees, itself and those on its way to the root."""
+        sees = torch.eye(len(self.ids), dtype=torch.bool)
+        for node, parent in enumerate(self.parents):
+            if parent >= 0:
+                sees[node] |= sees[parent]
+        return sees
+
+
+def packs(lists: list[list[int]], places: int) -> list[range]:
+    """Cut sorted lists into runs whose trees have at most `places` nodes, or one list."""
+    found, start, nodes = [], 0, 0
+    for i, ids in enumerate(lists):
+        before = lists[i - 1] if i > start else []
+        shared = next((n for n, (a, b) in enumerate(zip(ids, before, strict=False)) if a != b), min(len(ids), len(before)))
+        if nodes + len(ids) - shared > places and i > start:
+            found.append(range(start, i))
+            start, nodes, shared = i, 0, 0
+        nodes += len(ids) - shared
+    return [*found, range(start, len(lists))] if lists else []
 
 
 class CBOW(nn.Module):

@@ -48,8 +48,7 @@ class TrainConfig:
     plain, wrapped: how often a caption is the row's first one; how often it is put into a template.
     precision: of the towers' products while training: "float32", "bfloat16", or "auto": bfloat16 where the processor is quick
     in it. Weights, losses, averages and everything after training are float32.
-    geometry, colour, background: augmentation strengths, 0 to 1. mirror: how often a picture that may be is shown mirrored.
-    hard_negatives: use the rows' swapped captions.
+    geometry, colour, background: augmentation strengths, 0 to 1. hard_negatives: use the rows' swapped captions.
     other_texts: captions of further concepts a step, wrong answers to every picture of the batch (text is cheap with CBOW).
     categories: weight of what else is true of a row ("fruit", "food"): each kind a loss of its own, beside 1 for the names.
     evaluate_every: steps between scores and saves.
@@ -72,7 +71,6 @@ class TrainConfig:
     geometry: float = 1.0
     colour: float = 1.0
     background: float = 1.0
-    mirror: float = 0.0
     hard_negatives: bool = False
     other_texts: int = 0
     categories: float = 0.0
@@ -109,7 +107,6 @@ class Pairs:
     rgba: uint8 (rows, S, S, 4) premultiplied; captions: for each row its phrasings, the plain one first;
     groups (rows,) int64: equal numbers mean the same concept; negatives: for each row false captions, or empty lists.
     kinds: what else is true of a row, and of others too: for each kind (tags, subgroup, group) a list of captions a row.
-    mirrorable (rows,) bool: whose mirror image shows the same, or None where nobody knows.
     """
 
     rgba: Tensor
@@ -117,7 +114,6 @@ class Pairs:
     groups: Tensor
     negatives: list[list[str]] = field(default_factory=list)
     kinds: list[list[list[str]]] = field(default_factory=list)
-    mirrorable: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rgba)
@@ -155,9 +151,7 @@ def read_pairs(dataset, image_size: int, progress: bool = False) -> Pairs:
     columns = [name for name in dataset.column_names if name.endswith("_negatives")]
     negatives = [sum(parts, []) for parts in zip(*(dataset[name][:] for name in columns), strict=True)]
     kinds = [dataset[name][:] for name in dataset.column_names if name.endswith("_captions")]
-    mirrorable = torch.tensor(dataset["mirrorable"][:]) if "mirrorable" in dataset.column_names else None
-    return Pairs(torch.from_numpy(rgba), captions, group_numbers(dataset, captions), negatives, [k for k in kinds if any(k)],
-                 mirrorable)
+    return Pairs(torch.from_numpy(rgba), captions, group_numbers(dataset, captions), negatives, [k for k in kinds if any(k)])
 
 
 @dataclass
@@ -215,11 +209,7 @@ def draw(pairs: Pairs, tokenizer: Tokenizer, model: CLIP, config: TrainConfig, s
     generator = torch.Generator().manual_seed(seed_of(config.seed, step))
     vision = model.config.vision
     geometry, colour = strengths(config, step, total)
-    rgba = pairs.rgba[rows]
-    if config.mirror and pairs.mirrorable is not None:
-        turned = pairs.mirrorable[rows] & (torch.rand(len(rows), generator=generator) < config.mirror)
-        rgba = torch.where(turned[:, None, None, None], rgba.flip(2), rgba)
-    pixels = augment(rgba, vision.image_size, vision.mean, vision.std, generator, geometry, colour, config.background)
+    pixels = augment(pairs.rgba[rows], vision.image_size, vision.mean, vision.std, generator, geometry, colour, config.background)
 
     def write(phrasings: list[str], plain: float = config.plain) -> str:
         return choose_caption(phrasings, rng, plain)

@@ -48,10 +48,10 @@ class Attention(nn.Module):
         """Concatenate the heads (B, H, T, W/H) and mix them -> (B, T, W)."""
         return self.out_proj(heads.transpose(1, 2).flatten(2))
 
-    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
-        """x (B, T, W) -> (B, T, W). causal: a token sees itself and what stands before it."""
+    def forward(self, x: Tensor, causal: bool = False, mask: Tensor | None = None) -> Tensor:
+        """x (B, T, W) -> (B, T, W). causal: a token sees itself and what stands before it; mask (T, T): True where it sees."""
         q, k, v = self.project(x)
-        return self.merge(attend(q, k, v, is_causal=causal))
+        return self.merge(attend(q, k, v, is_causal=causal, attn_mask=mask))
 
     def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:
         """The same, for one query a sequence: x (B, T, W), rows (B,) positions -> (B, 1, W).
@@ -115,8 +115,8 @@ class ResidualBlock(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = MLP(width, activation_name, mlp_width)
 
-    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
-        x = x + self.attn(self.ln_1(x), causal)
+    def forward(self, x: Tensor, causal: bool = False, mask: Tensor | None = None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), causal, mask)
         return x + self.mlp(self.ln_2(x))
 
     def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:
@@ -142,10 +142,10 @@ class Transformer(nn.Module):
             nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
             nn.init.normal_(block.mlp.c_proj.weight, std=residual_std)
 
-    def forward(self, x: Tensor, causal: bool = False) -> Tensor:
+    def forward(self, x: Tensor, causal: bool = False, mask: Tensor | None = None) -> Tensor:
         """x (B, T, W) -> (B, T, W)."""
         for block in self.resblocks:
-            x = block(x, causal)
+            x = block(x, causal, mask)
         return x
 
     def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:

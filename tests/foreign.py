@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from clipmini.pretrained import export
+
 PREPROCESSOR = {"do_resize": True, "do_center_crop": True, "do_normalize": True, "do_rescale": True, "resample": 3,
                 "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]}
 
@@ -42,29 +44,9 @@ def hugging_face_folder(folder: Path, tokenizer, vision: dict, text: dict, embed
     return model
 
 
-def open_clip_config(config, **model_cfg) -> dict:
-    """open_clip_config.json of one of our CLIPConfigs."""
-    v, t = config.vision, config.text
-    vision = {"image_size": v.image_size, "width": v.width, "layers": v.layers if v.tower == "vit" else list(v.layers),
-              "patch_size": v.patch_size if v.tower == "vit" else None}
-    if v.tower == "vit":
-        vision |= {"head_width": v.width // v.heads, "mlp_ratio": (v.mlp_width or 4 * v.width) / v.width + 1e-6}
-    text = {key: getattr(t, key) for key in ("context_length", "vocab_size", "width", "heads", "layers")}
-    return {"model_cfg": {"embed_dim": config.embed_dim, "quick_gelu": t.activation == "quick_gelu", "vision_cfg": vision,
-                          "text_cfg": text, **model_cfg},
-            "preprocess_cfg": {"mean": list(v.mean), "std": list(v.std), "interpolation": v.interpolation,
-                               "resize_mode": v.resize_mode}}
-
-
-def open_clip_folder(folder: Path, model, tokenizer, **model_cfg) -> Path:
+def open_clip_folder(folder: Path, model, tokenizer) -> Path:
     """One of our models in open_clip's layout."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "open_clip_model.safetensors")
-    write_json(folder / "open_clip_config.json", open_clip_config(model.config, **model_cfg))
-    tokenizer.save(folder)
-    return folder
+    return export(model, tokenizer, folder, "open_clip")
 
 
 class Bag(nn.Module):

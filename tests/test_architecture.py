@@ -13,7 +13,7 @@ PACKAGE = ROOT / "clipmini"
 # Reading order. A file may import from files above it; data/ and tasks/ from the core, and from earlier files of their own.
 ORDER = ["config", "tokenizer", "wordpieces", "image", "transformer", "vision", "text", "model", "loss", "checkpoint", "train",
          "weights", "pretrained", "siglip", "hub", "data.emoji", "devise", "embedder", "data.shapes", "data.fashion",
-         "tasks.prompts", "tasks.zeroshot", "tasks.wordorder", "plots", "recipes", "cli", "__main__"]
+         "tasks.names", "tasks.prompts", "tasks.zeroshot", "tasks.wordorder", "plots", "recipes", "cli", "__main__"]
 HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", "emoji", "resvg_py", "ftfy"}
 MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}}  # figures are all it does
 SMALL_CORE = ["config", "image", "transformer", "vision", "text", "model", "loss"]

@@ -112,7 +112,7 @@ def test_rows_follow_the_pairs_contract(rows, few):
     import datasets
 
     assert rows.column_names == ["image", "captions", "label", "style", "concept", "emoji", "group", "subgroup", "tags",
-                                 "tag_captions", "subgroup_captions", "group_captions", "mirrorable"]
+                                 "tag_captions", "subgroup_captions", "group_captions"]
     assert isinstance(rows.features["image"], datasets.Image)
     assert rows.features["label"].names == [row.name for row in few]
     for row in rows:

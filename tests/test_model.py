@@ -13,7 +13,7 @@ from transformers import CLIPModel
 from clipmini.config import PRESETS, CLIPConfig, TextConfig, VisionConfig
 from clipmini.model import CLIP, count_parameters
 from clipmini.pretrained import hugging_face_config, to_hugging_face
-from clipmini.text import CBOW, TextTransformer
+from clipmini.text import CBOW, PrefixTree, TextTransformer, packs
 from clipmini.vision import AttentionPool2d, ModifiedResNet, VisionTransformer
 
 TINY_TEXT = TextConfig("transformer", vocab_size=60, context_length=12, width=32, layers=3, heads=4,
@@ -196,3 +196,32 @@ def test_scale_is_an_exponential_and_clamped():
     assert math.isclose(model.scale.item(), 100.0, rel_tol=1e-5)
     model.clamp_scale_()
     assert math.isclose(model.logit_scale.item(), math.log(100), rel_tol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 4), min_size=0, max_size=6), min_size=1, max_size=12), st.integers(1, 20))
+def test_the_prefix_tree_changes_nothing(words, places):
+    torch.manual_seed(0)
+    tower = TextTransformer(TINY_TEXT, 20).double().eval()
+    lists = [[TINY_TEXT.sot_id, *row, TINY_TEXT.eos_id] for row in words]
+    ids = torch.full((len(lists), 8), TINY_TEXT.pad_id)
+    for row, values in zip(ids, lists, strict=True):
+        row[:len(values)] = torch.tensor(values)
+    with torch.no_grad():
+        torch.testing.assert_close(tower.forward_lists(lists, places), tower(ids), rtol=0, atol=1e-12)
+
+
+def test_packs_keep_every_list_and_their_size():
+    lists = sorted([[9, a, b, c, 8] for a in range(3) for b in range(3) for c in range(3)])
+    for places in (1, 5, 12, 1000):
+        found = packs(lists, places)
+        assert [i for rows in found for i in rows] == list(range(len(lists)))
+        assert all(len(PrefixTree([lists[i] for i in rows]).ids) <= max(places, 5) for rows in found)
+    assert len(packs(lists, 1000)) == 1 and packs([], 5) == []
+
+
+def test_what_follows_the_first_end_is_not_read():
+    tower = TextTransformer(TINY_TEXT, 20).eval()
+    with torch.no_grad():
+        a, b = tower.forward_lists([[57, 3, 58, 4, 5, 58], [57, 3, 58]])
+    assert torch.equal(a, b)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from test_embedder import picture
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+import clipmini
 from clipmini.checkpoint import CheckpointError
 from clipmini.config import OPENAI_MEAN
 from clipmini.embedder import Embedder
@@ -49,8 +50,11 @@ def test_transformers_finds_the_same_vectors(activation, interpolation, make_cli
 
 def test_what_cannot_be_exported(make_clip, tokenizer, tmp_path):
     for name in ("light-cbow", "light-transformer"):
-        with pytest.raises(CheckpointError, match="cannot export a 'light'.*clipmini train emoji-vit"):
-            export(make_clip(name), tokenizer, tmp_path / "x")
+        for layout in ("hugging face", "open_clip"):
+            with pytest.raises(CheckpointError, match="cannot export a 'light'.*clipmini train emoji-vit"):
+                export(make_clip(name), tokenizer, tmp_path / "x", layout)
+    with pytest.raises(CheckpointError, match="there is no layout 'onnx'"):
+        export(make_clip("vit-transformer"), tokenizer, tmp_path / "x", "onnx")
     with pytest.raises(CheckpointError, match="sigmoid bias"):
         export(make_clip("vit-transformer", sigmoid=True), tokenizer, tmp_path / "x")
     assert not list(tmp_path.iterdir())
@@ -78,3 +82,17 @@ def test_names_and_configuration(make_clip, tokenizer, tmp_path):
     folder = export(model, tokenizer, tmp_path / "x")
     written = json.loads((folder / "preprocessor_config.json").read_text())
     assert written["image_mean"] == list(OPENAI_MEAN) and written["crop_size"] == {"height": 16, "width": 16}
+
+
+@pytest.mark.parametrize("mlp_width", [0, 139, 77])
+def test_an_open_clip_folder_comes_back_as_it_was(mlp_width, make_clip, tokenizer, tmp_path):
+    """open_clip itself wants torchvision; its configuration is read back by the rules of its own code: int(width * ratio)."""
+    model = make_clip("vit-transformer", vision={"mlp_width": mlp_width, "crop": "round"}, sigmoid=mlp_width == 77).eval()
+    folder = export(model, tokenizer, tmp_path / "oc", "open_clip")
+    written = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]["vision_cfg"]
+    assert int(written["width"] * written["mlp_ratio"]) == (mlp_width or 4 * written["width"])
+    back = clipmini.load(folder)
+    assert back.config.vision == model.config.vision and back.config.sigmoid == model.config.sigmoid
+    images = [picture(24, 24), picture(41, 27, seed=1)]
+    assert torch.equal(back.embed_images(images), Embedder(model, tokenizer).embed_images(images))
+    assert torch.equal(back.embed_texts(TEXTS), Embedder(model, tokenizer).embed_texts(TEXTS))

@@ -692,23 +692,3 @@ def test_ctrl_c_finishes_the_step_and_saves_it(make_clip, tokenizer, tmp_path, m
     run(make_clip("light-cbow"), tokenizer, tmp_path / "cut")
     run(make_clip("light-cbow"), tokenizer, tmp_path / "whole")
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
-
-
-def test_only_what_may_be_is_mirrored(make_clip, tokenizer):
-    from clipmini.train import Pairs, TrainConfig, draw
-
-    rgba = torch.zeros(8, 20, 20, 4, dtype=torch.uint8)
-    rgba[:, :, :10] = 255  # white at the left, nothing at the right, on white: told apart by the alpha of black
-    rgba[:, :, :10, :3] = 0
-    may = torch.tensor([True, False] * 4)
-    pairs = Pairs(rgba, [[f"a {c} cat"] for c in "abcdefgh"], torch.arange(8), mirrorable=may)
-    config = TrainConfig(steps=10, batch=8, geometry=0.0, colour=0.0, background=0.0, mirror=1.0)
-    model = make_clip("light-cbow")
-    batch = draw(pairs, tokenizer, model, config, 0, 10)
-    dark_left = batch.pixels[..., :8].mean((1, 2, 3)) < batch.pixels[..., 8:].mean((1, 2, 3))
-    assert torch.equal(dark_left, ~may[batch.groups])
-    never = draw(pairs, tokenizer, model, replace(config, mirror=0.0), 0, 10)
-    assert (never.pixels[..., :8].mean((1, 2, 3)) < never.pixels[..., 8:].mean((1, 2, 3))).all()
-    often = [draw(pairs, tokenizer, model, replace(config, mirror=0.5), step, 10) for step in range(40)]
-    turned = torch.cat([b.pixels[..., :8].mean((1, 2, 3)) > b.pixels[..., 8:].mean((1, 2, 3)) for b in often])
-    assert 0.15 < turned.float().mean() < 0.35  # half of the half that may be

@@ -249,9 +249,6 @@ ODD = re.compile(r"[a-z]|[+-]?\d+|u[0-9a-f]{4}|[a-z ]+\d+|lower left .*|.*vertic
                  r"|.*\b(shit|damn|hell|wtf|omg|stfu|fuck|bitch)\b.*")
 
 
-ONE_SIDED = re.compile(r"\b(left|right|leftwards|rightwards|moon|medal|button|chart)\b|o'clock|thirty")
-
-
 def is_concept(emoji: str) -> bool:
     """Keep one emoji for each idea: no national flags, skin tones, hair, genders, families or directions.
 
@@ -644,8 +641,7 @@ def load(styles=None, concepts=None, language="en", cache=None, progress=True):
         Dataset with columns image (RGBA PNG, 72x72), captions (list of str, first the plain name), label
         (ClassLabel over English names, the same for each style), style, concept (hex), emoji, group,
         subgroup ("" when not known), tags (list of str), and what is true of other concepts too: tag_captions,
-        subgroup_captions and group_captions (lists of str, in all the languages). Column mirrorable says whether the
-        mirror image shows the same thing. Images are memory-mapped from the cache.
+        subgroup_captions and group_captions (lists of str, in all the languages). Images are memory-mapped from the cache.
 
     Raises:
         ValueError: an unknown style, concept or language; the message lists what there is.
@@ -664,19 +660,8 @@ def load(styles=None, concepts=None, language="en", cache=None, progress=True):
     pictures = datasets.concatenate_datasets(parts)
     rows = datasets.concatenate_datasets([pictures, table], axis=1)
     rows = rows.select_columns(["image", "captions", "label", "style", "concept", "emoji", "group", "subgroup",
-                                "tags", "tag_captions", "subgroup_captions", "group_captions", "mirrorable"])
+                                "tags", "tag_captions", "subgroup_captions", "group_captions"])
     return rows if keep is None else rows.select([i for i, code in enumerate(codes) if code in keep])
-
-
-def is_mirrorable(concept: Concept, group: str) -> bool:
-    """Say whether a mirror image shows the same thing: no letters and arrows, one-sided hands, clocks, moons, charts.
-
-    group: emojibase's, or "" where it is not known, and then nothing is.
-
-    >>> [is_mirrorable(row, "animals-nature") for row in concepts() if row.name in ("cat", "crescent moon")]
-    [False, True]
-    """
-    return group not in ("", "symbols", "flags") and not ONE_SIDED.search(concept.name)
 
 
 def _words(language, cache) -> dict[str, dict]:
@@ -690,7 +675,7 @@ def _words(language, cache) -> dict[str, dict]:
     return {row.hex: {
         "captions": captions[row.hex], "label": i, "emoji": row.emoji, **where[row.hex],
         **{f"{level}_captions": named[level].get(where[row.hex][level], []) for level in named},
-        "tags": tags.get(row.hex, {}).get("tags", []), "mirrorable": is_mirrorable(row, where[row.hex]["group"]),
+        "tags": tags.get(row.hex, {}).get("tags", []),
         "tag_captions": [tag for base in spoken for tag in base.get(row.hex, {}).get("tags", []) if not ODD.fullmatch(tag)],
     } for i, row in enumerate(concepts())}
 
@@ -701,8 +686,7 @@ def _text_features():
     text = Value("string")
     return Features({"style": text, "captions": List(text), "label": ClassLabel(names=[row.name for row in concepts()]),
                      "emoji": text, "group": text, "subgroup": text, "tags": List(text),
-                     "tag_captions": List(text), "subgroup_captions": List(text), "group_captions": List(text),
-                     "mirrorable": Value("bool")})
+                     "tag_captions": List(text), "subgroup_captions": List(text), "group_captions": List(text)})
 
 
 def without(dataset, style: str):

@@ -4,17 +4,17 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
+from clipmini.tasks.names import PUBLISHED_TEMPLATES
+
 MAX_LABELS, MAX_LABEL_LENGTH, MAX_TEMPLATES = 1000, 300, 100  # labels, characters, templates
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "plain": ("{}",),
     "emoji": ("{}", "an emoji of a {}", "a drawing of a {}", "an icon of a {}", "a {} emoji", "a small picture of a {}"),
     "photo": ("a photo of a {}.",),
-    # The seven that OpenAI selected on ImageNet: openai/CLIP, notebooks/Prompt_Engineering_for_ImageNet.ipynb.
-    "openai7": ("itap of a {}.", "a bad photo of the {}.", "a origami {}.", "a photo of the large {}.",
-                "a {} in a video game.", "art of the {}.", "a photo of the small {}."),
     "shapes": ("a {}", "{}", "one {}", "a picture of a {}"),  # labels such as "red triangle"
     "fashion": ("{}", "a photo of a {}", "a picture of a {}", "{} on white", "one {}"),
+    **PUBLISHED_TEMPLATES,
 }
 
 # What "none of these" stands for: things that pictures often show.
