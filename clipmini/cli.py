@@ -15,6 +15,14 @@ EXAMPLES = """examples:
 """
 
 
+MODEL_HELP = "embedded name, checkpoint folder or file, or hub name like openai/clip-vit-base-patch32 (default: emoji)"
+EVALUATE_EXAMPLES = """examples:
+  clipmini evaluate runs/emoji-pip/final --style system
+  clipmini evaluate openai/clip-vit-base-patch32 --dataset cifar10
+  clipmini evaluate emoji --dataset imagenette --folder copy/ --limit 500
+"""
+
+
 def add_train(commands) -> None:
     """clipmini train"""
     from_help = "train a named recipe; run it again to take up an interrupted run"
@@ -64,12 +72,19 @@ def do_train(args) -> None:
 
 def add_evaluate(commands) -> None:
     """clipmini evaluate"""
-    p = commands.add_parser("evaluate", help="zero-shot accuracy, one template against the ensemble")
-    p.add_argument("model", nargs="?", default="emoji", help="embedded name or checkpoint folder (default: emoji)")
+    p = commands.add_parser("evaluate", help="zero-shot accuracy on our data, or on a test set of the field",
+                            epilog=EVALUATE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("model", nargs="?", default="emoji", help=MODEL_HELP)
     p.add_argument("--data", choices=("emoji", "shapes", "order", "fashion"), default="emoji",
                    help="emoji: drawings among all names; shapes: combinations never seen; order: captions with swapped words; "
                    "fashion: the test pictures of Fashion-MNIST")
-    p.add_argument("--folder", help="fashion: folder of the idx files (default: Debian's package, else the hub)")
+    p.add_argument("--dataset", metavar="NAME", help="a test set of the field instead, streamed from the hub: cifar10, imagenet, "
+                   "food101, flickr30k ...; `--dataset list` names them. Ctrl-C, and the same command goes on")
+    p.add_argument("--folder", help="fashion: folder of the idx files (default: Debian's package, else the hub); --dataset: a "
+                   "copy of it, as parquet files or tar archives")
+    p.add_argument("--limit", type=int, metavar="N", help="--dataset: the first N rows only")
+    p.add_argument("--out", type=Path, default=Path("runs/evaluate"),
+                   help="--dataset: keeps what is done (default runs/evaluate)")
     p.add_argument("--style", help="emoji: art style (default: all there are)")
     p.add_argument("--templates", help="template set of the ensemble (default: the one that belongs to the data)")
     p.add_argument("--rows", type=int, default=2000, help="shapes, order: scenes to generate (default 2000)")
@@ -82,13 +97,44 @@ def do_evaluate(args) -> None:
     """Print a table of accuracies."""
     from clipmini.embedder import load
 
+    if args.dataset == "list":
+        print(list_test_sets())
+        return
     embedder = load(args.model)
-    if args.data == "order":
+    if args.dataset:
+        numbers = evaluate_test_set(embedder, args)
+    elif args.data == "order":
         numbers = evaluate_order(embedder, args)
     else:
         numbers = evaluate_labels(embedder, args)
     if args.json:
         args.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+
+
+def list_test_sets() -> str:
+    """The test sets of the field, a line each."""
+    from clipmini.data.hub import TEST_SETS
+
+    return "\n".join(f"{s.name:<17}{s.repo:<36}{'retrieval' if s.captions else 'templates ' + s.templates}"
+                     for s in TEST_SETS.values())
+
+
+def evaluate_test_set(embedder, args) -> dict:
+    """A test set of the field: our number beside the published one, and how well the model knows what it knows."""
+    from clipmini.data.hub import find
+    from clipmini.tasks.benchmark import Job, as_table, run
+
+    test = find(args.dataset)
+    copy = Path(args.folder) if args.folder else None
+    numbers = run(Job(embedder, test, args.templates or test.templates, args.out, copy, args.limit))
+    print(as_table([numbers]))
+    if "reliability" in numbers:
+        from clipmini.plots import reliability_curve
+
+        picture = args.out / f"reliability-{test.name}.png"
+        reliability_curve(numbers["reliability"], f"{embedder.name} on {test.name}").savefig(picture)
+        print(f"reliability curve: {picture}")
+    return numbers
 
 
 def evaluate_order(embedder, args) -> dict:
@@ -136,9 +182,9 @@ def add_classify(commands) -> None:
     p = commands.add_parser("classify", help="which of your labels fits each picture")
     p.add_argument("pictures", nargs="+", type=Path, help="picture files")
     p.add_argument("--labels", required=True, help='labels, separated by commas: "cat, dog, red apple"')
-    p.add_argument("--model", default="emoji", help="embedded name or checkpoint folder (default: emoji)")
-    p.add_argument("--templates", help='emoji, photo, plain, shapes, fashion or openai7, or one of your own: "a photo of a {}" '
-                   "(default: what the model was trained with)")
+    p.add_argument("--model", default="emoji", help=MODEL_HELP)
+    p.add_argument("--templates", help='a set by name (emoji, photo, openai7, openai80, cifar ...) or one of your own: '
+                   '"a photo of a {}" (default: what the model was trained with)')
     p.add_argument("--none", action="store_true", help='offer "none of these" too')
     p.add_argument("--show-prompts", action="store_true", help="print the texts that were really sent")
     p.set_defaults(run=do_classify)

@@ -44,6 +44,24 @@ def smooth(values: list[float], weight: float = 0.98) -> list[float]:
     return out
 
 
+def reliability_curve(bins: dict, title: str = "Reliability") -> Figure:
+    """How sure a model is against how often it is right; on the dashed line the two are equal.
+
+    bins: confidence, accuracy and count of each bin, and ece, as tasks.calibration.Reliability has them.
+    """
+    figure = Figure(figsize=(4.6, 4.4), dpi=100, layout="constrained")
+    ax = figure.subplots()
+    ax.plot([0, 1], [0, 1], color=MUTED, linestyle="--", label="as sure as right")
+    most = max(bins["count"])
+    ax.plot(bins["confidence"], bins["accuracy"], color=ACCENT, linewidth=1)
+    ax.scatter(bins["confidence"], bins["accuracy"], s=[20 + 180 * n / most for n in bins["count"]], color=ACCENT, alpha=0.6,
+               label="a bin; its size: how many pictures")
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence: probability of the first answer", ylabel="share right", aspect="equal")
+    ax.legend(frameon=False, loc="upper left", fontsize=8)
+    figure.suptitle(f"{title}: calibration error {bins['ece']:.3f}", color=INK, fontsize=11)
+    return figure
+
+
 def answers(images, predictions, title: str = "Zero-shot answers", top: int = 3) -> Figure:
     """Pictures with their most probable labels as bars.
 

@@ -13,7 +13,8 @@ PACKAGE = ROOT / "clipmini"
 # Reading order. A file may import from files above it; data/ and tasks/ from the core, and from earlier files of their own.
 ORDER = ["config", "tokenizer", "wordpieces", "image", "transformer", "vision", "text", "model", "loss", "checkpoint", "train",
          "weights", "pretrained", "siglip", "hub", "data.emoji", "devise", "embedder", "data.shapes", "data.fashion",
-         "tasks.names", "tasks.prompts", "tasks.zeroshot", "tasks.wordorder", "plots", "recipes", "cli", "__main__"]
+         "tasks.names", "data.hub", "tasks.prompts", "tasks.zeroshot", "tasks.wordorder",
+         "tasks.retrieval", "tasks.calibration", "tasks.benchmark", "plots", "recipes", "cli", "__main__"]
 HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", "emoji", "resvg_py", "ftfy"}
 MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}}  # figures are all it does
 SMALL_CORE = ["config", "image", "transformer", "vision", "text", "model", "loss"]
@@ -78,7 +79,7 @@ def test_public_names_exist():
 def test_the_package_stays_readable():
     lines = {module_name(p): len(p.read_text(encoding="utf-8").splitlines()) for p in files()}
     assert sum(lines[name] for name in SMALL_CORE) <= 1_200
-    assert sum(lines.values()) <= 7_000
+    assert sum(lines.values()) <= 9_000
 
 
 def functions(path: Path):

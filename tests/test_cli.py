@@ -210,3 +210,24 @@ def test_the_module_runs_as_a_program(tmp_path):
 
 def test_train_config_is_reachable_from_the_options():
     assert {"steps", "minutes", "seed", "batch", "chunk", "learning_rate"} <= set(TrainConfig.__dataclass_fields__)
+
+
+def test_evaluate_on_a_test_set_of_the_field(tiny_checkpoints, tmp_path, capsys):
+    from test_benchmark import jpeg
+
+    from clipmini.data.hub import write_archive
+
+    assert main(["evaluate", "--dataset", "list"]) == 0
+    assert "cifar10" in capsys.readouterr().out
+    (tmp_path / "copy").mkdir()
+    write_archive(tmp_path / "copy" / "0.tar", [(jpeg(i), "cls", str(i % 2)) for i in range(12)])
+    (tmp_path / "copy" / "classnames.txt").write_text("red cat\nblue square\n")
+    out = tmp_path / "out"
+    line = ["evaluate", str(tiny_checkpoints["light-cbow"]), "--dataset", "imagenet-a", "--folder", str(tmp_path / "copy"),
+            "--templates", "plain", "--out", str(out), "--json", str(tmp_path / "numbers.json")]
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    assert "imagenet-a" in said and "top-1" in said and (out / "reliability-imagenet-a.png").stat().st_size > 5000
+    assert json.loads((tmp_path / "numbers.json").read_text())["n"] == 12
+    assert main(["evaluate", "emoji", "--dataset", "nope"]) == 1
+    assert "there is no test set 'nope'" in capsys.readouterr().err

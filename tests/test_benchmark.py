@@ -1,0 +1,157 @@
+"""The field's test sets on small local copies in the same schema: streamed, taken up again, searched, judged."""
+
+import io
+import itertools
+import json
+
+import pytest
+import torch
+from test_embedder import picture
+
+from clipmini.data import hub
+from clipmini.data.hub import TEST_SETS, DatasetError, TestSet, find, write_archive
+from clipmini.embedder import Embedder
+from clipmini.tasks import benchmark
+from clipmini.tasks.benchmark import Job, as_table, run
+from clipmini.tasks.calibration import reliability
+from clipmini.tasks.names import CLASS_NAMES
+from clipmini.tasks.retrieval import recall_at_k, retrieval
+from clipmini.tasks.zeroshot import evaluate
+
+
+@pytest.fixture(scope="module")
+def embedder(make_clip, tokenizer):
+    return Embedder(make_clip("light-cbow", seed=1).eval(), tokenizer, "tiny")
+
+
+def jpeg(seed: int) -> bytes:
+    stream = io.BytesIO()
+    picture(40, 30, seed=seed).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def cifar(tmp_path_factory):
+    """90 rows in two parquet files with cifar10's columns."""
+    import datasets
+
+    folder = tmp_path_factory.mktemp("cifar10")
+    features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=list(CLASS_NAMES["cifar10"]))})
+    for part in range(2):
+        rows = {"img": [{"bytes": jpeg(45 * part + i), "path": None} for i in range(45)], "label": [i % 10 for i in range(45)]}
+        datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / f"test-0000{part}-of-00002.parquet")
+    return folder
+
+
+def test_the_numbers_are_those_of_evaluate(cifar, embedder, tmp_path):
+    import datasets
+
+    found = run(Job(embedder, find("cifar10"), "shapes", tmp_path, cifar), batch_size=16, progress=False)
+    files = [str(path) for path in sorted(cifar.glob("*.parquet"))]
+    rows = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
+    report = evaluate(embedder, rows.rename_column("img", "image"), "shapes")
+    assert found["n"] == report.n == 90 and found["classes"] == 10 and found["templates"] == "shapes"
+    assert (found["top1"], found["top5"]) == pytest.approx((report.top1, report.top5))
+    assert found["mean_per_class"] == pytest.approx(report.mean_per_class_recall)
+    assert found["top1_interval"] == pytest.approx(report.intervals["top1"])
+    assert sum(found["reliability"]["count"]) == 90 and 0 <= found["ece"] <= 1 and json.dumps(found)
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(cifar, embedder, tmp_path, monkeypatch):
+    job = Job(embedder, find("cifar10"), "plain", tmp_path / "a", cifar)
+    whole = run(Job(embedder, find("cifar10"), "plain", tmp_path / "b", cifar), batch_size=16, progress=False)
+    real, calls = embedder.embed_images, itertools.count()
+
+    def until_the_plug_is_pulled(images, **options):
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return real(images, **options)
+
+    monkeypatch.setattr(embedder, "embed_images", until_the_plug_is_pulled)
+    with pytest.raises(KeyboardInterrupt):
+        run(job, batch_size=16, progress=False)
+    seen = []
+    monkeypatch.setattr(embedder, "embed_images", lambda images, **o: (seen.append(len(images)), real(images, **o))[1])
+    monkeypatch.setattr(benchmark, "build_classifier", None)  # the classifier is not built again either
+    assert run(job, batch_size=16, progress=False) == whole and sum(seen) == 90 - 48
+    seen.clear()
+    assert run(job, progress=False) == whole and not seen
+
+
+def test_other_words_or_weights_are_another_job(cifar, embedder, make_clip, tokenizer, tmp_path):
+    job = Job(embedder, find("cifar10"), "plain", tmp_path, cifar)
+    other = Embedder(make_clip("light-cbow", seed=2), tokenizer, "tiny")
+    test = find("cifar10")
+    keys = {job.key, Job(embedder, test, "shapes", tmp_path, cifar).key, Job(other, test, "plain", tmp_path, cifar).key}
+    assert len(keys) == 3 and Job(embedder, find("cifar10"), "plain", tmp_path, cifar, limit=5).key == job.key
+    assert run(Job(embedder, find("cifar10"), "plain", tmp_path, cifar, limit=20), progress=False)["n"] == 20
+    assert run(job, progress=False)["n"] == 90  # goes on from the 20
+
+
+def test_retrieval_with_several_captions(embedder, tmp_path):
+    write_archive(tmp_path / "0.tar", [(jpeg(i), "txt", f"a red cat {i}\na blue square {i}\n\n") for i in range(30)])
+    found = run(Job(embedder, find("flickr8k"), "photo", tmp_path / "out", tmp_path), batch_size=7, progress=False)
+    assert (found["n"], found["captions"]) == (30, 60) and found["templates"] is None
+    texts = embedder.embed_texts([f"a {w} {i}" for i in range(30) for w in ("red cat", "blue square")])
+    images = embedder.embed_images([jpeg(i) for i in range(30)])
+    expected = retrieval(images, texts, torch.arange(30).repeat_interleave(2))
+    assert found["t->i"] == expected["t->i"] and found["i->t"] == expected["i->t"]
+    assert "t->i R@1/5/10" in as_table([found])
+
+
+def test_archives_with_classes_bring_their_names(embedder, tmp_path):
+    write_archive(tmp_path / "0.tar", [(jpeg(i), "cls", str(i % 3)) for i in range(9)])
+    job = Job(embedder, find("imagenet-r"), "plain", tmp_path / "out", tmp_path)
+    with pytest.raises(DatasetError, match="does not say what its classes are called.*classnames.txt"):
+        run(job, progress=False)
+    (tmp_path / "classnames.txt").write_text("red cat\nblue square\ngreen circle\n")
+    assert run(job, progress=False)["classes"] == 3
+    (tmp_path / "classnames.txt").write_text("red cat\nblue square\n")
+    with pytest.raises(ValueError, match="a row of class 2, and names for 2"):
+        run(Job(embedder, find("imagenet-r"), "plain", tmp_path / "out2", tmp_path), progress=False)
+
+
+def test_recall_by_hand():
+    images = torch.eye(3)
+    texts = torch.tensor([[1.0, 0, 0], [0, 0.6, 0.8], [0, 0.8, 0.6], [0, 0, 1.0]])
+    owners = torch.tensor([0, 1, 1, 2])
+    found = retrieval(images, texts, owners, ks=(1, 2))
+    assert found["t->i"] == {1: 0.75, 2: 1.0}  # the second caption is nearer to picture 2 than to its own
+    assert found["i->t"] == {1: 1.0, 2: 1.0}
+    with pytest.raises(ValueError, match="query 1 has no relevant item"):
+        recall_at_k(images[:2], texts, torch.tensor([[True, False, False, False], [False] * 4]))
+
+
+def test_reliability_by_hand():
+    confidence = torch.tensor([0.95, 0.85, 0.55, 0.65, 1.0])
+    curve = reliability(confidence, torch.tensor([True, False, True, False, True]), bins=2)
+    assert curve.count == (5,) and curve.ece == pytest.approx(abs(confidence.double().mean().item() - 0.6))
+    assert reliability(torch.tensor([1.0, 0.0]), torch.tensor([True, False])).ece == 0
+    with pytest.raises(ValueError, match="no answers"):
+        reliability(torch.empty(0), torch.empty(0, dtype=torch.bool))
+
+
+def test_broken_rows_and_wrong_folders_are_told(embedder, tmp_path):
+    with pytest.raises(DatasetError, match="holds no .parquet files"):
+        run(Job(embedder, find("cifar10"), "plain", tmp_path / "o", tmp_path), progress=False)
+    write_archive(tmp_path / "0.tar", [(jpeg(0), "txt", "a cat"), (b"no picture", "txt", "a dog")])
+    with pytest.raises(DatasetError, match="row 1 of 'coco' cannot be read"):
+        run(Job(embedder, find("coco"), "plain", tmp_path / "o", tmp_path), progress=False)
+    (tmp_path / "0.tar").unlink()
+    write_archive(tmp_path / "0.tar", [(jpeg(0), "txt", "  ")])
+    with pytest.raises(DatasetError, match="row 0 of 'coco' cannot be read .*no caption"):
+        run(Job(embedder, find("coco"), "plain", tmp_path / "p", tmp_path), progress=False)
+    with pytest.raises(DatasetError, match="there is no test set 'cifar'; there are imagenette"):
+        find("cifar")
+    with pytest.raises(DatasetError, match="'cifar10' cannot be opened.*--folder"):
+        run(Job(embedder, find("cifar10"), "plain", tmp_path / "q"), progress=False)  # offline
+
+
+def test_every_test_set_is_whole():
+    from clipmini.tasks.prompts import TEMPLATES
+
+    for test in TEST_SETS.values():
+        assert isinstance(test, TestSet) and test.templates in TEMPLATES and "/" in test.repo
+        assert test.names in ("", "imagenet", *CLASS_NAMES) and (test.captions is None or not test.names)
+        assert test.names or test.repo.startswith(hub.BENCH)
+    assert find("cifar10").published["openai/clip-vit-base-patch32"] == 89.8
