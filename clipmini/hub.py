@@ -48,6 +48,15 @@ def fetch(name: str, progress: bool = True) -> Path:
         raise CheckpointError(_explained(name, error)) from error
 
 
+def may_download() -> bool:
+    """Whether the hub may be asked: its library is here and HF_HUB_OFFLINE was not set when that was imported."""
+    try:
+        from huggingface_hub import constants
+    except ModuleNotFoundError:
+        return False
+    return not constants.HF_HUB_OFFLINE
+
+
 def cached(name: str) -> Path | None:
     """The folder of a model whose files are all here already, or None. Asks no network."""
     try:
@@ -72,9 +81,7 @@ def _complete(folder: Path) -> bool:
 
 def _listed(hub, repo: str, revision: str | None) -> list[str]:
     """Names of a model's files; offline those of the cache."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
+    if not may_download():
         folder = Path(hub.snapshot_download(repo, revision=revision, local_files_only=True))
         return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     return [file.rfilename for file in hub.HfApi().model_info(repo, revision=revision).siblings]

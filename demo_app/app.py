@@ -1,12 +1,14 @@
 """The app. `python -m demo_app.app` or `clipmini app` starts it; demo is the gr.Blocks object for hosts that want it."""
 
 import os
+import sys
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported: the app talks to nobody
+if "--hub" in sys.argv or os.environ.get("CLIPMINI_HUB") == "1":  # unless it is told to fetch models
+    os.environ["HF_HUB_OFFLINE"] = "0"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import argparse  # noqa: E402
-import sys  # noqa: E402
 
 import gradio as gr  # noqa: E402
 
@@ -58,9 +60,11 @@ demo = build_demo()
 def main(argv=None) -> int:
     """Start the app; returns the exit code."""
     parser = argparse.ArgumentParser(prog="clipmini app", description="Classify pictures in the browser, offline.")
-    parser.add_argument("--model", default="emoji", help="embedded checkpoint or checkpoint folder (default: emoji)")
+    parser.add_argument("--model", default="emoji", help="embedded name, checkpoint folder, or hub name (default: emoji)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (0.0.0.0: the whole network)")
     parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
+    parser.add_argument("--hub", action="store_true", help="let visitors fetch published CLIPs from the Hugging Face hub (0.6 to "
+                        "10 GB each); without it the app asks no network, and offers those that are on this computer")
     parser.add_argument("--share", action="store_true", help="make a public link; this one needs the network")
     parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
     parser.add_argument("--lang", choices=LANGUAGES, help="language (default: the browser's)")

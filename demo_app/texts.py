@@ -31,6 +31,11 @@ TEXTS = {
         "which_model": "Which model",
         "which_model_info": "Automatic looks at the picture: drawings go to the CLIP of this page, photos to the photo model, "
                             "which is not CLIP.",
+        "state_ready": "ready", "state_download": "will be downloaded", "state_offline": "offline",
+        "loading": "Loading {name} ...", "loaded": "{name} is ready and will answer.",
+        "not_here": "{name} is not on this computer, and the app was started without `--hub`, so it asks no network. {before} "
+                    "goes on answering.",
+        "not_loaded": "{name} could not be loaded; {before} goes on answering. {why}",
         "why_chosen": "Answered by {name}, as you chose.",
         "why_drawing": "Answered by {name}: the picture has flat areas in a few colours, as drawings have.",
         "why_photo": "Answered by {name}: the picture has fine shades, as photos have. It is not CLIP, but an ImageNet network "
@@ -58,6 +63,10 @@ TEXTS = {
         "times": "图片 {picture:.0f} 毫秒 · 文字 {texts:.0f} 毫秒 · 共 {total:.0f} 毫秒",
         "which_model": "用哪个模型",
         "which_model_info": "“automatic”会先看图片：图画交给本页的 CLIP，照片交给照片模型（它不是 CLIP）。",
+        "state_ready": "已就绪", "state_download": "将会下载", "state_offline": "离线",
+        "loading": "正在载入 {name} ……", "loaded": "{name} 已就绪，由它回答。",
+        "not_here": "{name} 不在这台电脑上，而应用启动时没有加 `--hub`，因此不会联网。仍由 {before} 回答。",
+        "not_loaded": "{name} 无法载入，仍由 {before} 回答。{why}",
         "why_chosen": "由 {name} 回答，这是你的选择。",
         "why_drawing": "由 {name} 回答：这张图片像图画一样，颜色少、色块平。",
         "why_photo": "由 {name} 回答：这张图片像照片一样，明暗细腻。它不是 CLIP，而是拼接起来的 ImageNet 网络和句子编码器；"

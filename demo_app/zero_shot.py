@@ -1,16 +1,19 @@
 """The first tab: a picture, labels, bars."""
 
 import time
+from functools import partial
+from html import escape
 
 import gradio as gr
 from PIL import Image
 
+from clipmini.checkpoint import CheckpointError
 from clipmini.image import open_image
 from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tasks.zeroshot import classify
 from demo_app import look
 from demo_app.parts import LIMITS, Page, friendly_errors, picture_input, read_samples, samples_folder
-from demo_app.shelf import AUTOMATIC
+from demo_app.shelf import AUTOMATIC, state
 from demo_app.texts import say, say_message
 
 MAX_SCALE = 100.0
@@ -70,6 +73,22 @@ def as_data(prediction, scale: float, times: dict, lang: str) -> dict:
             "milliseconds": {name: round(value, 1) for name, value in times.items()}}
 
 
+def load_choice(page: Page, name: str, before: str, lang: str) -> tuple[str, str]:
+    """Load the model that was chosen -> (name of the model that will answer, what to tell the visitor).
+
+    When it cannot be loaded the one before goes on answering.
+    """
+    if "/" not in name:
+        return name, ""
+    if state(name) == "offline":
+        return before, say(lang, "not_here", name=name, before=before)
+    try:
+        page.shelf.published(name).get()
+    except CheckpointError as error:
+        return before, say(lang, "not_loaded", name=name, before=before, why=escape(str(error), quote=False))
+    return name, say(lang, "loaded", name=name)
+
+
 def build(page: Page) -> None:
     """Draw the tab and connect it."""
     word, lang = page.word, page.lang or "en"
@@ -89,8 +108,10 @@ def build(page: Page) -> None:
                 labels = gr.Textbox(label=word("labels"), info=word("labels_info"), lines=2, max_lines=8, elem_id="labels",
                                     placeholder=word("labels_placeholder"))
                 none_of_these = gr.Checkbox(False, label=word("none_of_these"), info=word("none_info"))
-                choice = gr.Dropdown(page.shelf.choices, value=AUTOMATIC, label=word("which_model"),
-                                     info=word("which_model_info"), visible=len(page.shelf.choices) > 1, elem_id="which-model")
+                choice = gr.Dropdown(page.shelf.labels(partial(say, lang)), value=AUTOMATIC, label=word("which_model"),
+                                     info=word("which_model_info"), elem_id="which-model", filterable=False)
+                serving = gr.State(AUTOMATIC)
+                loaded = gr.Markdown(visible=False, elem_id="loaded")
                 button = gr.Button(word("go"), variant="primary", elem_id="go")
                 with gr.Accordion(word("settings"), open=False):
                     chosen = gr.Dropdown(list(TEMPLATES), value=first_set, label=word("template_set"))
@@ -132,7 +153,16 @@ def build(page: Page) -> None:
     private = {"api_visibility": "private"}
     page.demo.load(say_waiting, None, bars, **private)
     button.click(classify_picture, inputs, outputs, api_name="classify", **LIMITS).success(None, js=SHOW_ANSWER, **private)
-    gr.on([labels.submit, scale.release, none_of_these.input, choice.input], classify_again, inputs, outputs, **private, **LIMITS)
+
+    def choose_model(name: str, before: str, request: gr.Request, progress=gr.Progress(track_tqdm=True)):  # noqa: B008 (gradio's way)
+        tongue = page.language(request)
+        progress(0, desc=say(tongue, "loading", name=name))
+        name, note = load_choice(page, name, before, tongue)
+        return name, name, gr.update(value=note, visible=bool(note))
+
+    choice.input(choose_model, [choice, serving], [choice, serving, loaded], **private, **LIMITS).then(
+        classify_again, inputs, outputs, **private, **LIMITS)
+    gr.on([labels.submit, scale.release, none_of_these.input], classify_again, inputs, outputs, **private, **LIMITS)
     chosen.input(lambda name: "\n".join(TEMPLATES[name]), chosen, templates, **private).then(
         classify_again, inputs, outputs, **private, **LIMITS)
     gallery.select(show_sample, None, [picture, labels], **private).then(

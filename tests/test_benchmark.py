@@ -155,3 +155,27 @@ def test_every_test_set_is_whole():
         assert test.names in ("", "imagenet", *CLASS_NAMES) and (test.captions is None or not test.names)
         assert test.names or test.repo.startswith(hub.BENCH)
     assert find("cifar10").published["openai/clip-vit-base-patch32"] == 89.8
+
+
+def test_the_golden_script_notices_a_wrong_number(embedder, monkeypatch, capsys):
+    """It cannot reach the hub here: what it does with the numbers is tested with a model and a picture of ours."""
+    import golden
+
+    import clipmini
+
+    class Answer(io.BytesIO):
+        pass
+
+    monkeypatch.setattr(golden.urllib.request, "urlopen", lambda url, timeout: Answer(jpeg(0)))
+    monkeypatch.setattr(clipmini, "load", lambda name: embedder, raising=False)
+    monkeypatch.setattr("sys.argv", ["golden", "--quick"])
+    assert golden.main() == 1 and "WRONG a diagram" in capsys.readouterr().out
+    found = golden.readme_probabilities(embedder)
+    monkeypatch.setattr(golden, "README", found)
+    assert golden.main() == 0 and capsys.readouterr().out.count("ok") == 3
+    accuracy = iter([0.9871, 0.90])
+    monkeypatch.setattr("clipmini.tasks.benchmark.run", lambda job: {"top1": next(accuracy)})
+    monkeypatch.setattr("sys.argv", ["golden"])
+    assert golden.main() == 0
+    accuracy = iter([0.98, 0.90])
+    assert golden.main() == 1 and "WRONG imagenette  98.00%" in capsys.readouterr().out
