@@ -1,4 +1,4 @@
-"""The command line: clipmini train | evaluate | classify | data | doctor | export | app."""
+"""The command line: clipmini train | evaluate | prompts | classify | data | doctor | export | app."""
 
 import argparse
 import json
@@ -177,6 +177,56 @@ def evaluate_labels(embedder, args) -> dict:
     return {name: record(report) for name, report in reports.items()}
 
 
+def add_prompts(commands) -> None:
+    """clipmini prompts"""
+    p = commands.add_parser("prompts", help="what each prompt template is worth, alone and in an ensemble")
+    p.add_argument("model", nargs="?", default="emoji", help=MODEL_HELP)
+    p.add_argument("--templates", default="emoji", help="template set (default: emoji); openai80, openai7, cifar ...")
+    p.add_argument("--style", default="system", help="emoji: art style of the labelled drawings (default: system, your own font)")
+    p.add_argument("--dataset", metavar="NAME", help="a test set of the field instead; `clipmini evaluate --dataset list`")
+    p.add_argument("--folder", help="--dataset: a copy of it, as parquet files or tar archives")
+    p.add_argument("--limit", type=int, default=2000, metavar="N", help="--dataset: the first N rows (default 2000)")
+    p.add_argument("--plot", type=Path, metavar="FILE", help="draw it too")
+    p.set_defaults(run=do_prompts)
+
+
+def do_prompts(args) -> None:
+    """Print the workbench."""
+    from clipmini.embedder import load
+    from clipmini.tasks.workbench import as_text, examine
+
+    embedder = load(args.model)
+    features, targets, labels = labelled_vectors(embedder, args)
+    bench = examine(embedder, features, targets, labels, args.templates)
+    print(as_text(bench))
+    if args.plot:
+        from clipmini.plots import template_scores
+
+        template_scores(bench, f"Templates {args.templates!r} with {embedder.name}").savefig(args.plot)
+        print(f"picture: {args.plot}")
+
+
+def labelled_vectors(embedder, args):
+    """Picture vectors (N, E), their labels' numbers (N,) and the labels, of an emoji style or a test set of the field."""
+    import torch
+
+    if args.dataset:
+        from itertools import islice
+
+        from clipmini.data.hub import class_names, examples, find, open_rows
+
+        test, copy = find(args.dataset), Path(args.folder) if args.folder else None
+        rows = open_rows(test, copy)
+        found = list(islice(examples(test, rows), args.limit))
+        return (embedder.embed_images([picture for picture, _ in found]), torch.tensor([truth for _, truth in found]),
+                class_names(test, rows, copy))
+    from clipmini.data import emoji
+    from clipmini.tasks.zeroshot import embed_dataset
+
+    dataset = emoji.load(args.style)
+    return embed_dataset(embedder, dataset), torch.tensor(dataset["label"][:]), dataset.features["label"].names
+
+
 def add_classify(commands) -> None:
     """clipmini classify"""
     p = commands.add_parser("classify", help="which of your labels fits each picture")
@@ -342,7 +392,7 @@ def parser() -> argparse.ArgumentParser:
                                 epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--version", action="version", version=f"clipmini {__version__}")
     commands = p.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_app, add_classify, add_data, add_train, add_evaluate, add_doctor, add_export):
+    for add in (add_app, add_classify, add_data, add_train, add_evaluate, add_prompts, add_doctor, add_export):
         add(commands)
     return p
 

@@ -44,6 +44,26 @@ def smooth(values: list[float], weight: float = 0.98) -> list[float]:
     return out
 
 
+def template_scores(bench, title: str = "What each template is worth") -> Figure:
+    """Each template's accuracy with its interval, and the ensemble of all as a line.
+
+    bench: a tasks.workbench.Workbench. The thirty best are drawn.
+    """
+    rows = bench.alone[:30]
+    figure = Figure(figsize=(7.5, 1.2 + 0.26 * len(rows)), dpi=100, layout="constrained")
+    ax = figure.subplots()
+    places = range(len(rows))
+    ax.hlines(places, [s.low for s in rows], [s.high for s in rows], color=ACCENT, alpha=0.35, linewidth=4)
+    ax.scatter([s.accuracy for s in rows], places, color=ACCENT, s=18, zorder=3, label="one template, 95% interval")
+    ax.axvline(bench.embeddings.accuracy, color=SECOND, label=f"all {len(bench.alone)} together: {bench.embeddings.accuracy:.1%}")
+    ax.set(yticks=list(places), yticklabels=[s.what for s in rows], xlabel=f"top-1 on {bench.n:,} pictures",
+           ylim=(len(rows) - 0.4, -0.6))
+    ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    ax.legend(frameon=False, fontsize=8, loc="lower left")
+    figure.suptitle(title, color=INK, fontsize=11)
+    return figure
+
+
 def reliability_curve(bins: dict, title: str = "Reliability") -> Figure:
     """How sure a model is against how often it is right; on the dashed line the two are equal.
 

@@ -14,7 +14,8 @@ PACKAGE = ROOT / "clipmini"
 ORDER = ["config", "tokenizer", "wordpieces", "image", "transformer", "vision", "text", "model", "loss", "checkpoint", "train",
          "weights", "pretrained", "siglip", "hub", "data.emoji", "devise", "embedder", "data.shapes", "data.fashion",
          "tasks.names", "data.hub", "tasks.prompts", "tasks.zeroshot", "tasks.wordorder",
-         "tasks.retrieval", "tasks.calibration", "tasks.benchmark", "plots", "recipes", "cli", "__main__"]
+         "tasks.retrieval", "tasks.calibration", "tasks.benchmark", "tasks.workbench",
+         "plots", "recipes", "cli", "__main__"]
 HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", "emoji", "resvg_py", "ftfy"}
 MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}}  # figures are all it does
 SMALL_CORE = ["config", "image", "transformer", "vision", "text", "model", "loss"]

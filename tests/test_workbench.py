@@ -1,0 +1,72 @@
+"""The prompt workbench against counts by hand and against zeroshot's own ensemble."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from test_embedder import picture
+
+from clipmini.cli import main
+from clipmini.embedder import Embedder
+from clipmini.plots import template_scores
+from clipmini.tasks.workbench import as_text, ensemble, examine, forward_selection, prompt_vectors
+from clipmini.tasks.zeroshot import build_classifier
+
+LABELS, TEMPLATES = ["cat", "apple", "moon"], ["{}", "a {}", "red {}"]
+
+
+def test_the_ensemble_of_all_is_the_zero_shot_classifier(make_clip, tokenizer):
+    embedder = Embedder(make_clip("light-cbow", seed=4), tokenizer)
+    vectors = prompt_vectors(embedder, LABELS, TEMPLATES)
+    assert vectors.shape == (3, 3, 32)
+    torch.testing.assert_close(ensemble(vectors, {0, 1, 2}), build_classifier(embedder, LABELS, TEMPLATES), rtol=0, atol=1e-6)
+    features = embedder.embed_images([picture(20, 20, seed=i) for i in range(24)])
+    bench = examine(embedder, features, torch.arange(24) % 3, LABELS, TEMPLATES)
+    right = (features @ build_classifier(embedder, LABELS, TEMPLATES).t()).argmax(1) == torch.arange(24) % 3
+    assert bench.embeddings.accuracy == pytest.approx(right.float().mean().item()) and bench.n == 24
+    assert {s.what for s in bench.alone} == {s.what for s in bench.without} == set(TEMPLATES)
+    assert [s.accuracy for s in bench.alone] == sorted((s.accuracy for s in bench.alone), reverse=True)
+    shares = sum((embedder.logit_scale * features @ v.t()).softmax(1) for v in vectors)
+    expected = (shares.argmax(1) == torch.arange(24) % 3).float().mean().item()
+    assert bench.probabilities.accuracy == pytest.approx(expected)
+    text = as_text(bench)
+    assert "red {}" in text and "judged on the other 12" in text and all(s.low <= s.accuracy <= s.high for s in bench.alone)
+    assert template_scores(bench).axes[0].get_xlabel() == "top-1 on 24 pictures"
+
+
+def test_forward_selection_takes_what_helps_and_stops():
+    generator = torch.Generator().manual_seed(0)
+    centres = F.normalize(torch.randn(3, 16, generator=generator), dim=-1)
+    targets = torch.arange(60) % 3
+    features = F.normalize(centres[targets] + 0.3 * torch.randn(60, 16, generator=generator), dim=-1)
+    noise = F.normalize(torch.randn(2, 3, 16, generator=generator), dim=-1)
+    steps = forward_selection(features, targets, torch.stack([noise[0], centres, noise[1]]), ["bad", "good", "worse"])
+    assert [s.what for s in steps] == ["good"] and steps[0].accuracy > 0.9  # nothing helps any more
+    assert (steps[0].low, steps[0].high) != (0, 1)
+
+
+def test_probabilities_and_vectors_may_disagree():
+    """Two templates of three vote for y; the third is nearer to x by more, which a mean of vectors counts and a mean of
+    probabilities, all near 0 or 1, does not."""
+    vectors = torch.tensor([[[1.0, 0], [0, 1.0]], [[0.6, 0.8], [0.8, 0.6]], [[0.6, 0.8], [0.8, 0.6]]])
+    embedder = SimpleNamespace(logit_scale=100.0, embed_texts=lambda prompts: vectors.view(6, 2))
+    features = torch.tensor([[0.8, 0.6]] * 4)
+    bench = examine(embedder, features, torch.zeros(4, dtype=torch.long), ["x", "y"], TEMPLATES)
+    assert (bench.embeddings.accuracy, bench.probabilities.accuracy) == (1.0, 0.0)
+    with pytest.raises(ValueError, match="3 pictures say nothing"):
+        examine(embedder, features[:3], torch.zeros(3), ["x", "y"], TEMPLATES)
+
+
+def test_the_command(tiny_checkpoints, tmp_path, capsys):
+    from test_benchmark import jpeg
+
+    from clipmini.data.hub import write_archive
+
+    write_archive(tmp_path / "0.tar", [(jpeg(i), "cls", str(i % 2)) for i in range(12)])
+    (tmp_path / "classnames.txt").write_text("red cat\nblue square\n")
+    line = ["prompts", str(tiny_checkpoints["light-cbow"]), "--dataset", "imagenet-r", "--folder", str(tmp_path), "--limit", "10",
+            "--plot", str(tmp_path / "t.png")]
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    assert "10 pictures" in said and "an emoji of a {}" in said and (tmp_path / "t.png").stat().st_size > 5000
