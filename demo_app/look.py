@@ -56,7 +56,7 @@ CSS = """
 #examples .grid-wrap { min-height: 0; padding: 0; }
 #examples .grid-container { grid-template-columns: repeat(6, minmax(0, 1fr)) !important; }
 input[type=checkbox] { border: 1.5px solid #64748b !important; }
-.cm-columns .column { min-width: 0 !important; } #data .json-holder { contain: inline-size; overflow-x: auto; }
+.cm-columns .column { min-width: 0 !important; } #data .json-holder, #workbench-table { contain: inline-size; overflow-x: auto; }
 .cm-hero { gap: .5rem; }
 .cm-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @media (max-width: 760px) { .cm-columns { flex-direction: column; } }

@@ -61,10 +61,10 @@ def uploaded_path(payload) -> str | None:
     return payload.path if payload is not None and payload.path else None
 
 
-def picture_input(label) -> gr.Image:
+def picture_input(label, elem_id: str = "picture", value: str | None = None) -> gr.Image:
     """Where a visitor uploads, pastes or takes a picture; it can't crash the app."""
-    image = gr.Image(label=label, type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=300,
-                     elem_id="picture", buttons=["fullscreen"])
+    image = gr.Image(value, label=label, type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=300,
+                     elem_id=elem_id, buttons=["fullscreen"])
     # Not a subclass: Gradio writes a .pyi file beside the source of each, which a read-only installation forbids.
     image.preprocess = uploaded_path
     return image

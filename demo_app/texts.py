@@ -28,6 +28,10 @@ TEXTS = {
         "more_labels": "{n:,} more labels", "more_prompts": "and the same for {n:,} more labels",
         "formula": "logit = {scale:.1f} \u00d7 cosine; the probabilities are the softmax of the logits.",
         "times": "Picture {picture:.0f} ms \u00b7 texts {texts:.0f} ms \u00b7 total {total:.0f} ms",
+        "tab_prompts": "Prompts", "template": "Template", "compare": "Compare",
+        "prompts_about": "The same picture and labels, asked in different words: how much does the sentence around a label "
+                         "matter?",
+        "all_vectors": "all: mean of vectors", "all_probabilities": "all: mean of probabilities",
         "which_model": "Which model",
         "which_model_info": "Automatic looks at the picture: drawings go to the CLIP of this page, photos to the photo model, "
                             "which is not CLIP.",
@@ -61,6 +65,9 @@ TEXTS = {
         "more_labels": "另外 {n:,} 个标签", "more_prompts": "其余 {n:,} 个标签同理",
         "formula": "logit = {scale:.1f} × 余弦；概率是 logit 的 softmax。",
         "times": "图片 {picture:.0f} 毫秒 · 文字 {texts:.0f} 毫秒 · 共 {total:.0f} 毫秒",
+        "tab_prompts": "提示词", "template": "模板", "compare": "比较",
+        "prompts_about": "同一张图片、同样的标签，换不同的说法来问：标签外面的句子有多大影响？",
+        "all_vectors": "全部：向量平均", "all_probabilities": "全部：概率平均",
         "which_model": "用哪个模型",
         "which_model_info": "“automatic”会先看图片：图画交给本页的 CLIP，照片交给照片模型（它不是 CLIP）。",
         "state_ready": "已就绪", "state_download": "将会下载", "state_offline": "离线",

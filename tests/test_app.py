@@ -293,3 +293,21 @@ def test_the_sample_drawings_look_drawn():
     files = sorted(parts.samples_folder().glob("*.png"))
     assert files and sum(map(shelf.looks_drawn, files)) >= 0.8 * len(files)
     assert shelf.looks_drawn(Image.new("RGBA", (20, 20)))
+
+
+def test_the_prompts_tab_compares_templates(tmp_path):
+    from demo_app import prompts_tab
+
+    embedder = tiny_embedder(0)
+    page = SimpleNamespace(model=SimpleNamespace(get=lambda: embedder))
+    path = tmp_path / "p.png"
+    two_colours().save(path)
+    found = prompts_tab.table(page, str(path), "red, blue, red", "{}\na {}", "en")
+    assert found["headers"] == ["Template", "Answer", "red", "blue"] and len(found["data"]) == 4
+    assert [row[0] for row in found["data"][:2]] == ["{}", "a {}"] and found["data"][2][0].startswith("all: ")
+    assert all(row[1] in ("red", "blue") and row[2].endswith("%") for row in found["data"])
+    for picture, labels, templates in ((None, "red", "{}"), (str(path), "", "{}"), (str(path), "red", "no place"),
+                                       (str(path), ", ".join(map(str, range(40))), "{}")):
+        with pytest.raises(gr.Error) as caught:
+            prompts_tab.table(page, picture, labels, templates, "zh")
+        assert any("\u4e00" <= c <= "\u9fff" for c in str(caught.value.message)), caught.value.message

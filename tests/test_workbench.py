@@ -10,8 +10,8 @@ from test_embedder import picture
 from clipmini.cli import main
 from clipmini.embedder import Embedder
 from clipmini.plots import template_scores
-from clipmini.tasks.workbench import as_text, ensemble, examine, forward_selection, prompt_vectors
-from clipmini.tasks.zeroshot import build_classifier
+from clipmini.tasks.workbench import as_text, ensemble, examine, forward_selection, on_one_picture, prompt_vectors
+from clipmini.tasks.zeroshot import build_classifier, classify
 
 LABELS, TEMPLATES = ["cat", "apple", "moon"], ["{}", "a {}", "red {}"]
 
@@ -70,3 +70,14 @@ def test_the_command(tiny_checkpoints, tmp_path, capsys):
     assert main(line) == 0
     said = capsys.readouterr().out
     assert "10 pictures" in said and "an emoji of a {}" in said and (tmp_path / "t.png").stat().st_size > 5000
+
+
+def test_one_picture(make_clip, tokenizer):
+    embedder = Embedder(make_clip("light-cbow", seed=4), tokenizer)
+    found = on_one_picture(embedder, picture(20, 20), LABELS, TEMPLATES)
+    assert found.templates == tuple(TEMPLATES) and found.probabilities.shape == (5, 3)
+    torch.testing.assert_close(found.probabilities.sum(1), torch.ones(5))
+    for row, templates in zip(found.probabilities[:4], [*([t] for t in TEMPLATES), TEMPLATES], strict=True):
+        expected = classify(embedder, [picture(20, 20)], LABELS, templates).probabilities[0]
+        torch.testing.assert_close(row, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.probabilities[4], found.probabilities[:3].mean(0))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.tasks.prompts import clean_templates, fill
-from clipmini.tasks.zeroshot import wilson
+from clipmini.tasks.zeroshot import build_classifier, wilson
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,25 @@ def _score(what: str, features: Tensor, targets: Tensor, classifier: Tensor) -> 
 def _judged(what: str, right: Tensor) -> Score:
     share = right.float().mean().item()
     return Score(what, share, *wilson(share, len(right)))
+
+
+@dataclass(frozen=True)
+class OnePicture:
+    """templates: M of them. probabilities (M + 2, K): of each template, of the mean of their vectors, of the mean of their
+    probabilities."""
+
+    templates: tuple[str, ...]
+    probabilities: Tensor
+
+
+def on_one_picture(embedder: Embedder, image, labels, templates) -> OnePicture:
+    """What each template makes of a picture (path, bytes or PIL image). Raises PromptError, LabelTooLongError, ImageError."""
+    templates = clean_templates(templates)
+    feature = embedder.embed_images([image])
+    vectors = torch.stack([build_classifier(embedder, labels, [template]) for template in templates])  # (M, K, E)
+    both = torch.cat([vectors, ensemble(vectors, range(len(templates)))[None]])
+    shares = (embedder.logit_scale * torch.einsum("mke,e->mk", both, feature[0])).softmax(dim=1)
+    return OnePicture(templates, torch.cat([shares, shares[:-1].mean(dim=0, keepdim=True)]))
 
 
 def as_text(bench: Workbench) -> str:
