@@ -195,3 +195,24 @@ def test_chinese_browser_reads_chinese(visit, picture):
     v.page.click("#go")
     v.bars()
     assert "概率" in v.page.inner_text("#answer") and "__i18n__" not in v.page.inner_text("body")
+
+
+def test_the_prompts_tab_and_the_shelf(visit, picture):
+    v = visit(width=390)
+    v.upload(picture)
+    v.page.fill("#labels textarea", "red, blue")
+    v.page.click("#which-model input")
+    v.page.get_by_role("option", name="OpenAI ViT-B/32 (605 MB, MIT): offline").click()
+    v.page.wait_for_function("document.querySelector('#loaded')?.innerText.includes('--hub')")
+    assert v.page.input_value("#which-model input") == "automatic"  # the old model goes on answering
+    v.page.get_by_role("tab", name="Prompts").click()
+    v.page.locator("#workbench-picture button[aria-label='Clear'], #workbench-picture button[title='Clear']").first.click()
+    v.page.locator("#workbench-picture input[type=file]").first.set_input_files(picture)
+    v.page.wait_for_selector("#workbench-picture img", state="attached")
+    v.page.fill("#workbench-labels textarea", "red circle, blue square")
+    v.page.fill("#workbench-templates textarea", "{}\na photo of a {}")
+    v.page.click("#workbench-go")
+    v.page.wait_for_function("document.querySelector('#workbench-table').innerText.includes('mean of probabilities')")
+    text = v.page.inner_text("#workbench-table")
+    assert "a photo of a {}" in text and "blue square" in text and text.count("%") >= 8
+    assert v.overflow() <= 0
