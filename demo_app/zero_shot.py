@@ -68,6 +68,7 @@ def as_data(prediction, scale: float, times: dict, lang: str) -> dict:
                   prediction.logits[0].tolist(), prediction.prompts, strict=True)
     return {"labels": [{"label": label, "probability": p, "cosine": c, "logit": x, "prompts": list(prompts)}
                        for label, p, c, x, prompts in columns],
+            "by_itself": None if prediction.alone is None else prediction.alone[0].tolist(),
             "none_of_these": None if prediction.none is None else prediction.none[0].item(),
             "logit_scale": scale, "notes": [say_message(lang, note) for note in prediction.notes],
             "milliseconds": {name: round(value, 1) for name, value in times.items()}}

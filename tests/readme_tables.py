@@ -63,7 +63,7 @@ def results_table(data: dict) -> str:
     """One row for each measured thing of each run."""
     rows = ["| recipe | minutes | measured on | top-1 | top-5 | 95% of top-1 |", "|---|---|---|---|---|---|"]
     for name, run in data["runs"].items():
-        for what, r in run["results"].items():
+        for what, r in run["results"].items() if "-seed-" not in name else ():  # those are in a table of their own
             if "top1" in r:
                 interval = f"{percent(r['top1_low'])} to {percent(r['top1_high'])}"
                 rows.append(f"| `{name}` | {run['seconds'] / 60:.1f} | {what}: {r['n']:,} pictures, {r['classes']:,} names | "
@@ -75,6 +75,20 @@ def results_table(data: dict) -> str:
                 shares = f"{percent(r['relation'])} | {percent(r['binding'])}"
                 order.append(f"| `{name}` | {run['steps']:,} | {run['seconds'] / 60:.1f} | {shares} |")
     return "\n".join([*rows, "", *order])
+
+
+def seeds_table(data: dict) -> str:
+    """Runs NAME, NAME-seed-1, NAME-seed-2 ...: mean, least and most of each measured thing."""
+    rows = ["| recipe | seeds | measured on | top-1 | least to most | top-5 | least to most |", "|---|---|---|---|---|---|---|"]
+    for name, run in data["runs"].items():
+        runs = [run, *(other for key, other in data["runs"].items() if re.fullmatch(rf"{re.escape(name)}-seed-\d+", key))]
+        for what in run["results"] if len(runs) > 1 else ():
+            cells = []
+            for key in ("top1", "top5"):
+                shares = [r["results"][what][key] for r in runs]
+                cells += [percent(sum(shares) / len(shares)), f"{percent(min(shares))} to {percent(max(shares))}"]
+            rows.append(f"| `{name}` | {len(runs)} | {what} | {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
 def speed_table(data: dict) -> str:
@@ -97,7 +111,8 @@ def licence_table() -> str:
 def tables() -> dict[str, str]:
     """Name of the marker in README.md -> the table that belongs there."""
     data = json.loads(RESULTS.read_text(encoding="utf-8"))
-    return {"results": results_table(data), "speed": speed_table(data), "photos": photos_table(data), "licences": licence_table()}
+    return {"results": results_table(data), "seeds": seeds_table(data),
+            "speed": speed_table(data), "photos": photos_table(data), "licences": licence_table()}
 
 
 def block(name: str) -> re.Pattern:

@@ -150,9 +150,10 @@ def test_a_thousand_labels_are_summed_up_on_the_page(client, tmp_path):
     assert sum(shown) == pytest.approx(100, abs=0.2)
 
 
-def test_only_the_documented_endpoint_is_public(client):
+def test_only_the_documented_endpoints_are_public(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert list(named) == ["/classify"] and "picture" in named["/classify"]["description"]
+    assert list(named) == ["/classify", "/compare_templates"]
+    assert all("picture" in endpoint["description"] for endpoint in named.values())
 
 
 def test_both_languages_say_the_same_things():

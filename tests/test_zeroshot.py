@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from helpers_app import encoded, tiny_embedder, two_colours
 from PIL import Image
 
+from clipmini.embedder import Embedder
 from clipmini.image import ImageError
 from clipmini.tasks import zeroshot
 from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
@@ -27,7 +28,7 @@ class Fake:
     """An embedder whose space is two-dimensional and written down by hand."""
 
     def __init__(self, texts: dict, images=None):
-        self.texts, self.images, self.logit_scale, self.calls = texts, images, 10.0, 0
+        self.texts, self.images, self.logit_scale, self.logit_bias, self.calls = texts, images, 10.0, None, 0
         self.model = torch.nn.Linear(1, 1)
         self.tokenizer = type("T", (), {"context_length": 99, "encode": staticmethod(lambda text: list(text))})()
         self.config = type("C", (), {"embed_dim": 2})()
@@ -215,3 +216,16 @@ def test_a_broken_picture_names_its_row():
 def test_evaluate_a_real_embedder(embedder):
     r = evaluate(embedder, colours([("red", 0), ("blue", 1)] * 3), "emoji")
     assert r.n == 6 and 0 <= r.top1 <= 1 and r.top5 == 1.0
+
+
+def test_models_of_the_sigmoid_loss_judge_each_label_by_itself(make_clip, tokenizer):
+    from test_embedder import picture
+
+    softmax = Embedder(make_clip("light-cbow", seed=1), tokenizer)
+    sigmoid = Embedder(make_clip("light-cbow", seed=1, sigmoid=True), tokenizer)
+    assert classify(softmax, [picture(20, 20)], ["cat", "apple"]).alone is None and softmax.logit_bias is None
+    found = classify(sigmoid, [picture(20, 20)] * 2, ["cat", "apple", "moon"], none_of_these=True)
+    assert sigmoid.logit_bias == -10.0 and found.alone.shape == (2, 3)
+    torch.testing.assert_close(found.alone, torch.sigmoid(found.logits - 10.0))
+    fewer = classify(sigmoid, [picture(20, 20)], ["cat"])
+    torch.testing.assert_close(fewer.alone[0, 0], found.alone[0, 0], rtol=0, atol=1e-6)  # whatever the other labels are

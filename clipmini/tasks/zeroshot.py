@@ -77,6 +77,8 @@ class Prediction:
     cosines, logits, probabilities: (N, K) float32; logit = logit_scale * cosine, probability = softmax of the logits.
     none: (N,) probability of "none of these", or None where it was not asked for. Each row of probabilities, with
     none, sums to 1. prompts: for each label the texts that were really sent. notes: what the user should know.
+    alone: (N, K) sigmoid(logit + logit_bias), each label's own probability whatever the others are, of models trained with
+    the sigmoid loss; None for others.
     seconds: {"pictures": ..., "texts": ...}.
     """
 
@@ -88,6 +90,7 @@ class Prediction:
     prompts: tuple[tuple[str, ...], ...]
     notes: tuple[Note, ...]
     seconds: dict[str, float]
+    alone: Tensor | None = None
 
 
 def classify(embedder: Embedder, images, labels, templates="plain", none_of_these: bool = False,
@@ -123,12 +126,13 @@ def classify(embedder: Embedder, images, labels, templates="plain", none_of_thes
     features = embedder.embed_images(images)  # (N, E)
     cosines = features @ torch.cat([texts, others]).t()  # (N, K + words)
     probabilities = (scale * cosines).softmax(dim=-1)
-    K = len(texts)
+    K, bias = len(texts), embedder.logit_bias
+    alone = None if bias is None else torch.sigmoid(scale * cosines[:, :K] + bias)
     return Prediction(
         cleaned.labels, cosines[:, :K], scale * cosines[:, :K], probabilities[:, :K],
         probabilities[:, K:].sum(dim=-1) if none_of_these else None,
         tuple(tuple(fill(t, label) for t in templates) for label in cleaned.labels), tuple(notes),
-        {"texts": middle - start, "pictures": time.perf_counter() - middle})
+        {"texts": middle - start, "pictures": time.perf_counter() - middle}, alone)
 
 
 def _unseen_letters(embedder: Embedder, labels) -> list[Note]:
