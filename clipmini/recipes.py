@@ -100,6 +100,8 @@ FINE = {"image_size": 48}
 RECIPES = {r.name: r for r in (
     Recipe("emoji", "the embedded model: eleven art styles, English and Chinese, Twemoji held out", "emoji",
            replace(EMOJI_TRAIN, minutes=35), vision=FINE, hold_out="twemoji", language=BOTH, tried=EMOJI_TRIED),
+    Recipe("emoji-small", "the same at 32 pixels, for ten minutes", "emoji", replace(EMOJI_TRAIN, minutes=10), hold_out="twemoji",
+           language=BOTH),
     Recipe("emoji-concepts", "150 things held out: no picture and no caption of them is trained on", "emoji",
            replace(EMOJI_TRAIN, minutes=8), vision=FINE, hold_out="twemoji", hold_out_concepts=150),
     Recipe("emoji-pip", "OpenMoji and Twemoji alone, the system's font held out", "emoji-pip",

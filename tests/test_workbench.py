@@ -27,6 +27,10 @@ def test_the_ensemble_of_all_is_the_zero_shot_classifier(make_clip, tokenizer):
     assert bench.embeddings.accuracy == pytest.approx(right.float().mean().item()) and bench.n == 24
     assert {s.what for s in bench.alone} == {s.what for s in bench.without} == set(TEMPLATES)
     assert [s.accuracy for s in bench.alone] == sorted((s.accuracy for s in bench.alone), reverse=True)
+    for i, template in enumerate(TEMPLATES):
+        others = build_classifier(embedder, LABELS, [t for t in TEMPLATES if t != template])
+        share = ((features @ others.t()).argmax(1) == torch.arange(24) % 3).float().mean().item()
+        assert {s.what: s.accuracy for s in bench.without}[template] == pytest.approx(share), i
     shares = sum((embedder.logit_scale * features @ v.t()).softmax(1) for v in vectors)
     expected = (shares.argmax(1) == torch.arange(24) % 3).float().mean().item()
     assert bench.probabilities.accuracy == pytest.approx(expected)
@@ -44,6 +48,11 @@ def test_forward_selection_takes_what_helps_and_stops():
     steps = forward_selection(features, targets, torch.stack([noise[0], centres, noise[1]]), ["bad", "good", "worse"])
     assert [s.what for s in steps] == ["good"] and steps[0].accuracy > 0.9  # nothing helps any more
     assert (steps[0].low, steps[0].high) != (0, 1)
+    stacked = torch.stack([noise[0], centres, noise[1]])
+    embedder = SimpleNamespace(logit_scale=10.0, embed_texts=lambda prompts: stacked.view(9, 16))
+    bench = examine(embedder, features, targets, ["x", "y", "z"], ["bad {}", "good {}", "worse {}"])
+    assert bench.without[0].what == "good {}" and bench.without[0].accuracy < bench.embeddings.accuracy  # the most missed
+    assert bench.alone[0].what == "good {}"
 
 
 def test_probabilities_and_vectors_may_disagree():
