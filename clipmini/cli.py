@@ -217,9 +217,11 @@ def labelled_vectors(embedder, args):
 
         test, copy = find(args.dataset), Path(args.folder) if args.folder else None
         rows = open_rows(test, copy)
-        found = list(islice(examples(test, rows), args.limit))
-        return (embedder.embed_images([picture for picture, _ in found]), torch.tensor([truth for _, truth in found]),
-                class_names(test, rows, copy))
+        stream, features, targets = islice(examples(test, rows), args.limit), [torch.empty(0, embedder.config.embed_dim)], []
+        while batch := list(islice(stream, 64)):  # one batch of pictures in memory, not all of them
+            features.append(embedder.embed_images([picture for picture, _ in batch]))
+            targets += [truth for _, truth in batch]
+        return torch.cat(features), torch.tensor(targets), class_names(test, rows, copy)
     from clipmini.data import emoji
     from clipmini.tasks.zeroshot import embed_dataset
 

@@ -8,24 +8,22 @@ from torch import Tensor, nn
 
 from clipmini.checkpoint import CheckpointError
 from clipmini.model import CLIP
-from clipmini.transformer import Attention, Transformer, attend, pick_rows
+from clipmini.transformer import Attention, Transformer, pick_rows
 
 
-class LinearAttention(nn.Module):
+class LinearAttention(Attention):
     """Attention with its joint projection as an nn.Linear, which is what quantisation knows how to replace."""
 
     def __init__(self, attention: Attention):
-        super().__init__()
+        nn.Module.__init__(self)
         width = attention.in_proj_weight.shape[1]
         self.heads = attention.heads
         self.in_proj, self.out_proj = nn.Linear(width, 3 * width), attention.out_proj
         self.in_proj.weight, self.in_proj.bias = attention.in_proj_weight, attention.in_proj_bias
 
-    def forward(self, x: Tensor, causal: bool = False, mask: Tensor | None = None) -> Tensor:
-        """x (B, T, W) -> (B, T, W)."""
-        B, T, W = x.shape
-        q, k, v = (t.view(B, T, self.heads, W // self.heads).transpose(1, 2) for t in self.in_proj(x).chunk(3, dim=-1))
-        return self.out_proj(attend(q, k, v, is_causal=causal, attn_mask=mask).transpose(1, 2).flatten(2))
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of all heads, each (B, H, T, W/H)."""
+        return tuple(self._split(t) for t in self.in_proj(x).chunk(3, dim=-1))
 
     def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:
         """One row of forward: (B, T, W), (B,) -> (B, 1, W). A quantised matrix cannot be cut in three: all rows are computed."""

@@ -14,8 +14,8 @@ from clipmini.checkpoint import CheckpointError
 from clipmini.config import ConfigError, VisionConfig
 from clipmini.model import unit
 from clipmini.pretrained import hugging_face_pixels
-from clipmini.tokenizer import TokenLimitError
 from clipmini.weights import read_json
+from clipmini.wordpieces import check_lengths
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,8 @@ class SiglipTokenizer:
 
     def token_lists(self, texts: list[str], truncate: bool = False) -> list[list[int]]:
         """N texts -> N lists of context_length ids. Raises TokenLimitError for a longer text unless truncate."""
-        lists = self._theirs(list(texts))["input_ids"]
-        long = next((i for i, ids in enumerate(lists) if len(ids) > self.context_length), None)
-        if long is not None and not truncate:
-            raise TokenLimitError(f"text {long} has {len(lists[long])} tokens; the context is {self.context_length} tokens (not "
-                                  "characters). Shorten it or pass truncate=True.")
+        if not truncate:
+            check_lengths(self._theirs(list(texts))["input_ids"], self.context_length)
         return self._theirs(list(texts), padding="max_length", max_length=self.context_length, truncation=True)["input_ids"]
 
 

@@ -8,6 +8,14 @@ from pathlib import Path
 from clipmini.tokenizer import TokenLimitError
 
 
+def check_lengths(lists: list[list[int]], context_length: int) -> None:
+    """Raise TokenLimitError that names the first text with more ids than the context has places."""
+    long = next((i for i, ids in enumerate(lists) if len(ids) > context_length), None)
+    if long is not None:
+        raise TokenLimitError(f"text {long} has {len(lists[long])} tokens; the context is {context_length} tokens (not "
+                              "characters). Shorten it or pass truncate=True.")
+
+
 class WordPieces:
     """BERT's tokenizer with the methods of our Tokenizer that an Embedder needs.
 
@@ -34,8 +42,6 @@ class WordPieces:
     def token_lists(self, texts: list[str], truncate: bool = False) -> list[list[int]]:
         """N texts -> N lists of ids with start and end. Raises TokenLimitError beyond the context unless truncate."""
         lists = [found.ids for found in self._pieces.encode_batch(list(texts))]
-        long = next((i for i, ids in enumerate(lists) if len(ids) > self.context_length), None)
-        if long is not None and not truncate:
-            raise TokenLimitError(f"text {long} has {len(lists[long])} tokens; the context is {self.context_length} tokens (not "
-                                  "characters). Shorten it or pass truncate=True.")
+        if not truncate:
+            check_lengths(lists, self.context_length)
         return [ids if len(ids) <= self.context_length else [*ids[:self.context_length - 1], self.eos_id] for ids in lists]

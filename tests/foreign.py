@@ -1,6 +1,8 @@
 """Makes other people's model files for tests: random weights of any shape in the layouts that are published."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import torch
@@ -75,3 +77,13 @@ def openai_archive(path: Path, model, half: bool = True) -> Path:
         bag.put(name, torch.tensor(getattr(model.config.text, name)))
     torch.jit.trace(bag, torch.zeros(1)).save(str(path))
     return path
+
+
+def write_archive(path: Path, examples_: list[tuple[bytes, str, str]]) -> None:
+    """A tar archive in clip-benchmark's layout: (picture bytes, "cls" or "txt", its text) for each example."""
+    with tarfile.open(path, "w") as archive:
+        for i, (picture, kind, text) in enumerate(examples_):
+            for name, content in ((f"s{i:06d}.jpg", picture), (f"s{i:06d}.{kind}", text.encode())):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))

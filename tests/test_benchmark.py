@@ -6,10 +6,11 @@ import json
 
 import pytest
 import torch
+from foreign import write_archive
 from test_embedder import picture
 
 from clipmini.data import hub
-from clipmini.data.hub import TEST_SETS, DatasetError, TestSet, find, write_archive
+from clipmini.data.hub import TEST_SETS, DatasetError, TestSet, find
 from clipmini.embedder import Embedder
 from clipmini.tasks import benchmark
 from clipmini.tasks.benchmark import Job, as_table, run

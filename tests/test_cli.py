@@ -213,9 +213,8 @@ def test_train_config_is_reachable_from_the_options():
 
 
 def test_evaluate_on_a_test_set_of_the_field(tiny_checkpoints, tmp_path, capsys):
+    from foreign import write_archive
     from test_benchmark import jpeg
-
-    from clipmini.data.hub import write_archive
 
     assert main(["evaluate", "--dataset", "list"]) == 0
     assert "cifar10" in capsys.readouterr().out

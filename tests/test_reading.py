@@ -30,7 +30,7 @@ FAMILIES = {
 }
 
 
-def same_as_transformers(embedder, theirs, pixels_of_theirs=None) -> None:
+def same_as_transformers(embedder, theirs) -> None:
     """Embeddings within 1e-5 and logits within 1e-4, for pictures and texts."""
     side = embedder.config.vision.image_size
     images = [picture(side, side), picture(side + 41, side + 3, seed=1), picture(19, 60, seed=2)]

@@ -68,9 +68,8 @@ def test_probabilities_and_vectors_may_disagree():
 
 
 def test_the_command(tiny_checkpoints, tmp_path, capsys):
+    from foreign import write_archive
     from test_benchmark import jpeg
-
-    from clipmini.data.hub import write_archive
 
     write_archive(tmp_path / "0.tar", [(jpeg(i), "cls", str(i % 2)) for i in range(12)])
     (tmp_path / "classnames.txt").write_text("red cat\nblue square\n")

@@ -5,8 +5,6 @@ rows come one by one. The repositories named here could not be reached where thi
 small local copies.
 """
 
-import io
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,13 +174,3 @@ def _beside(test: TestSet, file: str, folder: str | Path | None) -> str | None:
         return Path(hf_hub_download(test.repo, file, repo_type="dataset")).read_text(encoding="utf-8")
     except Exception as error:
         raise DatasetError(f"{file} of {test.repo!r} cannot be fetched ({type(error).__name__})") from error
-
-
-def write_archive(path: Path, examples_: list[tuple[bytes, str, str]]) -> None:
-    """A tar archive in clip-benchmark's layout: (picture bytes, "cls" or "txt", its text) for each example."""
-    with tarfile.open(path, "w") as archive:
-        for i, (picture, kind, text) in enumerate(examples_):
-            for name, content in ((f"s{i:06d}.jpg", picture), (f"s{i:06d}.{kind}", text.encode())):
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
