@@ -109,15 +109,20 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
         os.chmod(temporary / "model.safetensors", 0o644)  # safetensors writes 0600: nobody else could serve it
-        config = {"format": FORMAT, "model": model.config.to_dict(), "tokenizer": fingerprint(tokenizer), "meta": meta or {}}
-        (temporary / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (temporary / "README.md").write_text(card or "# A clipmini checkpoint\n", encoding="utf-8")
-        tokenizer.save(temporary)
+        describe(temporary, model.config, tokenizer, card or "# A clipmini checkpoint\n", meta)
     return folder
 
 
-def read_config(folder: Path) -> tuple[CLIPConfig, dict]:
-    """config.json of a checkpoint folder -> (CLIPConfig, meta)."""
+def describe(folder: Path, config: CLIPConfig, tokenizer: Tokenizer, card: str, meta: dict | None, **more) -> None:
+    """Write what a checkpoint has beside its weights. more: further entries of config.json."""
+    entries = {"format": FORMAT, "model": config.to_dict(), "tokenizer": fingerprint(tokenizer), "meta": meta or {}, **more}
+    (folder / "config.json").write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    tokenizer.save(folder)
+
+
+def read_config(folder: Path) -> tuple[CLIPConfig, dict, dict]:
+    """config.json of a checkpoint folder -> (CLIPConfig, meta, all of its entries)."""
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{str(folder)!r} has no config.json; give a folder that `clipmini train` wrote")
@@ -126,7 +131,7 @@ def read_config(folder: Path) -> tuple[CLIPConfig, dict]:
         if raw.get("format") != FORMAT:
             raise CheckpointError(f"{str(path)!r} has format {raw.get('format')!r}; this clipmini reads format {FORMAT}; "
                                   "install the clipmini that wrote it")
-        return CLIPConfig.from_dict(raw["model"]), raw.get("meta", {})
+        return CLIPConfig.from_dict(raw["model"]), raw.get("meta", {}), raw
     except CheckpointError:
         raise
     except ConfigError as error:
@@ -180,24 +185,30 @@ def _build(config: CLIPConfig, folder: Path) -> CLIP:
                               "copy the checkpoint again") from error
 
 
-def load(folder: str | Path) -> tuple[CLIP, Tokenizer, dict]:
-    """Read a checkpoint folder -> (model in evaluation mode, its tokenizer, meta). Raises CheckpointError."""
+def read_description(folder: str | Path) -> tuple[CLIPConfig, Tokenizer, dict, dict]:
+    """What stands beside the weights -> (config, tokenizer, meta, all entries of config.json). Raises CheckpointError."""
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"there is no checkpoint folder {str(folder)!r}; give a folder that `clipmini train` wrote")
-    config, meta = read_config(folder)
-    weights = read_weights(folder / "model.safetensors")
+    config, meta, raw = read_config(folder)
     try:
         tokenizer = Tokenizer.load(folder)
     except TokenizerError as error:
         raise CheckpointError(f"the tokenizer of {str(folder)!r} cannot be read: {error}") from error
-    text = config.text
     for name in ("vocab_size", "sot_id", "eos_id", "context_length"):
-        if getattr(tokenizer, name) != getattr(text, name):
+        if getattr(tokenizer, name) != getattr(config.text, name):
             raise CheckpointError(f"{str(folder)!r} mixes two models: its tokenizer has {name} {getattr(tokenizer, name)}, "
-                                  f"config.json says {getattr(text, name)}; copy all files from one checkpoint")
-    if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("tokenizer", "") not in ("", fingerprint(tokenizer)):
+                                  f"config.json says {getattr(config.text, name)}; copy all files from one checkpoint")
+    if raw.get("tokenizer", "") not in ("", fingerprint(tokenizer)):
         raise CheckpointError(f"{str(folder)!r} mixes two models: its merges.txt is not the one that config.json was written "
                               "with; copy all files from one checkpoint")
+    return config, tokenizer, meta, raw
+
+
+def load(folder: str | Path) -> tuple[CLIP, Tokenizer, dict]:
+    """Read a checkpoint folder -> (model in evaluation mode, its tokenizer, meta). Raises CheckpointError."""
+    folder = Path(folder)
+    config, tokenizer, meta, _ = read_description(folder)
+    weights = read_weights(folder / "model.safetensors")
     model = fill(_build(config, folder), weights, repr(str(folder / "model.safetensors")))
     return model.eval().requires_grad_(False), tokenizer, meta

@@ -100,7 +100,7 @@ def do_evaluate(args) -> None:
     if args.dataset == "list":
         print(list_test_sets())
         return
-    embedder = load(args.model)
+    embedder = load(args.model, packed=True)
     if args.dataset:
         numbers = evaluate_test_set(embedder, args)
     elif args.data == "order":
@@ -195,7 +195,7 @@ def do_prompts(args) -> None:
     from clipmini.embedder import load
     from clipmini.tasks.workbench import as_text, examine
 
-    embedder = load(args.model)
+    embedder = load(args.model, packed=True)
     features, targets, labels = labelled_vectors(embedder, args)
     bench = examine(embedder, features, targets, labels, args.templates)
     print(as_text(bench))
@@ -249,7 +249,7 @@ def do_classify(args) -> None:
     from clipmini.tasks.prompts import TEMPLATES
     from clipmini.tasks.zeroshot import classify
 
-    embedder = load(args.model)
+    embedder = load(args.model, packed=True)
     templates = args.templates or embedder.meta.get("templates", "emoji")
     if templates not in TEMPLATES and "{}" not in templates:
         raise ValueError(f"there is no template set {templates!r}; choose one of {', '.join(TEMPLATES)}, or write "
@@ -360,11 +360,11 @@ PUSH = """To put the folder on the Hugging Face hub, log in once with `hf auth l
 
 def add_export(commands) -> None:
     """clipmini export"""
-    p = commands.add_parser("export", help="write a folder that transformers or open_clip opens", epilog=PUSH,
+    p = commands.add_parser("export", help="write a folder for transformers, open_clip or ONNX Runtime", epilog=PUSH,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("model", help="embedded name or checkpoint folder (a ViT with a text Transformer)")
+    p.add_argument("model", help="embedded name or checkpoint folder; transformers wants a ViT with a text Transformer")
     p.add_argument("folder", type=Path, help="new folder to write")
-    p.add_argument("--layout", choices=("transformers", "open_clip"), default="transformers",
+    p.add_argument("--layout", choices=("transformers", "open_clip", "onnx"), default="transformers",
                    help="for whom (default: transformers)")
     p.set_defaults(run=do_export)
 
@@ -372,14 +372,22 @@ def add_export(commands) -> None:
 def do_export(args) -> None:
     """Export a checkpoint."""
     from clipmini.embedder import load
-    from clipmini.pretrained import export
 
-    embedder = load(args.model)
-    ours = args.layout == "open_clip"
-    folder = export(embedder.model, embedder.tokenizer, args.folder, "open_clip" if ours else "hugging face")
-    how = f"open_clip.create_model_from_pretrained('local-dir:{folder}')" if ours else \
-        f"transformers.CLIPModel.from_pretrained({str(folder)!r})"
-    print(f"wrote {folder}; open it with {how}")
+    embedder = load(args.model, device="cpu")
+    how = {"transformers": f"transformers.CLIPModel.from_pretrained({str(args.folder)!r})",
+           "open_clip": f"open_clip.create_model_from_pretrained('local-dir:{args.folder}')",
+           "onnx": f"clipmini.load({str(args.folder)!r}), or image.onnx and text.onnx with any ONNX runtime"}[args.layout]
+    if args.layout == "onnx":
+        from clipmini import onnx
+
+        onnx.export(embedder.model, embedder.tokenizer, args.folder, embedder.meta)
+        cosines = onnx.least_cosines(embedder.model, args.folder)
+        how += "\nleast cosine to the vectors before: " + ", ".join(f"{c:.6f} ({what})" for what, c in cosines.items())
+    else:
+        from clipmini.pretrained import export
+
+        export(embedder.model, embedder.tokenizer, args.folder, "open_clip" if args.layout == "open_clip" else "hugging face")
+    print(f"wrote {args.folder}; open it with {how}")
 
 
 def add_app(commands) -> None:

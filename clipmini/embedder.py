@@ -1,5 +1,6 @@
 """Embedder: a model with its own tokenizer and its own preprocessing. The only thing that tasks and the app see."""
 
+import importlib
 from pathlib import Path
 
 import torch
@@ -103,14 +104,16 @@ def embedded_names() -> list[str]:
     return sorted(p.parent.name for p in assets_folder().glob("*/model.safetensors"))
 
 
-def load(name: str | Path, device: str | None = None, image_size: int | None = None, int8: bool = False) -> Embedder:
+def load(name: str | Path, device: str | None = None, image_size: int | None = None, packed: bool = False,
+         int8: bool = False) -> Embedder:
     """Any model by its name, folder or file.
 
-    name: an embedded checkpoint ("emoji"); a checkpoint folder of clipmini's, transformers' or open_clip's; one of OpenAI's
+    name: an embedded checkpoint ("emoji"); a checkpoint folder of clipmini's (ONNX too), transformers' or open_clip's; one of OpenAI's
     .pt archives; a model of the Hugging Face hub ("openai/clip-vit-base-patch32", or with "@revision"); or "devise", the photo
     model from pip packages. device: "cpu", "cuda", "mps"; default: the fastest here. image_size: pictures of another side than
-    the weights were trained with (position embeddings are interpolated). int8: Transformers' matrices in a quarter of the memory,
-    twice as fast for one picture on a CPU, with cosines to the exact vectors above 0.999. Raises checkpoint.CheckpointError.
+    the weights were trained with (position embeddings are interpolated). packed: on a CPU, matrices in the order of its kernels,
+    the same vectors sooner, from a model that can't be trained or saved; elsewhere nothing. int8: Transformers' matrices in a
+    quarter of the memory, sooner still, on the CPU, with cosines to the exact vectors above 0.999. Raises checkpoint.CheckpointError.
     """
     path, name = Path(name), str(name)
     if name == PHOTO_MODEL and not path.is_dir():
@@ -122,11 +125,12 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
     if not path.exists():
         path = assets_folder() / name if name in embedded_names() else _from_hub(name)
     model, tokenizer, meta = _read(path, image_size)
-    if int8:
+    device = "cpu" if int8 else device or best_device()
+    if int8 or packed and device == "cpu":
         from clipmini import fast
 
-        model, device = fast.int8(model), "cpu"
-    return Embedder(model, tokenizer, called, device or best_device(), meta)
+        model = (fast.int8 if int8 else fast.pack)(model)
+    return Embedder(model, tokenizer, called, device, meta)
 
 
 def _read(path: Path, image_size: int | None) -> tuple:
@@ -135,14 +139,11 @@ def _read(path: Path, image_size: int | None) -> tuple:
     if kind == "clipmini":
         model, tokenizer, meta = checkpoint.load(path)
         return (pretrained.resized(model, image_size) if image_size else model), tokenizer, meta
-    if kind != "siglip":
+    if kind not in ("siglip", "onnx"):
         return pretrained.load(path, image_size)
     if image_size:
-        raise checkpoint.CheckpointError(f"{str(path)!r} is a SigLIP, which takes pictures of its own size only; leave "
-                                         "image_size away")
-    from clipmini import siglip
-
-    return siglip.load(path)
+        raise checkpoint.CheckpointError(f"{str(path)!r} ({kind}) takes pictures of its own size only; leave image_size away")
+    return importlib.import_module(f"clipmini.{kind}").load(path)  # each wants packages of its own
 
 
 def _from_hub(name: str) -> Path:

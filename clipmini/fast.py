@@ -1,37 +1,79 @@
-"""Quicker on a CPU: int8 weights by torch's dynamic quantisation. Not exact: cosines to float32 vectors stay above 0.999."""
+"""Quicker on a CPU: matrices laid out as its kernels want them (exact), or in int8 (cosines to the exact vectors above 0.999)."""
 
 import copy
 import warnings
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmini.checkpoint import CheckpointError
 from clipmini.model import CLIP
-from clipmini.transformer import Attention, Transformer, pick_rows
+from clipmini.transformer import Attention, Transformer, attend, pick_rows
 
 
-class LinearAttention(Attention):
-    """Attention with its joint projection as an nn.Linear, which is what quantisation knows how to replace."""
+class SplitAttention(Attention):
+    """Attention whose joint projection is two nn.Linear, queries and the rest: what packing and quantisation can replace."""
 
     def __init__(self, attention: Attention):
         nn.Module.__init__(self)
-        width = attention.in_proj_weight.shape[1]
-        self.heads = attention.heads
-        self.in_proj, self.out_proj = nn.Linear(width, 3 * width), attention.out_proj
-        self.in_proj.weight, self.in_proj.bias = attention.in_proj_weight, attention.in_proj_bias
+        W = attention.in_proj_weight.shape[1]
+        self.heads, self.out_proj = attention.heads, attention.out_proj
+        self.q_proj, self.kv_proj = nn.Linear(W, W), nn.Linear(W, 2 * W)
+        for layer, rows in ((self.q_proj, slice(W)), (self.kv_proj, slice(W, None))):
+            layer.weight = nn.Parameter(attention.in_proj_weight[rows].detach())
+            layer.bias = nn.Parameter(attention.in_proj_bias[rows].detach())
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of all heads, each (B, H, T, W/H)."""
-        return tuple(self._split(t) for t in self.in_proj(x).chunk(3, dim=-1))
+        return tuple(self._split(t) for t in (self.q_proj(x), *self.kv_proj(x).chunk(2, dim=-1)))
 
     def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:
-        """One row of forward: (B, T, W), (B,) -> (B, 1, W). A quantised matrix cannot be cut in three: all rows are computed."""
-        return pick_rows(self(x, causal), rows)
+        """One row of forward: (B, T, W), (B,) -> (B, 1, W)."""
+        q = self._split(self.q_proj(pick_rows(x, rows)))
+        k, v = (self._split(t) for t in self.kv_proj(x).chunk(2, dim=-1))
+        mask = (torch.arange(x.shape[1], device=x.device) <= rows[:, None])[:, None, None] if causal else None
+        return self.merge(attend(q, k, v, attn_mask=mask))
+
+
+class PackedLinear(nn.Module):
+    """nn.Linear with its matrix in the order of oneDNN's kernels; a gradient goes through the plain matrix, unpacked again."""
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
+        self.bias = linear.bias
+
+    @property
+    def weight(self) -> Tensor:
+        """The matrix as it was."""
+        return self.packed.to_dense()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and x.requires_grad:
+            return F.linear(x, self.weight, self.bias)
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+
+
+def pack(model: nn.Module) -> nn.Module:
+    """The model with every nn.Linear packed, for a CPU: the same vectors to about 1e-6, in half of the time or less.
+
+    The model given is changed, so that two copies never stand in memory; it can't be trained or saved any more. Where this
+    torch or processor knows no such layout, it comes back as it was.
+    """
+    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+        return model
+    _each_block(model, lambda block: block)
+    linears = [(module, name, child) for module in model.modules() for name, child in module.named_children()
+               if type(child) is nn.Linear]  # not its subclasses, which others read in ways of their own
+    for module, name, linear in linears:
+        setattr(module, name, PackedLinear(linear))
+    return model
 
 
 def int8(model: CLIP) -> CLIP:
-    """A copy of a model whose Transformers' matrices are int8: a quarter of their memory, about twice as fast for one picture.
+    """A copy of a model whose Transformers' matrices are int8: a quarter of their memory, and quicker still.
 
     Raises CheckpointError for a model without a Transformer: convolutions and CBOW would stay as they are.
     """
@@ -39,13 +81,18 @@ def int8(model: CLIP) -> CLIP:
     if quantise is None or not {"x86", "fbgemm", "qnnpack"} & set(torch.backends.quantized.supported_engines):
         raise CheckpointError(f"torch {torch.__version__} has no dynamic quantisation for this processor; leave int8 away")
     model = copy.deepcopy(model).eval()
-    stacks = [module for module in model.modules() if isinstance(module, Transformer)]
-    if not stacks:
-        raise CheckpointError("int8 is for Transformers, and this model has none; leave int8 away")
     with warnings.catch_warnings():  # torch says that this will move to torchao some day; the check above will tell then
         warnings.simplefilter("ignore")
-        for stack in stacks:
-            for i, block in enumerate(stack.resblocks):
-                block.attn = LinearAttention(block.attn)
-                stack.resblocks[i] = quantise(block, {nn.Linear}, dtype=torch.qint8)
+        if not _each_block(model, lambda block: quantise(block, {nn.Linear}, dtype=torch.qint8)):
+            raise CheckpointError("int8 is for Transformers, and this model has none; leave int8 away")
     return model
+
+
+def _each_block(model: CLIP, change: Callable[[nn.Module], nn.Module]) -> int:
+    """Replace every block of every Transformer by change(block with split attention); how many there were."""
+    stacks = [module for module in model.modules() if isinstance(module, Transformer)]
+    for stack in stacks:
+        for i, block in enumerate(stack.resblocks):
+            block.attn = SplitAttention(block.attn)
+            stack.resblocks[i] = change(block)
+    return sum(len(stack.resblocks) for stack in stacks)

@@ -286,10 +286,10 @@ WEIGHTS = {  # layout -> the files its weights may be in, best first
 
 
 def layout(folder: Path) -> str:
-    """"clipmini", "hugging face", "siglip" or "open_clip": whose folder it is. Raises CheckpointError for nobody's."""
+    """"clipmini", "onnx", "hugging face", "siglip" or "open_clip": whose folder it is. Raises CheckpointError for nobody's."""
     raw = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     if "format" in raw:
-        return "clipmini"
+        return "onnx" if "onnx" in raw else "clipmini"
     kind = raw.get("model_type")
     has = {name: any((folder / file).is_file() for file in files) for name, files in WEIGHTS.items()}
     if kind in ("clip", "chinese_clip") and (has["hugging face"] or not (folder / "open_clip_config.json").is_file()):

@@ -89,7 +89,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, **options) -> Tensor:
 
 def pick_rows(x: Tensor, rows: Tensor) -> Tensor:
     """One row of each sequence: x (B, T, W), rows (B,) -> (B, 1, W)."""
-    return x[torch.arange(len(x), device=x.device), rows][:, None]
+    return x[torch.arange(x.shape[0], device=x.device), rows][:, None]
 
 
 class MLP(nn.Module):

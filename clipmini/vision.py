@@ -42,12 +42,12 @@ class VisionTransformer(nn.Module):
     def tokens(self, pixels: Tensor) -> Tensor:
         """Class token and patches, with positions, normalised: (B, P + 1, W)."""
         patches = self.embed_patches(pixels)
-        cls = self.class_embedding.expand(len(patches), 1, -1)
+        cls = self.class_embedding.expand(patches.shape[0], 1, -1)
         return self.ln_pre(torch.cat([cls, patches], dim=1) + self.positional_embedding)
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.tokens(pixels)
-        first = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        first = torch.zeros(x.shape[0], dtype=torch.long, device=x.device)
         return self.ln_post(self.transformer.forward_row(x, first)) @ self.proj
 
     def forward_features(self, pixels: Tensor) -> dict:

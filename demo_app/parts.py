@@ -30,7 +30,7 @@ class Model:
         """The Embedder. Raises CheckpointError."""
         with self._lock:
             if self._embedder is None:
-                self._embedder = clipmini.load(self.name)
+                self._embedder = clipmini.load(self.name, packed=True)
             return self._embedder
 
     def try_get(self) -> tuple[Embedder | None, str]:

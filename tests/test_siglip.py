@@ -40,9 +40,10 @@ def folder(tmp_path):
     return tmp_path, theirs
 
 
-def test_vectors_and_sigmoid_scores_equal_transformers(folder):
+@pytest.mark.parametrize("packed", [False, True])
+def test_vectors_and_sigmoid_scores_equal_transformers(folder, packed):
     path, theirs = folder
-    ours = clipmini.load(path)
+    ours = clipmini.load(path, device="cpu", packed=packed)
     images = [picture(32, 32), picture(90, 41, seed=1)]
     pixels = SiglipImageProcessorPil.from_pretrained(path)(images, return_tensors="pt")["pixel_values"]
     assert torch.equal(ours.pixels(images), pixels)

@@ -36,9 +36,10 @@ def folder(tmp_path):
     return tmp_path, theirs
 
 
-def test_both_towers_and_the_pixels_equal_transformers(folder):
+@pytest.mark.parametrize("packed", [False, True])
+def test_both_towers_and_the_pixels_equal_transformers(folder, packed):
     path, theirs = folder
-    ours = clipmini.load(path)
+    ours = clipmini.load(path, device="cpu", packed=packed)
     assert ours.config.text.tower == "bert" and ours.config.vision.resize_mode == "squash"
     images = [picture(32, 32), picture(90, 41, seed=1), picture(19, 60, seed=2)]
     pixels = ChineseCLIPImageProcessorPil.from_pretrained(path)(images, return_tensors="pt")["pixel_values"]

@@ -1,5 +1,5 @@
 """Milliseconds for pictures through a full-size ViT-B/32, random weights: ours against transformers' sdpa model, in batches of 32
-and one at a time, and our int8 weights one at a time, with the cosine to float32.
+and one at a time; ours with packed matrices, and in int8, with the cosine to float32.
 
     python tests/benchmarks/bench_vit.py
 
@@ -7,6 +7,7 @@ Alternating rounds in one process; the median of the round-by-round ratios is wh
 """
 
 import argparse
+import copy
 import os
 import statistics
 import sys
@@ -20,7 +21,7 @@ from transformers import CLIPConfig as TheirConfig
 from transformers import CLIPModel
 
 from clipmini.config import preset
-from clipmini.fast import int8
+from clipmini.fast import int8, pack
 from clipmini.model import CLIP
 from clipmini.pretrained import hugging_face_config, to_hugging_face
 
@@ -34,9 +35,9 @@ def main() -> None:
     ours = CLIP(preset("ViT-B/32")).eval()
     theirs = CLIPModel(TheirConfig(**hugging_face_config(ours.config))).eval()
     theirs.load_state_dict(to_hugging_face(ours.state_dict()))
-    small, rows = int8(ours), []
+    small, packed, rows = int8(ours), pack(copy.deepcopy(ours)), []
     sides = {"transformers": lambda x: F.normalize(theirs.get_image_features(pixel_values=x).pooler_output, dim=-1),
-             "int8": small.encode_image, "clipmini": ours.encode_image}
+             "int8": small.encode_image, "packed": packed.encode_image, "clipmini": ours.encode_image}
     with torch.inference_mode():
         for batch in (32, 1):
             x = torch.randn(batch, 3, 224, 224)
@@ -48,12 +49,12 @@ def main() -> None:
                     run(x)
                     times[name].append(time.perf_counter() - start)
             middle = {name: 1000 * statistics.median(times[name]) for name in sides}
-            for name, against in (("clipmini", "transformers"), ("int8", "clipmini")):
+            for name, against in (("clipmini", "transformers"), ("packed", "transformers"), ("int8", "clipmini")):
                 ratio = statistics.median(t / o for t, o in zip(times[against], times[name], strict=True))
                 cosine = F.cosine_similarity(vectors[name], vectors[against]).min().item()
                 print(f"batch {batch:>2}: {name} {middle[name]:.1f} ms, {against} {middle[against]:.1f} ms, {ratio:.2f}x, least "
                       f"cosine {cosine:.5f}")
-                what = f"ViT-B/32, {'one picture' if batch == 1 else f'batch of {batch}'}{', int8' * (name == 'int8')}"
+                what = f"ViT-B/32, {'one picture' if batch == 1 else f'batch of {batch}'}{', ' + name if name != 'clipmini' else ''}"
                 peer = {"transformers": "transformers CLIPModel, sdpa", "clipmini": "our float32"}[against]
                 rows.append({"what": what, "against": peer,
                              "ours": f"{middle[name]:.1f} ms", "theirs": f"{middle[against]:.1f} ms", "ratio": f"{ratio:.2f}",

@@ -1,0 +1,148 @@
+"""ONNX: both towers as files that other languages run, and ONNX Runtime behind the same Embedder. The extra is `onnx`."""
+
+import logging
+import os
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from clipmini import checkpoint
+from clipmini.checkpoint import CheckpointError
+from clipmini.config import CLIPConfig
+from clipmini.model import CLIP, unit
+from clipmini.tokenizer import Tokenizer
+
+FILES = {"pixels": "image.onnx", "ids": "text.onnx"}  # by the name of their one input
+LARGEST_FILE = 1_900_000_000  # bytes; a protocol buffer ends at 2 GiB, and what is larger goes into a file beside it
+
+
+class _Pictures(nn.Module):
+    def __init__(self, model: CLIP):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.model.encode_image(pixels)
+
+
+class _Texts(_Pictures):
+    """The Transformer without the question whether each row has an end token: a graph of tensors can't raise an error."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        text = self.model.text
+        if self.model.config.text.tower == "cbow":
+            return self.model.encode_text(ids)
+        ends = (ids == text.eos_id).int().argmax(1)
+        return unit(text.ln_final(text.transformer.forward_row(text.tokens(ids), ends, causal=True)) @ text.text_projection)
+
+
+def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path, meta: dict | None = None) -> Path:
+    """Write image.onnx (pixels (B, 3, S, S) -> vectors (B, E)), text.onnx (ids (B, T) int64 -> vectors (B, E)) and what a
+    checkpoint has beside its weights. Unit vectors, any B, T up to the context.
+
+    Raises CheckpointError for towers that are not ours, without the packages, and when the folder can't be written.
+    """
+    _need("onnx", "onnxscript")
+    config, folder = model.config, Path(folder)
+    if not isinstance(model, CLIP) or config.text.tower == "bert":
+        raise CheckpointError("only clipmini's own towers go to ONNX; for BERT and SigLIP use the exporter of the package optimum")
+    if folder.is_file() or folder.exists() and any(folder.iterdir()):
+        raise CheckpointError(f"{str(folder)!r} is {'a file' if folder.is_file() else 'not empty'}; export to a new folder")
+    v, t = config.vision, config.text
+    ids = torch.full((2, 3), t.eos_id)
+    ids[:, 0] = t.sot_id
+    rows = torch.export.Dim("rows", min=1, max=2**20)
+    runs = {"pixels": (_Pictures(model), torch.zeros(2, 3, v.image_size, v.image_size), {0: rows}),
+            "ids": (_Texts(model), ids, {0: rows, 1: torch.export.Dim("tokens", min=2, max=t.context_length)})}
+    with checkpoint.written_whole(folder, "export") as temporary:
+        temporary.mkdir(parents=True)
+        for name, (tower, example, sizes) in runs.items():
+            with _quiet():
+                program = torch.onnx.export(tower.eval(), (example,), dynamo=True, dynamic_shapes=(sizes,), input_names=[name],
+                                            output_names=["vectors"], verbose=False)
+            large = 4 * sum(p.numel() for p in model.parameters()) > LARGEST_FILE
+            program.save(temporary / FILES[name], external_data=large)
+        scores = {"scale": model.scale.item(), "bias": model.logit_bias.item() if config.sigmoid else None}
+        checkpoint.describe(temporary, config, tokenizer, "# A clipmini model for ONNX Runtime\n", meta, onnx=scores)
+    return folder
+
+
+@contextmanager
+def _quiet():
+    """torch's exporter speaks of packages that are not needed and of its own future."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _need(*packages: str) -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise CheckpointError(f"ONNX needs {' and '.join(missing)}; install with: pip install \"clipmini[onnx]\"")
+
+
+class OnnxCLIP(nn.Module):
+    """Two ONNX Runtime sessions in CLIP's place: it embeds, on the CPU, and does nothing else."""
+
+    def __init__(self, folder: Path, config: CLIPConfig, scale: float, bias: float | None):
+        super().__init__()
+        self.config = config
+        self.scale, self.logit_bias = torch.tensor(scale), None if bias is None else torch.tensor(bias)
+        self._sessions = {name: _session(folder / file) for name, file in FILES.items()}
+
+    def _run(self, name: str, rows: Tensor) -> Tensor:
+        return torch.from_numpy(self._sessions[name].run(None, {name: rows.cpu().numpy()})[0])
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """pixels (B, 3, S, S) -> unit vectors (B, E)."""
+        return self._run("pixels", pixels)
+
+    def encode_text(self, ids: Tensor) -> Tensor:
+        """ids (B, T) -> unit vectors (B, E)."""
+        return self._run("ids", ids)
+
+
+def _session(path: Path):
+    import onnxruntime
+
+    if not path.is_file():
+        raise CheckpointError(f"{str(path.parent)!r} has no {path.name}; copy the folder again")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = min(torch.get_num_threads(), os.cpu_count() or 1)
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has an exception for each of its codes
+        raise CheckpointError(f"{str(path)!r} is damaged or cut short ({error}); export it again") from error
+
+
+def load(folder: str | Path) -> tuple[OnnxCLIP, Tokenizer, dict]:
+    """Read such a folder -> (model, its tokenizer, meta). Raises CheckpointError."""
+    _need("onnxruntime")
+    config, tokenizer, meta, raw = checkpoint.read_description(folder)
+    scores = raw.get("onnx")
+    if not isinstance(scores, dict) or not isinstance(scores.get("scale"), float):
+        raise CheckpointError(f"config.json of {str(folder)!r} names no scale; export it again")
+    return OnnxCLIP(Path(folder), config, scores["scale"], scores.get("bias")), tokenizer, meta
+
+
+def least_cosines(model: CLIP, folder: str | Path, rows: int = 8) -> dict[str, float]:
+    """How near an exported folder is to its model: the least cosine of `rows` random pictures, and of as many random texts."""
+    exported, _, _ = load(folder)
+    v, t = model.config.vision, model.config.text
+    pixels = torch.randn(rows, 3, v.image_size, v.image_size, generator=torch.Generator().manual_seed(0))
+    length = min(12, t.context_length)
+    ids = torch.randint(t.vocab_size - 2, (rows, length), generator=torch.Generator().manual_seed(0))
+    ids[:, 0], ids[:, -1] = t.sot_id, t.eos_id
+    with torch.no_grad():
+        return {"pictures": (model.encode_image(pixels) * exported.encode_image(pixels)).sum(1).min().item(),
+                "texts": (model.encode_text(ids) * exported.encode_text(ids)).sum(1).min().item()}
