@@ -216,6 +216,9 @@ def labelled_vectors(embedder, args):
         from clipmini.data.hub import class_names, examples, find, open_rows
 
         test, copy = find(args.dataset), Path(args.folder) if args.folder else None
+        if test.captions:
+            raise ValueError(f"{test.name!r} has captions and no classes, so templates have nothing to fill; choose a set with "
+                             "templates of `clipmini evaluate --dataset list`")
         rows = open_rows(test, copy)
         stream, features, targets = islice(examples(test, rows), args.limit), [torch.empty(0, embedder.config.embed_dim)], []
         while batch := list(islice(stream, 64)):  # one batch of pictures in memory, not all of them

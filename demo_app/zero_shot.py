@@ -148,11 +148,13 @@ def build(page: Page) -> None:
         sample = samples[event.index]
         return sample["path"], sample["labels"]
 
-    def say_waiting(request: gr.Request):
-        return look.waiting(page.language(request))
+    def greet(request: gr.Request):
+        """A visitor's own language, and what stands on the shelf now: another visitor may have fetched a model."""
+        tongue = page.language(request)
+        return look.waiting(tongue), gr.update(choices=page.shelf.labels(partial(say, tongue)))
 
     private = {"api_visibility": "private"}
-    page.demo.load(say_waiting, None, bars, **private)
+    page.demo.load(greet, None, [bars, choice], **private)
     button.click(classify_picture, inputs, outputs, api_name="classify", **LIMITS).success(None, js=SHOW_ANSWER, **private)
 
     def choose_model(name: str, before: str, request: gr.Request, progress=gr.Progress(track_tqdm=True)):  # noqa: B008 (gradio's way)

@@ -80,6 +80,11 @@ def test_the_command(tiny_checkpoints, tmp_path, capsys):
     assert "10 pictures" in said and "an emoji of a {}" in said and (tmp_path / "t.png").stat().st_size > 5000
 
 
+def test_a_set_of_captions_has_no_labels_to_fill_in(tiny_checkpoints, capsys):
+    assert main(["prompts", str(tiny_checkpoints["light-cbow"]), "--dataset", "flickr8k"]) == 1
+    assert "'flickr8k' has captions and no classes" in capsys.readouterr().err
+
+
 def test_one_picture(make_clip, tokenizer):
     embedder = Embedder(make_clip("light-cbow", seed=4), tokenizer)
     found = on_one_picture(embedder, picture(20, 20), LABELS, TEMPLATES)
