@@ -108,12 +108,14 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
          int8: bool = False) -> Embedder:
     """Any model by its name, folder or file.
 
-    name: an embedded checkpoint ("emoji"); a checkpoint folder of clipmini's (ONNX too), transformers' or open_clip's; one of OpenAI's
+    name: an embedded checkpoint ("emoji"); a folder of clipmini's (ONNX too), transformers' or open_clip's; one of OpenAI's
     .pt archives; a model of the Hugging Face hub ("openai/clip-vit-base-patch32", or with "@revision"); or "devise", the photo
     model from pip packages. device: "cpu", "cuda", "mps"; default: the fastest here. image_size: pictures of another side than
     the weights were trained with (position embeddings are interpolated). packed: on a CPU, matrices in the order of its kernels,
     the same vectors sooner, from a model that can't be trained or saved; elsewhere nothing. int8: Transformers' matrices in a
-    quarter of the memory, sooner still, on the CPU, with cosines to the exact vectors above 0.999. Raises checkpoint.CheckpointError.
+    quarter of the memory, sooner still, on the CPU, with cosines to the exact vectors above 0.999.
+
+    Raises checkpoint.CheckpointError.
     """
     path, name = Path(name), str(name)
     if name == PHOTO_MODEL and not path.is_dir():

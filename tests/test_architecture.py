@@ -12,8 +12,8 @@ PACKAGE = ROOT / "clipmini"
 
 # Reading order. A file may import from files above it; data/ and tasks/ from the core, and from earlier files of their own.
 ORDER = ["config", "tokenizer", "wordpieces", "image", "transformer", "vision", "text", "model", "loss", "checkpoint", "train",
-         "weights", "pretrained", "siglip", "onnx", "hub", "fast", "data.emoji", "devise", "embedder", "data.shapes", "data.fashion",
-         "tasks.names", "data.hub", "tasks.prompts", "tasks.zeroshot", "tasks.wordorder",
+         "weights", "pretrained", "siglip", "onnx", "hub", "fast", "data.emoji", "devise", "embedder", "data.shapes",
+         "data.fashion", "tasks.names", "data.hub", "tasks.prompts", "tasks.zeroshot", "tasks.wordorder",
          "tasks.retrieval", "tasks.calibration", "tasks.benchmark", "tasks.workbench",
          "plots", "recipes", "cli", "__main__"]
 HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", "emoji", "resvg_py", "ftfy"}

@@ -54,7 +54,7 @@ def main() -> None:
                 cosine = F.cosine_similarity(vectors[name], vectors[against]).min().item()
                 print(f"batch {batch:>2}: {name} {middle[name]:.1f} ms, {against} {middle[against]:.1f} ms, {ratio:.2f}x, least "
                       f"cosine {cosine:.5f}")
-                what = f"ViT-B/32, {'one picture' if batch == 1 else f'batch of {batch}'}{', ' + name if name != 'clipmini' else ''}"
+                what = f"ViT-B/32, {'one picture' if batch == 1 else f'batch of {batch}'}" + (name != "clipmini") * f", {name}"
                 peer = {"transformers": "transformers CLIPModel, sdpa", "clipmini": "our float32"}[against]
                 rows.append({"what": what, "against": peer,
                              "ours": f"{middle[name]:.1f} ms", "theirs": f"{middle[against]:.1f} ms", "ratio": f"{ratio:.2f}",
