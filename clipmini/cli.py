@@ -287,6 +287,47 @@ def print_answer(p) -> None:
         print(f"  {'none of these':<{width}} {p.none[0].item():7.1%} {'#' * round(20 * p.none[0].item())}")
 
 
+HEATMAPS = """methods:
+  windows    cut the picture up and ask about each part; slow, and the best on small towers
+  surgery    value-value attention, what all texts share taken out (CLIP Surgery)
+  value      the value path of the last attention (MaskCLIP)
+  relevance  attention weighted by its gradient (Chefer et al.)
+  gradcam    the last feature map weighted by its gradient (Grad-CAM)
+  occlusion  hide a place, and see how far the cosine falls
+  patches    each cell's own cosine; the cautionary tale
+How well each finds things whose place is known is in the README.
+"""
+
+
+def add_heatmap(commands) -> None:
+    """clipmini heatmap"""
+    p = commands.add_parser("heatmap", help="where in the picture is this phrase?", epilog=HEATMAPS,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("picture", type=Path, help="picture file")
+    p.add_argument("--phrases", required=True, help='phrases, separated by commas: "cat, red apple"')
+    p.add_argument("--model", default="emoji", help=MODEL_HELP)
+    p.add_argument("--method", help="one of those below (default: windows; surgery for models of large pictures)")
+    p.add_argument("--templates", default="plain", help="template set that wraps the phrases (default: plain)")
+    p.add_argument("--out", type=Path, default=Path("heatmap.png"), metavar="FILE", help="figure to write (default: heatmap.png)")
+    p.add_argument("--segments", action="store_true", help="one picture, each place in the colour of its phrase")
+    p.set_defaults(run=do_heatmap)
+
+
+def do_heatmap(args) -> None:
+    """Write the figure; print where each phrase is brightest."""
+    from clipmini.embedder import load
+    from clipmini.plots import heatmaps, segments
+    from clipmini.tasks.heatmap import heatmap
+
+    found = heatmap(load(args.model, packed=True), args.picture, args.phrases, args.method, args.templates, progress=True)
+    (segments if args.segments else heatmaps)(found).savefig(args.out)
+    height, width = found.maps.shape[1:]
+    for phrase, map_ in zip(found.phrases, found.maps, strict=True):
+        y, x = divmod(int(map_.argmax()), width)
+        print(f"{phrase}: brightest at {x / width:.0%} from the left, {y / height:.0%} from the top")
+    print(f"method {found.method}; figure: {args.out}")
+
+
 def add_data(commands) -> None:
     """clipmini data"""
     p = commands.add_parser("data", help="look at the training data, or fetch more of it")
@@ -406,7 +447,7 @@ def parser() -> argparse.ArgumentParser:
                                 epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--version", action="version", version=f"clipmini {__version__}")
     commands = p.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_app, add_classify, add_data, add_train, add_evaluate, add_prompts, add_doctor, add_export):
+    for add in (add_app, add_classify, add_data, add_train, add_evaluate, add_prompts, add_heatmap, add_doctor, add_export):
         add(commands)
     return p
 

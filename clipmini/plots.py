@@ -104,3 +104,119 @@ def answers(images, predictions, title: str = "Zero-shot answers", top: int = 3)
         bars.set(xlim=(0, 1), ylim=(top - 0.5, -0.5))
     figure.suptitle(title, color=INK)
     return figure
+
+
+# One colour for each phrase, the same in every figure (Okabe & Ito 2008: told apart by colour-blind readers too).
+PHRASE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a900", "#000000")
+
+
+def heatmaps(found, title: str | None = None) -> Figure:
+    """A picture, and over it the map of each phrase, all from 0 to 1 in the same colours.
+
+    found: a tasks.heatmap.Heatmap.
+    """
+    rows = -(-(len(found.phrases) + 1) // 4)
+    columns = -(-(len(found.phrases) + 1) // rows)
+    tall = found.image.height / found.image.width
+    figure = Figure(figsize=(2.9 * columns, (2.7 * tall + 0.5) * rows + 0.5), dpi=100, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    axes.flat[0].imshow(found.image)
+    axes.flat[0].set_title("the picture", fontsize=10, color=INK)
+    box = (0, found.image.width, found.image.height, 0)
+    for ax, phrase, map_ in zip(axes.flat[1:], found.phrases, found.maps, strict=False):
+        ax.imshow(found.image.convert("L"), cmap="gray", extent=box, vmin=-80, vmax=255)
+        drawn = ax.imshow(map_, cmap="inferno", alpha=0.65, extent=box, vmin=0, vmax=1)
+        ax.set_title(_short(phrase, 28), fontsize=10, color=INK, fontfamily=family())
+    figure.colorbar(drawn, ax=axes, shrink=0.7, label="least to most, within each map")
+    figure.suptitle(title or f"Where is it? Method: {found.method}", color=INK, fontsize=11)
+    return figure
+
+
+def segments(found, title: str = "Which phrase where") -> Figure:
+    """A picture with each pixel in the colour of the phrase that it shows most, and a legend; plain where it shows none.
+
+    found: a tasks.heatmap.Heatmap.
+    """
+    import numpy as np
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
+    from clipmini.tasks.heatmap import segmented
+
+    owner = segmented(found).numpy()
+    colours = [PHRASE_COLOURS[i % len(PHRASE_COLOURS)] for i in range(len(found.phrases))]
+    paint = np.array([(*to_rgb(c), 0.6) for c in colours] + [(1, 1, 1, 0.45)])
+    tall = found.image.height / found.image.width
+    figure = Figure(figsize=(5.2, 4.8 * tall + 0.6 + 0.25 * -(-(len(colours) + 1) // 2)), dpi=100, layout="constrained")
+    ax = figure.subplots()
+    box = (0, found.image.width, found.image.height, 0)
+    ax.imshow(found.image, extent=box)
+    ax.imshow(paint[owner], extent=box, interpolation="nearest")
+    ax.axis("off")
+    named = [Patch(color=c, alpha=0.7, label=_short(p, 28)) for p, c in zip(found.phrases, colours, strict=True)]
+    figure.legend(handles=[*named, Patch(facecolor="white", edgecolor=MUTED, label="none")], loc="outside lower center", ncols=2,
+                  frameon=False, prop={"family": family()})
+    figure.suptitle(f"{title}. Method: {found.method}", color=INK, fontsize=11)
+    return figure
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most - 1] + "…"
+
+
+MOST_NUMBERS = 12  # rows or columns; larger matrices are read by their colours
+
+
+def matrix(found, images, kind: str = "cosine", title: str | None = None) -> Figure:
+    """Pictures by texts as coloured cells, thumbnails along the left, the best text of each picture framed.
+
+    found: a tasks.similarity.Matrix; images: its N pictures (PIL); kind: "cosine", "over texts" or "over pictures" (then the
+    best picture of each text is framed).
+    """
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+    from matplotlib.patches import Rectangle
+
+    values, (N, M) = found.values(kind), found.cosines.shape
+    cell = 0.62 if max(N, M) <= MOST_NUMBERS else 0.3
+    figure = Figure(figsize=(max(4.5, 2.4 + cell * M), max(3.4, 1.9 + cell * N)), dpi=100, layout="constrained")
+    ax = figure.subplots()
+    colours = {"cmap": "RdBu_r", "vmin": -0.8, "vmax": 0.8} if kind == "cosine" else {"cmap": "Blues", "vmin": 0, "vmax": 1}
+    drawn = ax.imshow(values, **colours)
+    ax.set_xticks(range(M), [_short(t, 24) for t in found.texts], rotation=40, ha="left", rotation_mode="anchor",
+                  fontfamily=family())
+    ax.xaxis.tick_top()
+    ax.set_yticks(range(N), ["" for _ in range(N)])
+    ax.tick_params(length=0)
+    if max(N, M) <= MOST_NUMBERS:
+        for i in range(N):
+            for j in range(M):
+                value = values[i, j].item()
+                ax.text(j, i, f"{value:.2f}" if kind == "cosine" else f"{value:.0%}", ha="center", va="center", fontsize=9,
+                        color="white" if value > 0.55 else INK)
+    for i, image in enumerate(images):
+        small = image.convert("RGB")
+        small.thumbnail((64, 64))
+        zoom = 64 * cell / max(small.size)
+        ax.add_artist(AnnotationBbox(OffsetImage(small, zoom=zoom), (-0.5, i), xybox=(-36 * cell - 4, 0), frameon=False,
+                                     xycoords="data", boxcoords="offset points", annotation_clip=False))
+    rows = [(values[:, j].argmax().item(), j) for j in range(M)] if kind == "over pictures" else \
+        [(i, values[i].argmax().item()) for i in range(N)]
+    for i, j in rows:
+        ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=SECOND, linewidth=2))
+    ax.set_ylabel("pictures", labelpad=80 * cell + 8)
+    figure.colorbar(drawn, ax=ax, shrink=0.8, label={"cosine": "cosine"}.get(kind, f"softmax {kind}"))
+    figure.suptitle(title or f"Pictures by texts: {kind}; framed: the best {'picture' if kind == 'over pictures' else 'text'}",
+                    color=INK, fontsize=11)
+    return figure
+
+
+def family() -> list[str]:
+    """Fonts for words that people type: matplotlib's own, then one with Chinese letters where this computer has it."""
+    from matplotlib.font_manager import fontManager
+
+    here = {font.name for font in fontManager.ttflist}
+    chinese = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Micro Hei", "PingFang SC", "Heiti TC",
+               "Microsoft YaHei", "SimHei", "Droid Sans Fallback")
+    return ["DejaVu Sans", *[name for name in chinese if name in here][:1]]

@@ -46,6 +46,23 @@ def record_photos(rows: list[dict]) -> None:
     RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def record_heatmaps(rows: list[dict]) -> None:
+    """Put what tests/benchmarks/localisation.py measured in place of its last table."""
+    data = json.loads(RESULTS.read_text(encoding="utf-8"))
+    data["heatmaps"] = rows
+    RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def heatmaps_table(data: dict) -> str:
+    """One row for each model and method."""
+    rows = ["| model | method | pointing game | on the mask | mean IoU | average precision | ms a picture |",
+            "|---|---|---|---|---|---|---|"]
+    for r in data.get("heatmaps", []):
+        shares = f"{percent(r['pointing'])} | {percent(r['on_mask'])} | {r['iou']:.2f} | {r['average_precision']:.2f}"
+        rows.append(f"| `{r['model']}` | {r['method']} | {shares} | {r['ms']:.0f} |")
+    return "\n".join(rows)
+
+
 def photos_table(data: dict) -> str:
     """One row for each model and set of photos."""
     rows = ["| model | photos | top-1 | 95% | top-5 | 95% | command |", "|---|---|---|---|---|---|---|"]
@@ -112,7 +129,8 @@ def tables() -> dict[str, str]:
     """Name of the marker in README.md -> the table that belongs there."""
     data = json.loads(RESULTS.read_text(encoding="utf-8"))
     return {"results": results_table(data), "seeds": seeds_table(data),
-            "speed": speed_table(data), "photos": photos_table(data), "licences": licence_table()}
+            "speed": speed_table(data), "photos": photos_table(data), "heatmaps": heatmaps_table(data),
+            "licences": licence_table()}
 
 
 def block(name: str) -> re.Pattern:

@@ -88,6 +88,14 @@ class Visit:
         self.page.locator("#picture input[type=file]").first.set_input_files(file)
         self.page.wait_for_selector("#picture img", state="attached")
 
+    def open_tab(self, name):
+        """On a phone the last tabs are behind a button."""
+        tab = self.page.get_by_role("tab", name=name)
+        if not (tab.count() and tab.first.is_visible()):
+            self.page.locator(".overflow-menu > button").first.click()
+            tab = self.page.locator(".overflow-dropdown button", has_text=name)
+        tab.first.click()
+
     def bars(self) -> dict:
         self.page.wait_for_selector(".cm-bars")
         return {bar.get_attribute("aria-label"): float(bar.get_attribute("aria-valuenow"))
@@ -205,7 +213,7 @@ def test_the_prompts_tab_and_the_shelf(visit, picture):
     v.page.get_by_role("option", name="OpenAI ViT-B/32 (605 MB, MIT): offline").click()
     v.page.wait_for_function("document.querySelector('#loaded')?.innerText.includes('--hub')")
     assert v.page.input_value("#which-model input") == "automatic"  # the old model goes on answering
-    v.page.get_by_role("tab", name="Prompts").click()
+    v.open_tab("Prompts")
     if v.page.locator("#workbench-picture button[title='Remove Image']").count():  # the first example is there from the start
         v.page.click("#workbench-picture button[title='Remove Image']")
     v.page.locator("#workbench-picture input[type=file]").first.set_input_files(picture)
@@ -217,3 +225,41 @@ def test_the_prompts_tab_and_the_shelf(visit, picture):
     text = v.page.inner_text("#workbench-table")
     assert "a photo of a {}" in text and "blue square" in text and text.count("%") >= 8
     assert v.overflow() <= 0
+
+
+def upload_to(page, name, file):
+    """Replace the picture of a tab."""
+    if page.locator(f"{name} button[title='Remove Image']").count():
+        page.click(f"{name} button[title='Remove Image']")
+    page.locator(f"{name} input[type=file]").first.set_input_files(file)
+    page.wait_for_selector(f"{name} img", state="attached")
+
+
+def test_look_inside_draws_maps_and_tells_errors(visit, picture):
+    v = visit(width=390)
+    v.open_tab("Look inside")
+    upload_to(v.page, "#inside-picture", picture)
+    v.page.fill("#inside-phrases textarea", "red circle, blue")
+    v.page.click("#inside-go")
+    v.page.wait_for_selector("#inside-maps img")
+    v.page.wait_for_selector("#inside-areas img")
+    v.page.wait_for_function("document.querySelector('#inside-words').innerText.includes('circle')")
+    assert v.overflow() <= 0
+    v.page.fill("#inside-phrases textarea", " ")
+    v.page.click("#inside-go")
+    v.page.get_by_text("there are no labels").wait_for()
+
+
+def test_matrix_of_files_and_its_downloads(visit, picture, tmp_path):
+    v = visit()
+    v.open_tab("Matrix")
+    v.page.fill("#matrix-texts textarea", "red circle\nblue square")
+    v.page.click("#matrix-go")
+    v.page.wait_for_selector("#matrix-figure img")
+    with v.page.expect_download() as download:
+        v.page.click("#matrix-csv a")
+    rows = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert rows[0].startswith("picture,text,cosine") and len(rows) > 2 and "red circle" in rows[1]
+    v.page.fill("#matrix-texts textarea", ", ".join(f"text {i}" for i in range(201)))
+    v.page.click("#matrix-go")
+    v.page.get_by_text("201 labels; the limit is 200").wait_for()

@@ -230,3 +230,15 @@ def test_evaluate_on_a_test_set_of_the_field(tiny_checkpoints, tmp_path, capsys)
     assert json.loads((tmp_path / "numbers.json").read_text())["n"] == 12
     assert main(["evaluate", "emoji", "--dataset", "nope"]) == 1
     assert "there is no test set 'nope'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--segments"], ["--method", "patches"]])
+def test_heatmap_writes_a_figure_and_says_where(tiny_checkpoints, tmp_path, capsys, more):
+    Image.new("RGB", (60, 30), "red").save(tmp_path / "p.png")
+    line = ["heatmap", str(tmp_path / "p.png"), "--phrases", "red cat, dog", "--model", str(tiny_checkpoints["vit-transformer"]),
+            "--out", str(tmp_path / "h.png"), *more]
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    assert "red cat: brightest at" in said and "dog: brightest" in said and (tmp_path / "h.png").stat().st_size > 5000
+    assert main([*line, "--method", "magic"]) == 1
+    assert "no method 'magic'; choose one of windows" in capsys.readouterr().err

@@ -3,9 +3,11 @@
 import math
 
 import pytest
+import torch
 from PIL import Image
 
-from clipmini.plots import answers, smooth, training_curve
+from clipmini.plots import answers, heatmaps, segments, smooth, training_curve
+from clipmini.tasks.heatmap import Heatmap
 
 HISTORY = [{"step": s, "loss": 4.8 * 0.97**s, "ln_n": 4.85, "scale": 14 + s, "score": 0.01 * s if s % 10 == 0 else ""}
            for s in range(1, 41)]
@@ -43,3 +45,33 @@ def test_answers_shows_each_picture_with_its_best_labels_first(count):
     figure = answers([picture] * count, [[("cat", 0.2), ("dog", 0.7), ("cow", 0.1)]] * count, top=2)
     drawn = [[text.get_text() for text in ax.texts] for ax in figure.axes if ax.texts]
     assert drawn == [["dog  70%", "cat  20%"]] * count
+
+
+def found_maps(count: int):
+    maps = torch.zeros(count, 28, 56)
+    for i in range(count):
+        maps[i, :, 10 * i:10 * i + 8] = 1.0
+    return Heatmap(Image.new("RGB", (80, 40), "gray"), tuple(f"phrase {i}" for i in range(count)), maps, maps, "windows")
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_heatmaps_lie_over_the_picture_in_fixed_colours(count):
+    found = found_maps(count)
+    figure = heatmaps(found)
+    drawn = [ax for ax in figure.axes if ax.images and ax.get_title().startswith("phrase")]
+    assert [ax.get_title() for ax in drawn] == list(found.phrases)
+    for ax, map_ in zip(drawn, found.maps, strict=True):
+        assert ax.images[1].get_clim() == (0, 1) and (ax.images[1].get_array() == map_.numpy()).all()
+        assert list(ax.images[0].get_extent()) == list(ax.images[1].get_extent()) == [0, 80, 40, 0]
+    assert "windows" in figure.get_suptitle()
+
+
+def test_segments_have_a_legend_with_none_and_one_colour_each():
+    found = found_maps(3)
+    figure = segments(found)
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["phrase 0", "phrase 1", "phrase 2", "none"]
+    paint = figure.axes[0].images[1].get_array()
+    for i in range(3):
+        assert tuple(paint[5, 10 * i + 2][:3]) == pytest.approx(legend.get_patches()[i].get_facecolor()[:3])
+    assert tuple(paint[5, 45][:3]) == (1, 1, 1)

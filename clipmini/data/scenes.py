@@ -1,0 +1,89 @@
+"""Scenes of several emoji on busy backgrounds, with exact masks: where a phrase should light up is known to the pixel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+SIDE = 224  # pixels of a scene
+SMALLEST, LARGEST = 0.22, 0.42  # of a thing, as a share of the scene's side
+PLACES_TRIED = 50  # for a thing that touches no other; after that the scene has one thing less
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing in a scene. mask: bool (S, S), the pixels it covers."""
+
+    name: str
+    mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """image: RGB, S x S; things: two to four that don't touch, of different kinds."""
+
+    image: Image.Image
+    things: tuple[Thing, ...]
+
+
+def background(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Soft blotches of colour under fine noise: (size, size, 3) float32 in 0..255."""
+    cells = int(rng.choice([1, 2, 3, 6]))
+    blotches = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+    soft = np.asarray(blotches.resize((size, size), Image.Resampling.BICUBIC), np.float32)
+    return soft + rng.normal(0, rng.uniform(0, 14), (size, size, 1)).astype(np.float32)
+
+
+def make(dataset, n: int, seed: int = 0, size: int = SIDE) -> list[Scene]:
+    """n scenes from a pairs dataset of drawings on nothing (RGBA), such as emoji.load("twemoji").
+
+    The dataset's columns captions (the first is the thing's name) and, where there is one, subgroup are used: a scene never
+    holds two things of one subgroup, for "grinning face" would fit both. size: side in pixels. Raises ValueError for n < 1
+    and for a dataset with fewer than four rows.
+    """
+    if n < 1 or len(dataset) < 4:
+        raise ValueError(f"{n} scenes of {len(dataset)} drawings; ask for one scene or more, of four drawings or more")
+    kinds = dataset["subgroup"][:] if "subgroup" in dataset.column_names else None
+    return [_scene(dataset, kinds, np.random.default_rng((seed, i)), size) for i in range(n)]
+
+
+def _scene(dataset, kinds, rng: np.random.Generator, size: int) -> Scene:
+    canvas, names, masks, used = background(rng, size), [], [], set()
+    wanted = int(rng.integers(2, 5))
+    for row in rng.permutation(len(dataset))[:12].tolist():
+        if len(names) == wanted:
+            break
+        if kinds is not None and kinds[row] in used:
+            continue
+        drawn = dataset[row]
+        rgba = _turned(drawn["image"], rng, size)
+        corner = _free_corner(rgba[..., 3] > 127, masks, rng, size)
+        if corner is None:
+            continue
+        y, x = corner
+        h, w = rgba.shape[:2]
+        alpha, patch = rgba[..., 3:] / np.float32(255), canvas[y:y + h, x:x + w]
+        patch += alpha * (rgba[..., :3] - patch)
+        mask = np.zeros((size, size), bool)
+        mask[y:y + h, x:x + w] = rgba[..., 3] > 127
+        names.append(drawn["captions"][0])
+        masks.append(mask)
+        used.add(kinds[row] if kinds is not None else row)
+    image = Image.fromarray(canvas.clip(0, 255).round().astype(np.uint8))
+    return Scene(image, tuple(Thing(name, mask) for name, mask in zip(names, masks, strict=True)))
+
+
+def _turned(image: Image.Image, rng: np.random.Generator, size: int) -> np.ndarray:
+    side = int(size * rng.uniform(SMALLEST, LARGEST))
+    image = image.convert("RGBA").resize((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(image.rotate(rng.uniform(-15, 15), Image.Resampling.BICUBIC, expand=True), np.float32)
+
+
+def _free_corner(shape: np.ndarray, masks: list[np.ndarray], rng: np.random.Generator, size: int) -> tuple[int, int] | None:
+    h, w = shape.shape
+    taken = np.any(masks, axis=0) if masks else np.zeros((size, size), bool)
+    for _ in range(PLACES_TRIED):
+        y, x = int(rng.integers(0, size - h + 1)), int(rng.integers(0, size - w + 1))
+        if not taken[y:y + h, x:x + w].any():
+            return y, x
+    return None

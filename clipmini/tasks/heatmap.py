@@ -1,0 +1,443 @@
+"""Where in the picture is this phrase? Seven methods behind one signature, to be scored where the truth is known.
+
+A CLIP was trained to answer for the whole picture. Each method reads something else out of it about the parts: some what the
+last layer says cell by cell, some the gradient, some the answers to changed pictures. None of them is a segmentation.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from clipmini.embedder import Embedder
+from clipmini.image import open_image, preprocess
+from clipmini.pretrained import interpolated
+from clipmini.tasks.prompts import EVERYDAY_WORDS, clean_labels
+from clipmini.tasks.zeroshot import build_classifier
+from clipmini.transformer import attend
+
+SIDE = 224  # pixels of a map's longer side
+LEAST_CELLS = 12  # along a side of the grid: small pictures are shown to the tower larger than it was trained with
+MOST_PHRASES = 30
+
+
+class HeatmapError(ValueError):
+    """A map that cannot be drawn; the message says why and what to choose instead."""
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """image: RGB, as the maps cover it; maps (K, h, w) float32, each from 0 to 1 (all 0 where a method sees no difference);
+    cells (K, gh, gw): the method's own numbers over the picture padded to a square, before they were stretched."""
+
+    image: Image.Image
+    phrases: tuple[str, ...]
+    maps: Tensor
+    cells: Tensor
+    method: str
+
+
+def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templates="plain", image_size: int | None = None,
+            progress: bool = False) -> Heatmap:
+    """Map each phrase over a picture.
+
+    image: path, bytes or PIL image; phrases: K strings, or one text with commas; method: a key of METHODS, default see
+    default_method; templates: a set's name or a list, as in zeroshot; image_size: side in pixels at which the
+    methods that read the grid show the picture to the tower (positions are interpolated), default at least 12 cells.
+    Raises HeatmapError, ImageError, PromptError.
+    """
+    method = method or default_method(embedder)
+    if method not in METHODS:
+        raise HeatmapError(f"there is no method {method!r}; choose one of {', '.join(METHODS)}")
+    phrases = clean_labels(phrases, limit=MOST_PHRASES).labels
+    image = open_image(image)
+    image.thumbnail((4 * SIDE, 4 * SIDE))
+    view = View(embedder, squared(image, embedder.config.vision.mean), image_size or default_size(embedder),
+                build_classifier(embedder, phrases, templates), build_classifier(embedder, EVERYDAY_WORDS, templates), progress)
+    cells = METHODS[method](view).float().cpu()
+    return Heatmap(image, phrases, stretched(cells, image.size), cells, method)
+
+
+def squared(image: Image.Image, colour: tuple[float, ...]) -> Image.Image:
+    """The picture in the middle of a square of one colour: nothing is cropped away."""
+    side = max(image.size)
+    square = Image.new("RGB", (side, side), tuple(round(255 * c) for c in colour))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return square
+
+
+def stretched(cells: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cells (K, gh, gw) of the square -> maps (K, h, w) of the picture of this (width, height), each from 0 to 1."""
+    width, height = (max(1, round(SIDE * n / max(size))) for n in size)
+    maps = F.interpolate(cells[:, None], size=(SIDE, SIDE), mode="bilinear", align_corners=False)[:, 0]
+    left, top = (SIDE - width) // 2, (SIDE - height) // 2
+    maps = maps[:, top:top + height, left:left + width]
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return torch.where(high - low > 1e-9, (maps - low) / (high - low).clamp(min=1e-9), torch.zeros(()))
+
+
+def stride(embedder: Embedder) -> int:
+    """Pixels along a side of one cell of the tower's grid."""
+    v = embedder.config.vision
+    return v.patch_size if v.tower == "vit" else {"light": 16}.get(v.tower, 32)
+
+
+def default_size(embedder: Embedder) -> int:
+    """Side in pixels at which the grid has at least LEAST_CELLS cells."""
+    return max(embedder.config.vision.image_size, LEAST_CELLS * stride(embedder))
+
+
+@dataclass(frozen=True)
+class View:
+    """What a method is given. texts (K, E), neutral (M, E): unit vectors of the phrases, and of everyday words."""
+
+    embedder: Embedder
+    image: Image.Image
+    size: int
+    texts: Tensor
+    neutral: Tensor
+    progress: bool = False
+
+    @property
+    def tower(self):
+        """The image tower, whose cells can be read. Raises HeatmapError for a model that only embeds."""
+        tower = getattr(self.embedder.model, "visual", None)
+        if not hasattr(tower, "forward_features"):
+            raise HeatmapError(f"{self.embedder.name!r} gives vectors of whole pictures only; choose one of the methods "
+                               f"{', '.join(FOR_ANY_MODEL)}")
+        return tower
+
+    @property
+    def kind(self) -> str:
+        """"vit", "resnet" (attention pooling) or "light" (the mean of its cells)."""
+        return "vit" if hasattr(self.tower, "transformer") else "resnet" if hasattr(self.tower, "attnpool") else "light"
+
+    def pixels(self, size: int | None = None) -> Tensor:
+        """(1, 3, size, size)"""
+        v = self.embedder.config.vision
+        return preprocess([self.image], size or self.size, v.mean, v.std, v.interpolation).to(self.embedder.device)
+
+    def similar(self, cells: Tensor) -> Tensor:
+        """Cosines of cells (P, E) with the phrases -> (K, sqrt P, sqrt P)."""
+        return as_grid((F.normalize(cells, dim=-1) @ self.texts.to(cells.device).t()).t())
+
+
+def as_grid(rows: Tensor) -> Tensor:
+    """(K, P) -> (K, sqrt P, sqrt P)"""
+    side = math.isqrt(rows.shape[1])
+    return rows.reshape(len(rows), side, side)
+
+
+# ---- cells of each tower ---------------------------------------------------------------------------------
+
+
+def vit_tokens(tower, pixels: Tensor) -> Tensor:
+    """Class token and patches (B, P + 1, W) for pictures of any side that the patches divide."""
+    patches = tower.embed_patches(pixels)
+    positions = tower.positional_embedding
+    if patches.shape[1] + 1 != len(positions):
+        positions = interpolated(positions, math.isqrt(patches.shape[1]))
+    cls = tower.class_embedding.expand(len(patches), 1, -1)
+    return tower.ln_pre(torch.cat([cls, patches], dim=1) + positions)
+
+
+def pool_cells(pool, grid: Tensor) -> Tensor:
+    """What an AttentionPool2d attends to: grid (B, W, h, w) -> its mean and its cells, with positions (B, P + 1, W)."""
+    cells = grid.flatten(2).transpose(1, 2)
+    positions = pool.positional_embedding
+    if cells.shape[1] + 1 != len(positions):
+        positions = interpolated(positions, math.isqrt(cells.shape[1]))
+    return torch.cat([cells.mean(1, keepdim=True), cells], dim=1) + positions
+
+
+def heads(pool, x: Tensor) -> Tensor:
+    """(B, T, W) -> (B, H, T, W/H)"""
+    return x.unflatten(2, (pool.heads, -1)).transpose(1, 2)
+
+
+def joint(tower, x: Tensor) -> Tensor:
+    """ViT tokens (B, T, W) -> the joint space (B, T, E)."""
+    return tower.ln_post(x) @ tower.proj
+
+
+# ---- methods: View -> (K, gh, gw) ------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def patches(view: View) -> Tensor:
+    """The cosine of each cell's own output: the first thing that everybody tries. Nothing trained those outputs to be near words:
+    in a ViT only the class token's was."""
+    tower, pixels = view.tower, view.pixels()
+    if view.kind == "vit":
+        return view.similar(joint(tower, tower.transformer(vit_tokens(tower, pixels)))[0, 1:])
+    if view.kind == "light":
+        return view.similar(tower.forward_features(pixels)["patches"][0])
+    x = pool_cells(tower.attnpool, tower.grid_features(pixels))
+    q, k, v = (heads(tower.attnpool, layer(x)) for layer in (tower.attnpool.q_proj, tower.attnpool.k_proj, tower.attnpool.v_proj))
+    return view.similar(tower.attnpool.c_proj(attend(q, k, v).transpose(1, 2).flatten(2))[0, 1:])
+
+
+@torch.no_grad()
+def value(view: View) -> Tensor:
+    """The value path of the last attention, without the attention (MaskCLIP: Zhou et al. 2022, section 3.2): what each cell
+    would hand to the class token. A light tower's cells are that already: its answer is their mean."""
+    tower, pixels = view.tower, view.pixels()
+    if view.kind == "light":
+        return patches(view)
+    if view.kind == "vit":
+        return view.similar(value_cells(tower, pixels))
+    pool = tower.attnpool
+    return view.similar(pool.c_proj(pool.v_proj(pool_cells(pool, tower.grid_features(pixels))))[0, 1:])
+
+
+def value_cells(tower, pixels: Tensor) -> Tensor:
+    """The last block of a ViT with each token seeing itself only: (1, 3, S, S) -> (P, E)."""
+    x = vit_tokens(tower, pixels)
+    for block in tower.transformer.resblocks[:-1]:
+        x = block(x)
+    last, x = tower.transformer.resblocks[-1], x
+    x = x + last.attn.merge(last.attn.project(last.ln_1(x))[2])
+    return joint(tower, x + last.mlp(last.ln_2(x)))[0, 1:]
+
+
+@torch.no_grad()
+def surgery(view: View) -> Tensor:
+    """Value-value attention beside the second half of the blocks, without their MLPs, and what all texts share taken out of
+    them (CLIP Surgery: Li et al. 2023, sections 3.2 and 3.3)."""
+    tower, pixels = view.tower, view.pixels()
+    if view.kind == "light":
+        cells = tower.forward_features(pixels)["patches"][0]
+    elif view.kind == "vit":
+        x, blocks = vit_tokens(tower, pixels), tower.transformer.resblocks
+        beside = None
+        for i, block in enumerate(blocks):
+            if i >= len(blocks) // 2:
+                v = block.attn.project(block.ln_1(x))[2]
+                beside = (x if beside is None else beside) + block.attn.merge(attend(v, v, v))
+            x = block(x)
+        cells = joint(tower, beside)[0, 1:]
+    else:
+        pool = tower.attnpool
+        v = heads(pool, pool.v_proj(pool_cells(pool, tower.grid_features(pixels))))
+        cells = pool.c_proj(attend(v, v, v).transpose(1, 2).flatten(2))[0, 1:]
+    shared = torch.cat([view.texts, view.neutral]).mean(0).to(cells.device)
+    return as_grid((F.normalize(cells, dim=-1) @ (view.texts.to(cells.device) - shared).t()).t())
+
+
+def relevance(view: View) -> Tensor:
+    """Attention weighted by its gradient, from layer to layer (Chefer et al. 2021, equations 5 and 6)."""
+    tower = view.tower
+    if view.kind == "light":
+        raise HeatmapError("the light tower has no attention to weigh; choose gradcam, windows or another method")
+    attentions, features = (_vit_attention if view.kind == "vit" else _pool_attention)(tower, view.pixels())
+    maps = []
+    for score in _scores(features, view.texts):
+        gradients = torch.autograd.grad(score, attentions, retain_graph=True)
+        R = torch.eye(attentions[0].shape[-1], device=score.device)
+        for attention, gradient in zip(attentions, gradients, strict=True):
+            weighed = (attention * gradient).clamp(min=0).mean(1)[0].detach()  # (T, T), or (1, T) where one token asks
+            R = R + weighed @ R if len(weighed) == len(R) else weighed @ R
+        maps.append(R[0, 1:])
+    return as_grid(torch.stack(maps))
+
+
+def _scores(features: Tensor, texts: Tensor) -> Iterator[Tensor]:
+    yield from (F.normalize(features.float(), dim=-1) @ texts.to(features.device).t())[0]
+
+
+@torch.enable_grad()
+def _vit_attention(tower, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
+    x, attentions = vit_tokens(tower, pixels).requires_grad_(), []
+    for block in tower.transformer.resblocks:
+        q, k, v = block.attn.project(block.ln_1(x))
+        attentions.append((q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1))
+        x = x + block.attn.merge(attentions[-1] @ v)
+        x = x + block.mlp(block.ln_2(x))
+    return attentions, joint(tower, x[:, :1])[:, 0]
+
+
+@torch.enable_grad()
+def _pool_attention(tower, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
+    pool = tower.attnpool
+    x = pool_cells(pool, tower.grid_features(pixels)).requires_grad_()
+    q, k, v = heads(pool, pool.q_proj(x[:, :1])), heads(pool, pool.k_proj(x)), heads(pool, pool.v_proj(x))
+    attention = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)  # (B, H, 1, P + 1)
+    return [attention], pool.c_proj((attention @ v).transpose(1, 2).flatten(2))[:, 0]
+
+
+def gradcam(view: View) -> Tensor:
+    """The last feature map, its channels weighed by the gradient's mean, negative parts dropped (Grad-CAM: Selvaraju et al.
+    2017, section 3; in a ViT the map is what the last attention reads)."""
+    cells, features = _last_cells(view.tower, view.kind, view.pixels())
+    maps = []
+    for score in _scores(features, view.texts):
+        gradient, = torch.autograd.grad(score, cells, retain_graph=True)  # (1, P, C)
+        maps.append((cells * gradient.mean(1, keepdim=True)).sum(-1)[0].clamp(min=0).detach())
+    return as_grid(torch.stack(maps))
+
+
+@torch.enable_grad()
+def _last_cells(tower, kind: str, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """The last map (1, P, C), with a gradient, and the picture's feature (1, E) computed from it."""
+    if kind == "vit":
+        x = vit_tokens(tower, pixels)
+        for block in tower.transformer.resblocks[:-1]:
+            x = block(x)
+        last, x = tower.transformer.resblocks[-1], x.detach()
+        read = last.ln_1(x).detach()
+        cells = read[:, 1:].requires_grad_()
+        q, k, v = last.attn.project(torch.cat([read[:, :1], cells], dim=1))
+        x = x[:, :1] + last.attn.merge(attend(q[:, :, :1], k, v))
+        return cells, joint(tower, x + last.mlp(last.ln_2(x)))[:, 0]
+    grid = (tower.grid_features(pixels) if hasattr(tower, "grid_features") else tower.forward_features(pixels)["grid"]).detach()
+    cells = grid.flatten(2).transpose(1, 2).contiguous().requires_grad_()  # (1, P, C)
+    if kind == "light":
+        return cells, (tower.proj if hasattr(tower, "proj") else tower.joint)(cells.mean(1))
+    pool = tower.attnpool
+    x = pool_cells(pool, cells.transpose(1, 2).unflatten(2, grid.shape[2:]))
+    q, k, v = heads(pool, pool.q_proj(x[:, :1])), heads(pool, pool.k_proj(x)), heads(pool, pool.v_proj(x))
+    return cells, pool.c_proj(attend(q, k, v).transpose(1, 2).flatten(2))[:, 0]
+
+
+OCCLUDER, OCCLUSION_STEP = 4, 12  # the grey square is a fourth of the side; it stands at 12 places along each side
+
+
+@torch.no_grad()
+def occlusion(view: View) -> Tensor:
+    """How much the cosine falls when a grey square hides a place (Zeiler & Fergus 2014, section 4.2): at each cell the mean
+    over the squares that hide it."""
+    size = view.embedder.config.vision.image_size
+    pixels = view.pixels(size)
+    cells = OCCLUSION_STEP
+    edges = [round(i * size / cells) for i in range(cells + 1)]
+    width = cells // OCCLUDER
+    # Partly outside too: cells at the border are hidden as often as others.
+    places = [(y, x) for y in range(1 - width, cells) for x in range(1 - width, cells)]
+    hidden = pixels.repeat(len(places), 1, 1, 1)
+    for picture, (y, x) in zip(hidden, places, strict=True):
+        top, bottom, left, right = edges[max(y, 0)], edges[min(y + width, cells)], edges[max(x, 0)], edges[min(x + width, cells)]
+        picture[:, top:bottom, left:right] = 0  # the mean colour
+    texts = view.texts.t()
+    falls = encoded(view, pixels) @ texts - encoded(view, hidden) @ texts  # (places, K)
+    out = torch.zeros(len(view.texts), cells, cells)
+    for (y, x), fall in zip(places, falls, strict=True):
+        out[:, max(y, 0):y + width, max(x, 0):x + width] += fall[:, None, None] / width**2
+    return out
+
+
+def encoded(view: View, pixels: Tensor, batch_size: int = 64) -> Tensor:
+    """Many pictures (N, 3, S, S) -> unit vectors (N, E) on the CPU, with a progress bar where the view wants one."""
+    from tqdm import tqdm
+
+    starts = range(0, len(pixels), batch_size)
+    return torch.cat([view.embedder.model.encode_image(pixels[i:i + batch_size]).float().cpu()
+                      for i in tqdm(starts, desc="looking at parts", disable=not view.progress or len(starts) < 2, leave=False)])
+
+
+WINDOWS = (0.22, 0.28, 0.35, 0.44)  # sides of the windows, as shares of the picture's
+WINDOW_STEP = 1 / 4  # of a window's side, from one to the next
+VIEW_SIDES = 4  # the picture is cut up at up to this many times the tower's own size: a window should not be blurred
+WINDOW_CELLS = 56  # of the map, along a side
+
+
+@torch.no_grad()
+def windows(view: View) -> Tensor:
+    """Cut the picture into some hundred overlapping windows of four sizes and ask the model about each as if it were a whole
+    picture. Windows vote for the disc in their middle, with a softmax over all windows of how much better the phrase fits than
+    everyday words do. Slow, but the only question that the model was trained to answer."""
+    crops, boxes = window_crops(view)
+    vectors, scale = encoded(view, crops), view.embedder.logit_scale
+    others = torch.cat([view.neutral, view.texts]) @ vectors.t()  # (M + K, N)
+    votes = (scale * (view.texts @ vectors.t()) - (scale * others).logsumexp(0)).softmax(dim=1)  # (K, N)
+    return votes_on_grid(votes, boxes, WINDOW_CELLS)
+
+
+def votes_on_grid(votes: Tensor, boxes: Tensor, cells: int) -> Tensor:
+    """Spread the votes (K, N) of windows, boxes (N, 3) as centre x, y and side in shares of the picture, over their discs
+    -> (K, cells, cells)."""
+    middle = (torch.arange(cells) + 0.5) / cells
+    x, y, side = boxes.t()[:, :, None]
+    reach = ((middle - x) / (side / 2)).square()[:, None, :] + ((middle - y) / (side / 2)).square()[:, :, None]
+    return torch.einsum("kn,nyx->kyx", votes, torch.exp(-reach))
+
+
+def window_crops(view: View) -> tuple[Tensor, Tensor]:
+    """(N, 3, S, S) pixels and (N, 3) places: centre x, centre y and side, in shares of the picture."""
+    own = view.embedder.config.vision.image_size
+    whole = max(own, min(VIEW_SIDES * own, 672))
+    pixels, crops, places = view.pixels(whole), [], []
+    for share in WINDOWS:
+        side = round(whole * share)
+        step, border = max(1, round(side * WINDOW_STEP)), side // 3  # over the border too: a thing at the edge has its window
+        padded = F.pad(pixels, (border,) * 4, mode="replicate")
+        cut = padded.unfold(2, side, step).unfold(3, side, step)[0].permute(1, 2, 0, 3, 4)  # (gy, gx, 3, side, side)
+        at = (torch.arange(max(cut.shape[:2])) * step - border + side / 2) / whole
+        y, x = torch.meshgrid(at[:cut.shape[0]], at[:cut.shape[1]], indexing="ij")
+        places.append(torch.stack([x.flatten(), y.flatten(), torch.full((x.numel(),), side / whole)], dim=1))
+        crops.append(F.interpolate(cut.flatten(0, 1), size=own, mode="bilinear", antialias=True, align_corners=False))
+    return torch.cat(crops), torch.cat(places)
+
+
+METHODS: dict[str, Callable[[View], Tensor]] = {
+    "windows": windows, "surgery": surgery, "value": value, "relevance": relevance, "gradcam": gradcam, "occlusion": occlusion,
+    "patches": patches}
+FOR_ANY_MODEL = ("windows", "occlusion")  # they ask for vectors of pictures only
+# From where on a pixel counts as the phrase's: best IoU of 0.2, 0.3 ... 0.7 on 50 scenes of four styles that the model knew.
+THRESHOLDS = {"windows": 0.4, "surgery": 0.6, "value": 0.6, "relevance": 0.3, "gradcam": 0.3, "occlusion": 0.6, "patches": 0.6}
+
+
+def default_method(embedder: Embedder) -> str:
+    """"windows", which wins the README's table; for a tower that sees large pictures, and needs half a minute for some hundred
+    of them, "surgery"."""
+    small = embedder.config.vision.image_size <= 64
+    return "windows" if small or not hasattr(embedder.model, "visual") else "surgery"
+
+
+def segmented(found: Heatmap) -> Tensor:
+    """Which phrase each pixel shows most: (h, w) int64, K ("none") where none reaches the method's threshold."""
+    best = found.maps.max(0)
+    return torch.where(best.values > THRESHOLDS[found.method], best.indices, len(found.maps))
+
+
+def word_relevance(embedder: Embedder, image, phrase: str) -> list[tuple[str, float]]:
+    """How much each word of a phrase counts: how far the cosine falls without it. Words in order, falls in units of cosine.
+
+    Raises HeatmapError for a phrase of one word, ImageError.
+    """
+    words = phrase.split()
+    if len(words) < 2:
+        raise HeatmapError(f"{phrase!r} has {len(words)} word(s); with one word left out nothing would remain. Give two or more")
+    without = [" ".join(words[:i] + words[i + 1:]) for i in range(len(words))]
+    cosines = embedder.embed_texts([phrase, *without]) @ embedder.embed_images([image])[0]
+    return list(zip(words, (cosines[0] - cosines[1:]).tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a map finds a thing whose mask is known. pointing: is its highest pixel on the thing, or within 3% of the
+    picture's side of it (Zhang et al. 2016 allowed 15 pixels of about 500)? on_mask: the same without that; iou: of the pixels
+    above the threshold with the mask; average_precision: of the map as a ranking of pixels, which needs no threshold."""
+
+    pointing: bool
+    on_mask: bool
+    iou: float
+    average_precision: float
+
+
+def score(map_: Tensor, mask: Tensor, threshold: float) -> Score:
+    """map_ (h, w) from 0 to 1; mask (h, w) bool with at least one True."""
+    from sklearn.metrics import average_precision_score
+
+    if map_.shape != mask.shape or not mask.any():
+        raise HeatmapError(f"a map of {tuple(map_.shape)} and a mask of {tuple(mask.shape)} with {int(mask.sum())} pixels; give "
+                           "two of one size, and a mask that is not empty")
+    reach = round(0.03 * max(mask.shape))
+    wide = F.max_pool2d(mask[None].float(), 2 * reach + 1, stride=1, padding=reach)[0] > 0
+    best, above = int(map_.argmax()), map_ > threshold
+    return Score(bool(wide.flatten()[best]), bool(mask.flatten()[best]),
+                 ((above & mask).sum() / (above | mask).sum()).item(),
+                 float(average_precision_score(mask.flatten().numpy(), map_.flatten().numpy())))

@@ -1,0 +1,57 @@
+"""The tab of many pictures and many texts: every cosine at once."""
+
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+
+from clipmini.image import open_image
+from demo_app.parts import LIMITS, Page, friendly_errors, read_samples, samples_folder
+from demo_app.texts import say
+
+KINDS = ("cosine", "over texts", "over pictures")
+FORMATS = [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"]
+
+
+def compare_all(page: Page, files: list[str] | None, texts: str, kind: str, lang: str) -> tuple:
+    """Pictures by texts -> (path of the figure, path of the table)."""
+    from clipmini.plots import matrix
+    from clipmini.tasks.similarity import similarity
+
+    with friendly_errors(lang):
+        if not files:
+            raise gr.Error(say(lang, "no_pictures"), title=say(lang, "error"), print_exception=False)
+        found = similarity(page.model.get(), files, texts, [Path(file).name for file in files])
+        small = [open_image(file) for file in files]
+    folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
+    matrix(found, small, kind).savefig(folder / "matrix.png", dpi=130)
+    (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # the mark that Excel needs for Chinese
+    return str(folder / "matrix.png"), str(folder / "matrix.csv")
+
+
+def build(page: Page) -> None:
+    """Draw the tab and connect it."""
+    word = page.word
+    samples = read_samples(samples_folder())
+    with gr.Tab(word("tab_matrix"), id="matrix-tab"):
+        gr.Markdown(word("matrix_about"))
+        with gr.Row(equal_height=False, elem_classes="cm-columns"):
+            with gr.Column(scale=4, min_width=280):
+                files = gr.File([s["path"] for s in samples], label=word("pictures"), file_count="multiple", file_types=FORMATS,
+                                type="filepath", elem_id="matrix-files", height=220)
+                texts = gr.Textbox(", ".join(Path(s["path"]).stem.replace("_", " ") for s in samples), label=word("texts"),
+                                   info=word("labels_info"), lines=3, max_lines=10, elem_id="matrix-texts")
+                kind = gr.Radio([(word(f"kind_{i}"), kind) for i, kind in enumerate(KINDS)], value=KINDS[0], label=word("kind"),
+                                elem_id="matrix-kind")
+                button = gr.Button(word("compare"), variant="primary", elem_id="matrix-go")
+            with gr.Column(scale=7, min_width=300):
+                figure = gr.Image(label=word("tab_matrix"), show_label=False, type="filepath", interactive=False, format="png",
+                                  buttons=["fullscreen", "download"], elem_id="matrix-figure")
+                table = gr.File(label=word("matrix_csv"), interactive=False, elem_id="matrix-csv")
+
+    def similarity_matrix(pictures: list[str] | None, texts: str, kind: str, request: gr.Request):
+        """Every picture against every text (separated by commas or lines, at most 200). kind: "cosine", "over texts" or
+        "over pictures" (softmax). A figure (PNG) and a table (CSV) with all three numbers of each pair."""
+        return compare_all(page, pictures, texts, kind, page.language(request))
+
+    button.click(similarity_matrix, [files, texts, kind], [figure, table], api_name="similarity_matrix", **LIMITS)

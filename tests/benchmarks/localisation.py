@@ -1,0 +1,66 @@
+"""Which heatmap finds the thing? Every method on generated scenes of two to four emoji, whose masks are exact.
+
+    python tests/benchmarks/localisation.py                          # the held-out style: for the report, looked at once
+    python tests/benchmarks/localisation.py --style noto --seed 1    # to try something out
+
+The phrase is the thing's name. The scenes' styles are none that the model saw, unless you name one.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+import clipmini
+from clipmini.data import emoji, scenes
+from clipmini.tasks.heatmap import METHODS, THRESHOLDS, HeatmapError, heatmap, score
+
+
+def measure(embedder, rooms, method: str) -> dict | None:
+    """Mean scores of a method, or None where it knows nothing to do with this tower."""
+    scores, times = [], []
+    for scene in rooms:
+        start = time.perf_counter()
+        try:
+            found = heatmap(embedder, scene.image, [thing.name for thing in scene.things], method)
+        except HeatmapError:
+            return None
+        times.append(time.perf_counter() - start)
+        scores += [score(map_, torch.from_numpy(thing.mask), THRESHOLDS[method])
+                   for map_, thing in zip(found.maps, scene.things, strict=True)]
+    mean = {key: statistics.fmean(getattr(s, key) for s in scores) for key in ("pointing", "on_mask", "iou", "average_precision")}
+    return {"scenes": len(rooms), "things": len(scores), **mean, "ms": 1000 * statistics.median(times)}
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--model", nargs="+", default=["emoji", "emoji-vit"], help="default: emoji emoji-vit")
+    p.add_argument("--style", action="append", help="art style of the things (default: twemoji, which both never saw)")
+    p.add_argument("--scenes", type=int, default=500, help="how many (default 500)")
+    p.add_argument("--seed", type=int, default=0, help="of the scenes (default 0)")
+    p.add_argument("--method", nargs="+", default=list(METHODS), choices=METHODS)
+    p.add_argument("--record", action="store_true", help="put the table into assets/results.json")
+    args = p.parse_args()
+    rooms, rows = scenes.make(emoji.load(args.style or ["twemoji"]), args.scenes, args.seed), []
+    print(f"{'model':<12}{'method':<12}{'pointing':>9}{'on mask':>9}{'IoU':>7}{'AP':>7}{'ms':>7}")
+    for name in args.model:
+        embedder = clipmini.load(name, device="cpu")
+        for method in args.method:
+            if (r := measure(embedder, rooms, method)) is None:
+                print(f"{name:<12}{method:<12}  not for this tower")
+                continue
+            print(f"{name:<12}{method:<12}{r['pointing']:>9.1%}{r['on_mask']:>9.1%}{r['iou']:>7.3f}{r['average_precision']:>7.3f}"
+                  f"{r['ms']:>7.0f}", flush=True)
+            rows.append({"model": name, "method": method, **r})
+    if args.record:
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+        from readme_tables import record_heatmaps
+
+        record_heatmaps(rows)
+
+
+if __name__ == "__main__":
+    main()
