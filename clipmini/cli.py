@@ -75,9 +75,9 @@ def add_evaluate(commands) -> None:
     p = commands.add_parser("evaluate", help="zero-shot accuracy on our data, or on a test set of the field",
                             epilog=EVALUATE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model", nargs="?", default="emoji", help=MODEL_HELP)
-    p.add_argument("--data", choices=("emoji", "shapes", "order", "fashion"), default="emoji",
-                   help="emoji: drawings among all names; shapes: combinations never seen; order: captions with swapped words; "
-                   "fashion: the test pictures of Fashion-MNIST")
+    p.add_argument("--data", choices=("emoji", "shapes", "order", "fashion"),
+                   help="emoji (default): drawings among all names; shapes: combinations never seen; order: captions with "
+                   "swapped words; fashion: the test pictures of Fashion-MNIST")
     p.add_argument("--dataset", metavar="NAME", help="a test set of the field instead, streamed from the hub: cifar10, imagenet, "
                    "food101, flickr30k ...; `--dataset list` names them. Ctrl-C, and the same command goes on")
     p.add_argument("--folder", help="fashion: folder of the idx files (default: Debian's package, else the hub); --dataset: a "
@@ -100,6 +100,12 @@ def do_evaluate(args) -> None:
     if args.dataset == "list":
         print(list_test_sets())
         return
+    if args.dataset and args.data:
+        raise ValueError(f"--data {args.data} and --dataset {args.dataset}: give one of the two")
+    args.data = args.data or "emoji"
+    if args.folder and not args.dataset and args.data != "fashion":
+        raise ValueError(f"--folder is for --dataset and for --data fashion, not for {args.data}; leave it away")
+    known_templates(args.templates)
     embedder = load(args.model, packed=True)
     if args.dataset:
         numbers = evaluate_test_set(embedder, args)
@@ -158,10 +164,7 @@ def evaluate_labels(embedder, args) -> dict:
         from clipmini.data import emoji
 
         dataset, sets = emoji.load(args.style), {"one template": "plain", "ensemble": args.templates or "emoji"}
-        trained = set(embedder.meta.get("data", "").replace(",", " ").split())
-        styles = dict.fromkeys(dataset["style"] if "style" in dataset.column_names else ())
-        if seen := [style for style in styles if trained & emoji.sisters(style)]:
-            print(f"note: this model was trained on {', '.join(seen)}: these numbers are not of pictures it never saw")
+        note_of_seen(embedder, dict.fromkeys(dataset["style"] if "style" in dataset.column_names else ()))
     elif args.data == "fashion":
         from clipmini.data import fashion
 
@@ -175,6 +178,24 @@ def evaluate_labels(embedder, args) -> dict:
     reports = compare(embedder, dataset, sets)
     print(table(reports.values()))
     return {name: record(report) for name, report in reports.items()}
+
+
+def note_of_seen(embedder, styles) -> None:
+    """Say so when a model is measured on an art style that it was trained on."""
+    from clipmini.data import emoji
+
+    trained = set(embedder.meta.get("data", "").replace(",", " ").split())
+    if seen := [style for style in styles if trained & emoji.sisters(style)]:
+        print(f"note: this model was trained on {', '.join(seen)}: these numbers are not of pictures it never saw")
+
+
+def known_templates(templates: str | None) -> None:
+    """Raise ValueError for what is neither a template set's name nor a template."""
+    from clipmini.tasks.prompts import TEMPLATES
+
+    if templates and templates not in TEMPLATES and "{}" not in templates:
+        raise ValueError(f"there is no template set {templates!r}; choose one of {', '.join(TEMPLATES)}, or write "
+                         "a template of your own, with {} for the label")
 
 
 def add_prompts(commands) -> None:
@@ -195,6 +216,12 @@ def do_prompts(args) -> None:
     from clipmini.embedder import load
     from clipmini.tasks.workbench import as_text, examine
 
+    if args.dataset == "list":
+        print(list_test_sets())
+        return
+    known_templates(args.templates)
+    if args.plot:
+        args.plot.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     embedder = load(args.model, packed=True)
     features, targets, labels = labelled_vectors(embedder, args)
     bench = examine(embedder, features, targets, labels, args.templates)
@@ -202,7 +229,8 @@ def do_prompts(args) -> None:
     if args.plot:
         from clipmini.plots import template_scores
 
-        template_scores(bench, f"Templates {args.templates!r} with {embedder.name}").savefig(args.plot)
+        on = args.dataset or args.style
+        template_scores(bench, f"Templates {args.templates!r} with {embedder.name} on {on}").savefig(args.plot)
         print(f"picture: {args.plot}")
 
 
@@ -229,6 +257,7 @@ def labelled_vectors(embedder, args):
     from clipmini.tasks.zeroshot import embed_dataset
 
     dataset = emoji.load(args.style)
+    note_of_seen(embedder, [args.style])
     return embed_dataset(embedder, dataset), torch.tensor(dataset["label"][:]), dataset.features["label"].names
 
 
@@ -254,9 +283,7 @@ def do_classify(args) -> None:
 
     embedder = load(args.model, packed=True)
     templates = args.templates or embedder.meta.get("templates", "emoji")
-    if templates not in TEMPLATES and "{}" not in templates:
-        raise ValueError(f"there is no template set {templates!r}; choose one of {', '.join(TEMPLATES)}, or write "
-                         "a template of your own, with {} for the label")
+    known_templates(templates)
     templates = templates if templates in TEMPLATES else [templates]
     unread = []
     for number, path in enumerate(args.pictures):

@@ -118,6 +118,7 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
     Raises checkpoint.CheckpointError.
     """
     path, name = Path(name), str(name)
+    _check_options(name, device, image_size, int8)
     if name == PHOTO_MODEL and not path.is_dir():
         from clipmini import devise  # only who asks for it needs its packages
 
@@ -133,6 +134,17 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
 
         model = (fast.int8 if int8 else fast.pack)(model)
     return Embedder(model, tokenizer, called, device, meta)
+
+
+def _check_options(name: str, device: str | None, image_size: int | None, int8: bool) -> None:
+    """Raise CheckpointError for what no model can be loaded with."""
+    if image_size is not None and image_size < 1:
+        raise checkpoint.CheckpointError(f"image_size is {image_size}; give a side in pixels, or leave it away")
+    if name == PHOTO_MODEL and (image_size or int8):
+        raise checkpoint.CheckpointError(f"{PHOTO_MODEL!r} is what its packages hold; leave image_size and int8 away")
+    here = {"cpu", "cuda" if torch.cuda.is_available() else "cpu", "mps" if torch.backends.mps.is_available() else "cpu"}
+    if device is not None and str(device).split(":")[0] not in here:
+        raise checkpoint.CheckpointError(f"there is no device {str(device)!r} here; choose one of {', '.join(sorted(here))}")
 
 
 def _read(path: Path, image_size: int | None) -> tuple:

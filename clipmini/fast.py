@@ -80,11 +80,15 @@ def int8(model: CLIP) -> CLIP:
     quantise = getattr(torch.ao.quantization, "quantize_dynamic", None)
     if quantise is None or not {"x86", "fbgemm", "qnnpack"} & set(torch.backends.quantized.supported_engines):
         raise CheckpointError(f"torch {torch.__version__} has no dynamic quantisation for this processor; leave int8 away")
+    if not isinstance(model, CLIP):
+        raise CheckpointError(f"int8 is for clipmini's own CLIPs, and this is a {type(model).__name__}; leave int8 away")
     model = copy.deepcopy(model).eval()
     with warnings.catch_warnings():  # torch says that this will move to torchao some day; the check above will tell then
         warnings.simplefilter("ignore")
         if not _each_block(model, lambda block: quantise(block, {nn.Linear}, dtype=torch.qint8)):
             raise CheckpointError("int8 is for Transformers, and this model has none; leave int8 away")
+        if model.config.text.tower == "bert":
+            model.text.bert = quantise(model.text.bert, {nn.Linear}, dtype=torch.qint8)
     return model
 
 

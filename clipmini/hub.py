@@ -23,7 +23,7 @@ def is_name(name: str) -> bool:
     >>> is_name("openai/clip-vit-base-patch32"), is_name("emoji"), is_name("a/b/c")
     (True, False, False)
     """
-    return bool(NAME.fullmatch(name))
+    return bool(NAME.fullmatch(name)) and not name.startswith(".")
 
 
 def fetch(name: str, progress: bool = True) -> Path:

@@ -48,7 +48,9 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path, meta: dict | N
     _need("onnx", "onnxscript")
     config, folder = model.config, Path(folder)
     if not isinstance(model, CLIP) or config.text.tower == "bert":
-        raise CheckpointError("only clipmini's own towers go to ONNX; for BERT and SigLIP use the package optimum")
+        raise CheckpointError("only clipmini's own towers go to ONNX, and this is "
+                              + (f"a {type(model).__name__}" if not isinstance(model, CLIP) else "BERT, for which there is the "
+                                 "package optimum"))
     if folder.is_file() or folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"{str(folder)!r} is {'a file' if folder.is_file() else 'not empty'}; export to a new folder")
     v, t = config.vision, config.text

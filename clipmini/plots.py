@@ -58,9 +58,10 @@ def template_scores(bench, title: str = "What each template is worth") -> Figure
     ax.axvline(bench.embeddings.accuracy, color=SECOND, label=f"all {len(bench.alone)} together: {bench.embeddings.accuracy:.1%}")
     ax.set(yticks=list(places), yticklabels=[s.what for s in rows], xlabel=f"top-1 on {bench.n:,} pictures",
            ylim=(len(rows) - 0.4, -0.6))
-    ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    ax.legend(frameon=False, fontsize=8, loc="lower left")
-    figure.suptitle(title, color=INK, fontsize=11)
+    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
+    more = f"\nthe best {len(rows)} of {len(bench.alone)}" if len(rows) < len(bench.alone) else ""
+    figure.suptitle(title + more, color=INK, fontsize=11)
     return figure
 
 
@@ -77,7 +78,7 @@ def reliability_curve(bins: dict, title: str = "Reliability") -> Figure:
     ax.scatter(bins["confidence"], bins["accuracy"], s=[20 + 180 * n / most for n in bins["count"]], color=ACCENT, alpha=0.6,
                label="a bin; its size: how many pictures")
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence: probability of the first answer", ylabel="share right", aspect="equal")
-    ax.legend(frameon=False, loc="upper left", fontsize=8)
+    figure.legend(frameon=False, loc="outside lower center", fontsize=8, ncols=2)
     figure.suptitle(f"{title}: calibration error {bins['ece']:.3f}", color=INK, fontsize=11)
     return figure
 

@@ -121,6 +121,9 @@ def hugging_face_clip(folder: Path) -> CLIPConfig:
                 "intermediate_size": 3072 if chinese else 2048, "hidden_act": "gelu" if chinese else "quick_gelu",
                 "vocab_size": 30522 if chinese else 49408, "max_position_embeddings": 512 if chinese else 77}
     text = {**defaults, **text}
+    if chinese and text["max_position_embeddings"] != 512:
+        raise CheckpointError(f"{str(path)!r} says max_position_embeddings {text['max_position_embeddings']}; clipmini reads "
+                              "Chinese-CLIPs with the 512 of the published ones")
     for section in (vision, text):
         if section.get("layer_norm_eps", 1e-5) not in (1e-5, 1e-12):
             raise CheckpointError(f"{str(path)!r} says layer_norm_eps {section['layer_norm_eps']}; CLIP's is 1e-5")
@@ -213,7 +216,8 @@ def openai_clip(weights: dict[str, Tensor], path: Path) -> CLIPConfig:
     needed = ("text_projection", "token_embedding.weight", "positional_embedding", "ln_final.weight", "visual.conv1.weight")
     lacking = next((name for name in needed if name not in weights), None)
     if lacking:
-        raise CheckpointError(f"{str(path)!r} lacks {lacking!r}; it holds no CLIP of OpenAI's")
+        hint = "; give its folder, which says what it is" if path.suffix == ".safetensors" else ""
+        raise CheckpointError(f"{str(path)!r} lacks {lacking!r}; it holds no CLIP of OpenAI's{hint}")
 
     def blocks(prefix: str) -> int:
         return len({name[len(prefix):].split(".")[0] for name in weights if name.startswith(prefix)})
@@ -483,6 +487,8 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path, layout: str = 
     from safetensors.torch import save_file
 
     config, folder = model.config, Path(folder)
+    if not isinstance(model, CLIP):
+        raise CheckpointError(f"only clipmini's own CLIPs can be exported, and this is a {type(model).__name__}")
     _check_exportable(config, layout)
     if folder.is_file():
         raise CheckpointError(f"{str(folder)!r} is a file; export to a new folder")

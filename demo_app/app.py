@@ -57,12 +57,19 @@ def launch_kwargs() -> dict:
 demo = build_demo()
 
 
+def port(text: str) -> int:
+    """A port number from the command line."""
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 1 to 65535")
+    return int(text)
+
+
 def main(argv=None) -> int:
     """Start the app; returns the exit code."""
     parser = argparse.ArgumentParser(prog="clipmini app", description="Classify pictures in the browser, offline.")
     parser.add_argument("--model", default="emoji", help="embedded name, checkpoint folder, or hub name (default: emoji)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (0.0.0.0: the whole network)")
-    parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
+    parser.add_argument("--port", type=port, help="port (default: the first free one from 7860)")
     parser.add_argument("--hub", action="store_true", help="let visitors fetch published CLIPs from the Hugging Face hub (0.6 to "
                         "10 GB each); without it the app asks no network, and offers those that are on this computer")
     parser.add_argument("--share", action="store_true", help="make a public link; this one needs the network")
@@ -71,14 +78,17 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
     _, problem = Model(args.model).try_get()
     if problem:
-        print(f"{say('en', 'no_model')}: {problem}", file=sys.stderr)
+        hint = " Or start with --hub, which lets the app fetch it." if "/" in args.model and not args.hub else ""
+        print(f"{say('en', 'no_model')}: {problem}.{hint}", file=sys.stderr)
         return 2
     page = demo if (args.model, args.lang) == ("emoji", None) else build_demo(args.model, args.lang)
     try:
         page.launch(server_name=args.host, server_port=args.port, share=args.share, inbrowser=not args.no_browser,
                     **launch_kwargs())
     except OSError as error:
-        why = f"port {args.port} is taken; choose another with --port" if args.port and "empty port" in str(error) else error
+        taken = args.port and "empty port" in str(error)
+        why = (f"port {args.port} of {args.host} is taken, or {args.host} is no address of this computer; choose others with "
+               "--port and --host" if taken else error)
         print(f"The app could not start: {why}", file=sys.stderr)
         return 2
     return 0

@@ -312,3 +312,16 @@ def test_the_prompts_tab_compares_templates(tmp_path):
         with pytest.raises(gr.Error) as caught:
             prompts_tab.table(page, picture, labels, templates, "zh")
         assert any("\u4e00" <= c <= "\u9fff" for c in str(caught.value.message)), caught.value.message
+
+
+@pytest.mark.parametrize("number", ["99999", "-1", "0", "many"])
+def test_a_port_that_is_none(number, capsys):
+    with pytest.raises(SystemExit):
+        app.main(["--port", number])
+    assert f"'{number}' is no port; give a number from 1 to 65535" in capsys.readouterr().err
+
+
+def test_a_hub_name_without_the_hub_names_the_option(monkeypatch, capsys):
+    monkeypatch.setattr(app.Model, "try_get", lambda self: (None, "it is not in the cache"))
+    assert app.main(["--model", "openai/clip-vit-base-patch32"]) == 2
+    assert "Or start with --hub" in capsys.readouterr().err

@@ -86,7 +86,32 @@ def test_other_words_or_weights_are_another_job(cifar, embedder, make_clip, toke
     keys = {job.key, Job(embedder, test, "shapes", tmp_path, cifar).key, Job(other, test, "plain", tmp_path, cifar).key}
     assert len(keys) == 3 and Job(embedder, find("cifar10"), "plain", tmp_path, cifar, limit=5).key == job.key
     assert run(Job(embedder, find("cifar10"), "plain", tmp_path, cifar, limit=20), progress=False)["n"] == 20
-    assert run(job, progress=False)["n"] == 90  # goes on from the 20
+    whole = run(job, progress=False)  # goes on from the 20
+    assert whole["n"] == 90
+    again = run(Job(embedder, find("cifar10"), "plain", tmp_path, cifar, limit=20), progress=False)
+    fresh = run(Job(embedder, find("cifar10"), "plain", tmp_path / "fresh", cifar, limit=20), progress=False)
+    assert again == fresh and again["n"] == 20  # the first 20 of the 90 that are there
+    assert run(job, progress=False) == whole  # which were not thrown away
+    for limit in (0, -3):
+        with pytest.raises(ValueError, match=f"limit is {limit}; ask for one row"):
+            run(Job(embedder, find("cifar10"), "plain", tmp_path, cifar, limit=limit))
+
+
+def test_other_files_in_the_same_folder_are_another_job(cifar, embedder, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(cifar, tmp_path / "copy")
+    job = Job(embedder, find("cifar10"), "plain", tmp_path / "out", copy)
+    before = job.key
+    assert run(job, progress=False)["n"] == 90
+    assert job.key == before
+    next(iter(sorted(copy.glob("*.parquet")))).unlink()
+    assert job.key != before and run(job, progress=False)["n"] < 90
+
+
+def test_a_folder_that_is_none_is_told(embedder, tmp_path):
+    with pytest.raises(DatasetError, match="there is no folder .*nowhere"):
+        run(Job(embedder, find("cifar10"), "plain", tmp_path, tmp_path / "nowhere"))
 
 
 def test_retrieval_with_several_captions(embedder, tmp_path):
@@ -96,6 +121,9 @@ def test_retrieval_with_several_captions(embedder, tmp_path):
     texts = embedder.embed_texts([f"a {w} {i}" for i in range(30) for w in ("red cat", "blue square")])
     images = embedder.embed_images([jpeg(i) for i in range(30)])
     expected = retrieval(images, texts, torch.arange(30).repeat_interleave(2))
+    ten = run(Job(embedder, find("flickr8k"), "photo", tmp_path / "out", tmp_path, limit=10), batch_size=7, progress=False)
+    few = retrieval(images[:10], texts[:20], torch.arange(10).repeat_interleave(2))
+    assert (ten["n"], ten["captions"], ten["t->i"], ten["i->t"]) == (10, 20, few["t->i"], few["i->t"])
     assert found["t->i"] == expected["t->i"] and found["i->t"] == expected["i->t"]
     assert "t->i R@1/5/10" in as_table([found])
 

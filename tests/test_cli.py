@@ -242,3 +242,33 @@ def test_heatmap_writes_a_figure_and_says_where(tiny_checkpoints, tmp_path, caps
     assert "red cat: brightest at" in said and "dog: brightest" in said and (tmp_path / "h.png").stat().st_size > 5000
     assert main([*line, "--method", "magic"]) == 1
     assert "no method 'magic'; choose one of windows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line, told", [
+    (["evaluate", "emoji", "--data", "emoji", "--dataset", "cifar10"], "--data emoji and --dataset cifar10: give one of the two"),
+    (["evaluate", "emoji", "--folder", "x"], "--folder is for --dataset and for --data fashion"),
+    (["evaluate", "emoji", "--templates", "openai81"], "there is no template set 'openai81'; choose one of plain"),
+    (["prompts", "emoji", "--templates", "openai81"], "there is no template set 'openai81'"),
+    (["evaluate", "./nowhere"], "'./nowhere' is neither a checkpoint folder nor"),
+    (["heatmap", "x.png", "--phrases", "a", "--model", "./nowhere"], "neither a checkpoint folder"),
+])
+def test_what_cannot_be_meant_is_told(line, told, capsys):
+    assert main(line) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_prompts_lists_the_test_sets_too(capsys):
+    assert main(["prompts", "--dataset", "list"]) == 0
+    assert "cifar10" in capsys.readouterr().out
+
+
+def test_only_own_models_are_exported(monkeypatch, tmp_path):
+    import torch
+
+    from clipmini import onnx, pretrained
+    from clipmini.checkpoint import CheckpointError
+
+    other = type("Other", (torch.nn.Module,), {"config": None})()
+    for export in (lambda: pretrained.export(other, None, tmp_path / "x"), lambda: onnx.export(other, None, tmp_path / "x")):
+        with pytest.raises(CheckpointError, match="this is a Other"):
+            export()

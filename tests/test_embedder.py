@@ -139,3 +139,17 @@ def test_pixels_equal_transformers(size, interpolation):
             image = image.crop((*(int(extra % 4 == 3) * 2 for extra in left_over), *image.size))
         expected = theirs(image.convert("RGB"), return_tensors="pt")["pixel_values"]
         assert torch.equal(ours, expected), (SIZES[i], (ours - expected).abs().max())
+
+
+@pytest.mark.parametrize("options, told", [
+    ({"device": "gpu"}, "no device 'gpu' here; choose one of cpu"), ({"image_size": 0}, "image_size is 0; give a side"),
+    ({"image_size": -5}, "image_size is -5")])
+def test_options_that_no_model_has(tiny_checkpoint, options, told):
+    with pytest.raises(CheckpointError, match=told):
+        clipmini.load(tiny_checkpoint, **options)
+
+
+def test_the_photo_model_has_no_other_sizes():
+    for options in ({"int8": True}, {"image_size": 64}):
+        with pytest.raises(CheckpointError, match="'devise' is what its packages hold; leave image_size and int8 away"):
+            clipmini.load("devise", **options)

@@ -97,3 +97,5 @@ def test_loading_in_int8(tiny_checkpoints):
     assert cosine.min() > 0.99 and not torch.equal(quick.embed_texts(TEXTS), plain.embed_texts(TEXTS))
     with pytest.raises(CheckpointError, match="int8 is for Transformers, and this model has none"):
         clipmini.load(tiny_checkpoints["light-cbow"], int8=True)
+    with pytest.raises(CheckpointError, match="int8 is for clipmini's own CLIPs, and this is a Linear"):
+        int8(torch.nn.Linear(2, 2))

@@ -94,6 +94,8 @@ def open_rows(test: TestSet, folder: str | Path | None = None):
         if folder is None:
             rows = datasets.load_dataset(test.repo, test.config, split=test.split, streaming=True)
         else:
+            if not Path(folder).is_dir():
+                raise DatasetError(f"there is no folder {str(folder)!r}; give the folder that holds the copy, not a file of it")
             kind, ending = ("webdataset", ".tar") if benchmark else ("parquet", ".parquet")
             files = sorted(map(str, Path(folder).rglob(f"*{ending}")))
             if not files:

@@ -37,7 +37,9 @@ class Job:
     @property
     def key(self) -> str:
         """Changes when the model, the data or the words do: half-done work of another job is not taken up."""
+        files = sorted(p for p in self.copy.rglob("*") if p.suffix in (".parquet", ".tar", ".txt")) if self.copy else []
         words = [self.embedder.name, self.test.name, str(self.copy), clean_templates(self.templates),
+                 [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files],
                  f"{sum(p.double().abs().sum().item() for p in self.embedder.model.parameters()):.6f}"]
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
 
@@ -49,6 +51,8 @@ def run(job: Job, batch_size: int = 64, progress: bool = True) -> dict:
     recall at 1, 5 and 10 in both directions. published: what papers report for this model, or None. Raises DatasetError,
     CheckpointError.
     """
+    if job.limit is not None and job.limit < 1:
+        raise ValueError(f"limit is {job.limit}; ask for one row or more")
     rows = open_rows(job.test, job.copy)
     names = None if job.test.captions else class_names(job.test, rows, job.copy)
     texts = None if names is None else saved_classifier(job, names)
@@ -56,6 +60,7 @@ def run(job: Job, batch_size: int = 64, progress: bool = True) -> dict:
     stream = examples(job.test, rows, start=_rows_done(done))
     if job.limit is not None:
         stream = islice(stream, max(0, job.limit - _rows_done(done)))
+        done = _first_rows(done, job.limit)
     _go_through(job, stream, texts, done, batch_size, progress)
     found = _search_numbers(done) if texts is None else _class_numbers(done, len(texts))
     templates = job.templates if isinstance(job.templates, str) else list(job.templates)
@@ -140,6 +145,14 @@ def _search_numbers(done: dict) -> dict:
 
 def _rows_done(done: dict) -> int:
     return len(done.get("targets", done.get("images", ())))
+
+
+def _first_rows(done: dict[str, Tensor], limit: int) -> dict[str, Tensor]:
+    """What a longer run had after so many rows; captions belong to the picture that owns them."""
+    if _rows_done(done) <= limit:
+        return done
+    captions = done["owners"] < limit if "owners" in done else None
+    return {name: t[captions] if name in ("texts", "owners") else t[:limit] for name, t in done.items()}
 
 
 def _state_file(job: Job) -> Path:

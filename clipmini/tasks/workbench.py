@@ -129,6 +129,8 @@ def as_text(bench: Workbench) -> str:
     parts = [f"{bench.n:,} pictures; top-1, 95% intervals in brackets", "each template alone:", *map(line, bench.alone),
              "all of them together:", line(bench.embeddings), line(bench.probabilities)]
     if bench.without:
-        parts += ["all without one, the most missed first:", *map(line, bench.without[:5])]
+        shown = bench.without[:5]
+        more = f" ({len(shown)} of {len(bench.without)} shown)" if len(shown) < len(bench.without) else ""
+        parts += [f"all without one, the most missed first{more}:", *map(line, shown)]
     half = f"chosen on {(bench.n + 1) // 2:,} pictures, judged on the other {bench.n // 2:,}"
     return "\n".join([*parts, f"forward selection ({half}):", *map(line, bench.steps)])

@@ -47,6 +47,8 @@ def package_photos() -> tuple[list[Path], list[str], list[str]]:
     paths, names = [], []
     for place, photos in WHEELS.items():
         package, _, inside = place.partition("/")
+        if find_spec(package) is None:
+            raise SystemExit(f"the photos of the wheel {package!r} are wanted: pip install scikit-image scikit-learn gradio")
         folder = Path(next(iter(find_spec(package).submodule_search_locations))) / inside
         paths += [folder / file for file in photos]
         names += photos.values()
