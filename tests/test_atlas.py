@@ -118,7 +118,8 @@ def test_a_kept_map_is_not_made_again(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("points, told", [
-    (torch.full((3, 4), float("nan")), "row 0 holds NaN or infinite numbers .3 such rows"), (torch.zeros(0, 4), "N from 1 to 50,000"),
+    (torch.full((3, 4), float("nan")), "row 0 holds NaN or infinite numbers .3 such rows"),
+    (torch.zeros(0, 4), "N from 1 to 50,000"),
     (torch.zeros(50_001, 2), r"\(50001, 2\).*Take a sample"), (torch.zeros(4), "map wants")])
 def test_points_that_are_none(points, told):
     with pytest.raises(AtlasError, match=told):
