@@ -66,7 +66,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def _flush(path: Path) -> None:
     """On the disk before the rename, or a power cut can leave a new name on an empty file."""
-    for file in [path] if path.is_file() else path.iterdir():
+    for file in [path] if path.is_file() else (p for p in path.rglob("*") if p.is_file()):
         with open(file, "rb+") as opened:
             os.fsync(opened.fileno())
 

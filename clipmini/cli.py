@@ -355,6 +355,45 @@ def do_heatmap(args) -> None:
     print(f"method {found.method}; figure: {args.out}")
 
 
+def add_map(commands) -> None:
+    """clipmini map"""
+    p = commands.add_parser("map", help="a map of pictures and words: what is alike is near")
+    p.add_argument("folder", nargs="?", type=Path, help="folder of picture files, named by their file names (default: emoji)")
+    p.add_argument("--model", default="emoji", help=MODEL_HELP)
+    p.add_argument("--style", default="system", help="emoji: art style (default: system, your own font)")
+    p.add_argument("--out", type=Path, default=Path("map"), help="map folder to write, with map.png in it (default: map)")
+    p.add_argument("--seed", type=int, default=0, help="of UMAP (default 0)")
+    p.set_defaults(run=do_map)
+
+
+def do_map(args) -> None:
+    """Write a map folder and its figure."""
+    from clipmini.embedder import load
+    from clipmini.plots import map_of
+    from clipmini.tasks import atlas, mapfolder
+
+    embedder = load(args.model, packed=True)
+    if args.folder:
+        endings = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+        images = sorted(p for p in args.folder.rglob("*") if p.suffix.lower() in endings)
+        if not images:
+            raise ValueError(f"{str(args.folder)!r} holds no pictures; give a folder with {', '.join(endings)} files")
+        names, groups = [p.stem.replace("_", " ") for p in images], [p.parent.name for p in images]
+    else:
+        from clipmini.data import emoji
+
+        rows = emoji.load(args.style)
+        images = (row["image"] for row in rows)
+        names, groups = [captions[0] for captions in rows["captions"]], rows["group"][:]
+    print("embedding and mapping; UMAP compiles for half a minute when it is first used ...", file=sys.stderr)
+    found = mapfolder.make(embedder, images, names, groups, args.seed)
+    mapfolder.save(found, args.out)
+    map_of(found).savefig(args.out / "map.png")
+    gap = atlas.modality_gap(found.vectors[:found.pictures], found.vectors[found.pictures:])
+    print(f"{found.pictures:,} pictures and {len(found.names) - found.pictures:,} names; modality gap {gap:.2f}; "
+          f"figure: {args.out / 'map.png'}")
+
+
 def add_data(commands) -> None:
     """clipmini data"""
     p = commands.add_parser("data", help="look at the training data, or fetch more of it")
@@ -474,7 +513,8 @@ def parser() -> argparse.ArgumentParser:
                                 epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--version", action="version", version=f"clipmini {__version__}")
     commands = p.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_app, add_classify, add_data, add_train, add_evaluate, add_prompts, add_heatmap, add_doctor, add_export):
+    for add in (add_app, add_classify, add_heatmap, add_map, add_data, add_train, add_doctor, add_evaluate, add_prompts,
+                add_export):
         add(commands)
     return p
 

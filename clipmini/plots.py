@@ -108,7 +108,7 @@ def answers(images, predictions, title: str = "Zero-shot answers", top: int = 3)
 
 
 # One colour for each phrase, the same in every figure (Okabe & Ito 2008: told apart by colour-blind readers too).
-PHRASE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a900", "#000000")
+PHRASE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9a8c00", "#7f5fc4", "#a65628", "#666666")
 
 
 def heatmaps(found, title: str | None = None) -> Figure:
@@ -210,6 +210,31 @@ def matrix(found, images, kind: str = "cosine", title: str | None = None) -> Fig
     figure.colorbar(drawn, ax=ax, shrink=0.8, label={"cosine": "cosine"}.get(kind, f"softmax {kind}"))
     figure.suptitle(title or f"Pictures by texts: {kind}; framed: the best {'picture' if kind == 'over pictures' else 'text'}",
                     color=INK, fontsize=11)
+    return figure
+
+
+def map_of(found, kind: str = "umap", title: str | None = None) -> Figure:
+    """Pictures as discs and names as squares on the map, with and without the modality gap, coloured by group.
+
+    found: a tasks.mapfolder.MapFolder; kind: "umap" or "pca".
+    """
+    groups = list(dict.fromkeys(found.groups))
+    figure = Figure(figsize=(11, 5.8), dpi=100, layout="constrained")
+    axes = figure.subplots(1, 2)
+    both = ((kind, "as the vectors are"), (f"{kind} without gap", "each modality centred"))
+    for ax, (name, what) in zip(axes, both, strict=True):
+        xy = found.maps[name]
+        for k, group in enumerate(groups):
+            rows = [i for i, g in enumerate(found.groups) if g == group]
+            for marker, some in (("o", [i for i in rows if i < found.pictures]), ("s", [i for i in rows if i >= found.pictures])):
+                colour = PHRASE_COLOURS[k % len(PHRASE_COLOURS)]
+                ax.scatter(*xy[some].t(), s=7, marker=marker, color=colour, alpha=0.6, linewidths=0,
+                           label=_short(group or "all", 24) if marker == "o" else None)
+        ax.set(xticks=[], yticks=[], xlabel="directions and distances between far groups mean nothing")
+        ax.set_title(what, fontsize=10, color=INK)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, markerscale=2.5,
+                  prop={"family": family(), "size": 8})
+    figure.suptitle(title or f"{kind.upper()} of {found.model}: discs are pictures, squares their names", color=INK, fontsize=11)
     return figure
 
 

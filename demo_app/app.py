@@ -9,15 +9,19 @@ if "--hub" in sys.argv or os.environ.get("CLIPMINI_HUB") == "1":  # unless it is
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import argparse  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+if __name__ == "__main__" and not __package__:  # run as a file, as a Space does: the packages are beside this one's folder
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import gradio as gr  # noqa: E402
 
-from demo_app import inside_tab, look, matrix_tab, prompts_tab, zero_shot  # noqa: E402
+from demo_app import inside_tab, look, map_tab, matrix_tab, prompts_tab, zero_shot  # noqa: E402
 from demo_app.parts import Model, Page, samples_folder  # noqa: E402
 from demo_app.shelf import Shelf  # noqa: E402
 from demo_app.texts import LANGUAGES, TEXTS, say  # noqa: E402
 
-TABS = (zero_shot.build, inside_tab.build, matrix_tab.build, prompts_tab.build)  # each draws one tab on a Page
+TABS = (zero_shot.build, inside_tab.build, map_tab.build, matrix_tab.build, prompts_tab.build)  # each draws one tab on a Page
 I18N = gr.I18n(**{tag: TEXTS[tag[:2]] for tag in ("en", "zh", "zh-CN", "zh-TW")})
 MAX_FILE_SIZE = "20mb"
 ONE_HOUR = 3600  # seconds
@@ -68,8 +72,10 @@ def main(argv=None) -> int:
     """Start the app; returns the exit code."""
     parser = argparse.ArgumentParser(prog="clipmini app", description="Classify pictures in the browser, offline.")
     parser.add_argument("--model", default="emoji", help="embedded name, checkpoint folder, or hub name (default: emoji)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (0.0.0.0: the whole network)")
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+                        help="address to listen at (0.0.0.0: the whole network)")
     parser.add_argument("--port", type=port, help="port (default: the first free one from 7860)")
+    parser.add_argument("--root-path", help="where a proxy serves the app, such as /clipmini")
     parser.add_argument("--hub", action="store_true", help="let visitors fetch published CLIPs from the Hugging Face hub (0.6 to "
                         "10 GB each); without it the app asks no network, and offers those that are on this computer")
     parser.add_argument("--share", action="store_true", help="make a public link; this one needs the network")
@@ -83,8 +89,8 @@ def main(argv=None) -> int:
         return 2
     page = demo if (args.model, args.lang) == ("emoji", None) else build_demo(args.model, args.lang)
     try:
-        page.launch(server_name=args.host, server_port=args.port, share=args.share, inbrowser=not args.no_browser,
-                    **launch_kwargs())
+        page.launch(server_name=args.host, server_port=args.port, share=args.share, root_path=args.root_path,
+                    inbrowser=not args.no_browser and "SPACE_ID" not in os.environ, **launch_kwargs())
     except OSError as error:
         taken = args.port and "empty port" in str(error)
         why = (f"port {args.port} of {args.host} is taken, or {args.host} is no address of this computer; choose others with "

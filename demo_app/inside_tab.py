@@ -5,7 +5,7 @@ from functools import partial
 import gradio as gr
 
 from clipmini.image import open_image
-from demo_app.parts import LIMITS, Page, friendly_errors, picture_input, samples_folder
+from demo_app.parts import LIMITS, Page, friendly_errors, gpu, picture_input, samples_folder
 from demo_app.shelf import AUTOMATIC, OWN
 from demo_app.texts import say
 
@@ -53,6 +53,7 @@ def build(page: Page) -> None:
                 words = gr.Dataframe(headers=[say(lang, "phrase"), say(lang, "word"), say(lang, "fall")], interactive=False,
                                      label=word("words"), elem_id="inside-words", max_height=300, wrap=True)
 
+    @gpu
     def find_phrases(picture: str | None, phrases: str, method: str, model: str, request: gr.Request,
                      progress=gr.Progress(track_tqdm=True)):  # noqa: B008 (gradio's way)
         """Where in the picture is each phrase (separated by commas, at most 30)? method: "" for the best, or windows, surgery,

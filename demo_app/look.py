@@ -56,13 +56,18 @@ CSS = """
 #examples .grid-wrap { min-height: 0; padding: 0; }
 #examples .grid-container { grid-template-columns: repeat(6, minmax(0, 1fr)) !important; }
 input[type=checkbox] { border: 1.5px solid #64748b !important; }
-.cm-columns .column { min-width: 0 !important; } #data .json-holder, #workbench-table { contain: inline-size; overflow-x: auto; }
+.cm-columns .column { min-width: 0 !important; }
+#data .json-holder, #workbench-table, #map-table, #inside-words { contain: inline-size; overflow-x: auto; }
 .cm-hero { gap: .5rem; }
 .cm-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @media (max-width: 760px) { .cm-columns { flex-direction: column; } }
 @media (max-width: 640px) {
   .cm-bars td.cm-bar { width: 24%; } .cm-bars th.cm-name { max-width: none; width: 34%; }
   .cm-bars th, .cm-bars td { padding: .28rem .2rem; } .cm-card { padding: .8rem .7rem; }
+}
+@media (max-width: 640px) {
+  .tab-wrapper { contain: inline-size; overflow-x: auto; }
+  .tab-container button { padding-left: 8px !important; padding-right: 8px !important; font-size: 14px; }
 }
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from clipmini.image import open_image
-from demo_app.parts import LIMITS, Page, friendly_errors, read_samples, samples_folder
+from demo_app.parts import LIMITS, Page, friendly_errors, gpu, read_samples, samples_folder
 from demo_app.texts import say
 
 KINDS = ("cosine", "over texts", "over pictures")
@@ -49,6 +49,7 @@ def build(page: Page) -> None:
                                   buttons=["fullscreen", "download"], elem_id="matrix-figure")
                 table = gr.File(label=word("matrix_csv"), interactive=False, elem_id="matrix-csv")
 
+    @gpu
     def similarity_matrix(pictures: list[str] | None, texts: str, kind: str, request: gr.Request):
         """Every picture against every text (separated by commas or lines, at most 200). kind: "cosine", "over texts" or
         "over pictures" (softmax). A figure (PNG) and a table (CSV) with all three numbers of each pair."""

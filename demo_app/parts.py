@@ -17,6 +17,13 @@ from clipmini.tasks.prompts import PromptError
 from demo_app.shelf import Shelf
 from demo_app.texts import language_of, say, say_error
 
+try:  # on a Space with ZeroGPU a function gets its GPU by this decorator; elsewhere nobody has the package
+    from spaces import GPU as gpu
+except ImportError:
+    def gpu(function):
+        """The function itself."""
+        return function
+
 LIMITS = {"concurrency_limit": 1, "concurrency_id": "model"}  # one picture at a time goes through the model
 
 

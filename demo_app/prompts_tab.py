@@ -5,7 +5,7 @@ import gradio as gr
 from clipmini.image import open_image
 from clipmini.tasks.prompts import TEMPLATES, clean_labels
 from clipmini.tasks.workbench import on_one_picture
-from demo_app.parts import LIMITS, Page, friendly_errors, picture_input, read_samples, samples_folder
+from demo_app.parts import LIMITS, Page, friendly_errors, gpu, picture_input, read_samples, samples_folder
 from demo_app.texts import say
 
 MOST_LABELS = 12  # columns of the table
@@ -44,6 +44,7 @@ def build(page: Page) -> None:
                 result = gr.Dataframe(headers=[say(lang, "template"), say(lang, "answer")], interactive=False, wrap=True,
                                       show_label=False, elem_id="workbench-table", max_height=640)
 
+    @gpu
     def compare_templates(picture: str | None, labels: str, templates: str, request: gr.Request):
         """What each template makes of one picture: the probability of each label (at most 12), and of all templates together."""
         return table(page, picture, labels, templates, page.language(request))

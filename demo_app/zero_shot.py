@@ -12,7 +12,7 @@ from clipmini.image import open_image
 from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tasks.zeroshot import classify
 from demo_app import look
-from demo_app.parts import LIMITS, Page, friendly_errors, picture_input, read_samples, samples_folder
+from demo_app.parts import LIMITS, Page, friendly_errors, gpu, picture_input, read_samples, samples_folder
 from demo_app.shelf import AUTOMATIC, state
 from demo_app.texts import say, say_message
 
@@ -132,6 +132,7 @@ def build(page: Page) -> None:
 
     inputs, outputs = [picture, labels, templates, none_of_these, scale, choice], [bars, saw, prompts, data]
 
+    @gpu
     def classify_picture(picture: str | None, labels: str, templates: str, none_of_these: bool, scale: float,
                          model: str, request: gr.Request):
         """Which of the labels fits the picture? Labels are separated by commas, templates by new lines. The last
@@ -139,6 +140,7 @@ def build(page: Page) -> None:
         and prompts."""
         return answer(page, picture, labels, templates, none_of_these, scale, model, page.language(request))
 
+    @gpu
     def classify_again(picture, labels, templates, none_of_these, scale, model, request: gr.Request):
         if not picture or not labels.strip():
             return [gr.skip()] * len(outputs)

@@ -152,6 +152,7 @@ def test_a_thousand_labels_are_summed_up_on_the_page(client, tmp_path):
 
 def test_only_the_documented_endpoints_are_public(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    # and /search_map where there is a map
     assert list(named) == ["/classify", "/find_phrases", "/similarity_matrix", "/compare_templates"]
     assert all("picture" in endpoint["description"] for endpoint in named.values())
 

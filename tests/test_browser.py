@@ -263,3 +263,64 @@ def test_matrix_of_files_and_its_downloads(visit, picture, tmp_path):
     v.page.fill("#matrix-texts textarea", ", ".join(f"text {i}" for i in range(201)))
     v.page.click("#matrix-go")
     v.page.get_by_text("201 labels; the limit is 200").wait_for()
+
+
+@pytest.fixture(scope="module")
+def own_site(browser):
+    """The app with the embedded model, which has a map."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "demo_app.app", "--port", str(port), "--no-browser"], cwd=ROOT,
+                               env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+    wait_until_open(port, process)
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(10)
+
+
+def pixels_of(page) -> int:
+    """How many pixels of the map's canvas are painted."""
+    return page.evaluate("""() => { const c = document.querySelector('.cm-map-stage > canvas');
+        return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, i) => i % 4 == 3 && v > 0).length }""")
+
+
+def test_the_map_hovers_picks_searches_and_selects(browser, own_site, picture):
+    v = Visit(browser, own_site)
+    v.open_tab("Map")
+    canvas = v.page.locator(".cm-map-stage > canvas")
+    v.page.wait_for_function("document.querySelectorAll('.cm-map-legend button').length >= 8")
+    v.page.wait_for_timeout(500)
+    painted = pixels_of(v.page)
+    assert painted > 5000
+    v.page.locator(".cm-map-legend button").first.click()  # a group less
+    assert pixels_of(v.page) < painted
+    v.page.locator(".cm-map-legend button").first.click()
+    box, tip = canvas.bounding_box(), v.page.locator(".cm-map-tip")
+    spots = ((x, y) for x in range(30, 600, 10) for y in range(60, 520, 40))
+    for x, y in spots:
+        v.page.mouse.move(box["x"] + x, box["y"] + y)
+        if tip.is_visible() and tip.locator("canvas").is_visible():
+            break
+    name = tip.inner_text().split(" · ")[0]
+    assert name and v.page.evaluate("""() => { const c = document.querySelector('.cm-map-tip canvas');
+        return new Set(c.getContext('2d').getImageData(0, 0, 64, 64).data).size }""") > 5  # a thumbnail, not a blank
+    v.page.mouse.click(box["x"] + x, box["y"] + y)
+    v.page.wait_for_selector("#map-gallery img")
+    assert v.page.locator("#map-gallery img").count() >= 8
+    first = v.page.inner_text("#map-table")
+    v.page.fill("#map-query input, #map-query textarea", "<img src=x onerror=alert(1)> pizza")
+    v.page.keyboard.press("Enter")
+    v.page.wait_for_function("old => document.querySelector('#map-table').innerText !== old", arg=first)
+    found = v.page.inner_text("#map-table")
+    v.page.locator(".cm-map-box").check()
+    v.page.mouse.move(box["x"] + 200, box["y"] + 200)
+    v.page.mouse.down()
+    v.page.mouse.move(box["x"] + 420, box["y"] + 420, steps=4)
+    v.page.mouse.up()
+    v.page.wait_for_function("old => document.querySelector('#map-table').innerText !== old", arg=found)
+    before = pixels_of(v.page)
+    v.page.locator("#map-kind").get_by_text("PCA").click()
+    v.page.wait_for_timeout(1500)
+    assert pixels_of(v.page) != before
+    assert not v.strangers() and not v.errors
+    v.context.close()

@@ -1,0 +1,111 @@
+"""A map as a folder that an app opens at once: places, names, thumbnails and vectors of pictures and of their words.
+
+    points.json           names, groups, what is a picture, the places in each map
+    thumbnails.webp       all pictures in one, row by row
+    vectors.safetensors   unit vectors, float16: for search and neighbours
+"""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clipmini.checkpoint import CheckpointError, read_weights, written_whole
+from clipmini.embedder import Embedder
+from clipmini.image import open_image
+from clipmini.tasks import atlas
+
+CELL, COLUMNS = 32, 48  # pixels of a thumbnail, thumbnails in a row
+FORMAT = 1
+MAPS = ("umap", "umap without gap", "pca", "pca without gap")
+
+
+@dataclass(frozen=True)
+class MapFolder:
+    """names, groups: of the N points, the pictures first; pictures: how many of them there are; maps: name -> (N, 2);
+    vectors (N, E); thumbnails: one picture, COLUMNS cells wide; model: whose vectors they are."""
+
+    names: list[str]
+    groups: list[str]
+    pictures: int
+    maps: dict[str, Tensor]
+    vectors: Tensor
+    thumbnails: Image.Image
+    model: str
+
+    def thumbnail(self, i: int, side: int = 96) -> Image.Image:
+        """Picture number i, enlarged."""
+        row, column = divmod(i, COLUMNS)
+        cell = self.thumbnails.crop((column * CELL, row * CELL, (column + 1) * CELL, (row + 1) * CELL))
+        return cell.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def make(embedder: Embedder, images, names, groups=None, seed: int = 0, words: bool = True) -> MapFolder:
+    """Map N pictures, and with `words` each distinct name as a point too, in the four maps of MAPS.
+
+    images: paths, bytes or PIL images; names, groups: a string for each. Raises AtlasError, ImageError.
+    """
+    names, images = list(names), list(images)
+    groups = list(groups) if groups is not None else [""] * len(names)
+    if not len(names) == len(images) == len(groups) or not names:
+        raise atlas.AtlasError(f"{len(images)} pictures, {len(names)} names, {len(groups)} groups; give as many of each, and one "
+                               "at least")
+    sheet = Image.new("RGB", (COLUMNS * CELL, -(-len(images) // COLUMNS) * CELL), "white")
+    vectors = []
+    for i in range(0, len(images), 64):
+        opened = [open_image(image) for image in images[i:i + 64]]
+        vectors.append(embedder.embed_images(opened))
+        for k, image in enumerate(opened, i):
+            image.thumbnail((CELL, CELL))
+            row, column = divmod(k, COLUMNS)
+            sheet.paste(image, (column * CELL + (CELL - image.width) // 2, row * CELL + (CELL - image.height) // 2))
+    pictures = torch.cat(vectors)
+    said = list(dict.fromkeys(zip(names, groups, strict=True))) if words else []
+    texts = embedder.embed_texts([name for name, _ in said], truncate=True)
+    both = torch.cat([pictures, texts])
+    level = torch.cat(atlas.without_gap(pictures, texts)) if said else both
+    maps = {"umap": atlas.umap(both, seed), "umap without gap": atlas.umap(level, seed), "pca": atlas.pca(both),
+            "pca without gap": atlas.pca(level)}
+    all_names, all_groups = [*names, *(name for name, _ in said)], [*groups, *(group for _, group in said)]
+    return MapFolder(all_names, all_groups, len(names), maps, both, sheet, embedder.name)
+
+
+def save(found: MapFolder, folder: str | Path) -> Path:
+    """Write the folder, whole or not at all. Raises CheckpointError."""
+    from safetensors.torch import save_file
+
+    with written_whole(Path(folder), "map") as temporary:
+        temporary.mkdir(parents=True)
+        places = {name: [[round(v, 4) for v in point] for point in xy.tolist()] for name, xy in found.maps.items()}
+        (temporary / "points.json").write_text(json.dumps({
+            "format": FORMAT, "model": found.model, "pictures": found.pictures, "names": found.names, "groups": found.groups,
+            "maps": places}, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+        found.thumbnails.save(temporary / "thumbnails.webp", quality=82, method=6)
+        save_file({"vectors": found.vectors.half().contiguous()}, temporary / "vectors.safetensors")
+        (temporary / "vectors.safetensors").chmod(0o644)
+    return Path(folder)
+
+
+def read(folder: str | Path) -> MapFolder:
+    """Open a folder that `save` wrote. Raises CheckpointError, which names the file."""
+    folder = Path(folder)
+    try:
+        raw = json.loads((folder / "points.json").read_text(encoding="utf-8"))
+        if raw["format"] != FORMAT:
+            raise ValueError(f"it has format {raw['format']}, this clipmini reads {FORMAT}")
+        maps = {name: torch.tensor(xy) for name, xy in raw["maps"].items()}
+        vectors = read_weights(folder / "vectors.safetensors")["vectors"].float()
+        sheet = Image.open(io.BytesIO((folder / "thumbnails.webp").read_bytes()), formats=["WEBP"]).convert("RGB")
+        counts = {len(raw["names"]), len(raw["groups"]), len(vectors), *map(len, maps.values())}
+        if len(counts) != 1 or set(maps) != set(MAPS) or not 1 <= raw["pictures"] <= len(vectors):
+            raise ValueError(f"its files count {sorted(counts)} points")
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"the map {str(folder)!r} cannot be read ({error}); make it again with `clipmini map`") from error
+    return MapFolder(raw["names"], raw["groups"], raw["pictures"], maps, torch.nn.functional.normalize(vectors, dim=1), sheet,
+                     raw["model"])

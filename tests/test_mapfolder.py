@@ -1,0 +1,96 @@
+"""A map as a folder: what is read is what was written, and damage names the file."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from test_embedder import picture
+
+from clipmini.checkpoint import CheckpointError
+from clipmini.cli import main
+from clipmini.embedder import Embedder
+from clipmini.plots import map_of
+from clipmini.tasks import atlas, mapfolder
+
+
+@pytest.fixture(scope="module")
+def embedder(make_clip, tokenizer):
+    return Embedder(make_clip("light-cbow", seed=4), tokenizer, "tiny")
+
+
+@pytest.fixture(scope="module")
+def made(embedder):
+    names = [f"thing {i // 2}" for i in range(20)]
+    return mapfolder.make(embedder, [picture(40, 30, seed=i) for i in range(20)], names, [f"group {i % 3}" for i in range(20)])
+
+
+@pytest.fixture(scope="module")
+def folder(made, tmp_path_factory):
+    return mapfolder.save(made, tmp_path_factory.mktemp("maps") / "tiny")
+
+
+def test_pictures_come_first_then_each_name_and_group_once(made, embedder):
+    assert made.pictures == 20 and len(made.names) == len(made.groups) == len(made.vectors) == 40
+    assert made.names[20:23] == ["thing 0", "thing 0", "thing 1"] and made.groups[20:22] == ["group 0", "group 1"]
+    torch.testing.assert_close(made.vectors[3], embedder.embed_images([picture(40, 30, seed=3)])[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(made.vectors[22], embedder.embed_texts(["thing 1"])[0], rtol=0, atol=1e-6)
+    assert set(made.maps) == set(mapfolder.MAPS) and all(m.shape == (40, 2) for m in made.maps.values())
+    assert torch.equal(made.maps["pca"], atlas.pca(made.vectors))
+    a, b = atlas.without_gap(made.vectors[:20], made.vectors[20:])
+    assert torch.equal(made.maps["pca without gap"], atlas.pca(torch.cat([a, b])))
+
+
+def test_a_folder_gives_back_what_was_saved(made, folder):
+    found = mapfolder.read(folder)
+    assert (found.names, found.groups, found.pictures, found.model) == (made.names, made.groups, 20, "tiny")
+    torch.testing.assert_close(found.vectors, made.vectors, rtol=0, atol=2e-3)
+    for name, xy in found.maps.items():
+        torch.testing.assert_close(xy, made.maps[name], rtol=0, atol=1e-4)
+    assert found.thumbnail(3).size == (96, 96)
+    small = picture(40, 30, seed=3).resize((32, 24))
+    cell = found.thumbnails.crop((3 * 32, 4, 4 * 32, 28))
+    assert abs(torch.tensor(list(cell.getdata())).float().mean() - torch.tensor(list(small.getdata())).float().mean()) < 12
+
+
+def with_entry(folder, **entries):
+    """Change points.json."""
+    path = folder / "points.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+@pytest.mark.parametrize("damage, told", [
+    (lambda f: (f / "points.json").write_text("{"), "cannot be read"),
+    (lambda f: with_entry(f, names=["a"]), "count"), (lambda f: with_entry(f, format=9), "format 9"),
+    (lambda f: (f / "thumbnails.webp").write_bytes(b"no"), "cannot be read"),
+    (lambda f: (f / "vectors.safetensors").write_bytes(b"no"), "vectors.safetensors"),
+    (shutil.rmtree, "points.json")])
+def test_damage_is_told(folder, tmp_path, damage, told):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    damage(copy)
+    with pytest.raises(CheckpointError, match=told):
+        mapfolder.read(copy)
+
+
+def test_the_figure_shows_every_point_twice(made):
+    figure = map_of(made)
+    drawn = [sum(len(c.get_offsets()) for c in ax.collections) for ax in figure.axes]
+    assert drawn == [40, 40] and [t.get_text() for t in figure.legends[0].get_texts()] == ["group 0", "group 1", "group 2"]
+
+
+def test_unequal_lists_are_told(embedder):
+    with pytest.raises(atlas.AtlasError, match="1 pictures, 2 names, 2 groups"):
+        mapfolder.make(embedder, [picture(9, 9)], ["a", "b"])
+
+
+def test_the_command(tiny_checkpoints, tmp_path, capsys):
+    (tmp_path / "in" / "cats").mkdir(parents=True)
+    for i in range(10):
+        picture(20, 20, seed=i).save(tmp_path / "in" / "cats" / f"red_cat_{i}.png")
+    line = ["map", str(tmp_path / "in"), "--model", str(tiny_checkpoints["light-cbow"]), "--out", str(tmp_path / "out")]
+    assert main(line) == 0
+    assert "10 pictures and 10 names; modality gap" in capsys.readouterr().out
+    assert (tmp_path / "out" / "map.png").stat().st_size > 5000 and mapfolder.read(tmp_path / "out").names[0] == "red cat 0"
+    (tmp_path / "empty").mkdir()
+    assert main(["map", str(tmp_path / "empty")]) == 1
+    assert "holds no pictures" in capsys.readouterr().err
