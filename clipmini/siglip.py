@@ -54,6 +54,10 @@ class SiglipTokenizer:
         """Ids without end and padding."""
         return self._theirs(text, add_special_tokens=False)["input_ids"]
 
+    def pieces(self, ids) -> list[str]:
+        """What each id stands for."""
+        return self._theirs.convert_ids_to_tokens(list(map(int, ids)))
+
     def token_lists(self, texts: list[str], truncate: bool = False) -> list[list[int]]:
         """N texts -> N lists of context_length ids. Raises TokenLimitError for a longer text unless truncate."""
         if not truncate:

@@ -432,6 +432,11 @@ class Tokenizer:
         data = b"".join(self._token_bytes[i] for i in ids if i < self.sot_id)
         return data.decode("utf-8", errors="replace").rstrip(" ")
 
+    def pieces(self, ids) -> list[str]:
+        """What each id stands for; a word's last piece ends with a space, a byte that is no letter alone is \ufffd."""
+        names = {self.sot_id: START, self.eos_id: END}
+        return [names.get(i) or self._token_bytes[i].decode("utf-8", errors="replace") for i in map(int, ids)]
+
     def show_work(self, text: str) -> list[Step]:
         """Return every step from the text to its ids: print them to see how a caption is read.
 

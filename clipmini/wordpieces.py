@@ -39,6 +39,10 @@ class WordPieces:
         unknown = [len(text[a:b].encode()) for a, b in found.offsets]
         return [i for i, n in zip(found.ids, unknown, strict=True) for _ in range(n if i == self.unk_id else 1)]
 
+    def pieces(self, ids) -> list[str]:
+        """What each id stands for."""
+        return [self._pieces.id_to_token(int(i)) for i in ids]
+
     def token_lists(self, texts: list[str], truncate: bool = False) -> list[list[int]]:
         """N texts -> N lists of ids with start and end. Raises TokenLimitError beyond the context unless truncate."""
         lists = [found.ids for found in self._pieces.encode_batch(list(texts))]

@@ -16,12 +16,13 @@ if __name__ == "__main__" and not __package__:  # run as a file, as a Space does
 
 import gradio as gr  # noqa: E402
 
-from demo_app import inside_tab, look, map_tab, matrix_tab, prompts_tab, zero_shot  # noqa: E402
+from demo_app import inside_tab, look, map_tab, matrix_tab, prompts_tab, saw_tab, zero_shot  # noqa: E402
 from demo_app.parts import Model, Page, samples_folder  # noqa: E402
 from demo_app.shelf import Shelf  # noqa: E402
 from demo_app.texts import LANGUAGES, TEXTS, say  # noqa: E402
 
-TABS = (zero_shot.build, inside_tab.build, map_tab.build, matrix_tab.build, prompts_tab.build)  # each draws one tab on a Page
+# Each draws one tab on a Page.
+TABS = (zero_shot.build, inside_tab.build, map_tab.build, matrix_tab.build, saw_tab.build, prompts_tab.build)
 I18N = gr.I18n(**{tag: TEXTS[tag[:2]] for tag in ("en", "zh", "zh-CN", "zh-TW")})
 MAX_FILE_SIZE = "20mb"
 ONE_HOUR = 3600  # seconds

@@ -60,6 +60,9 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 #data .json-holder, #workbench-table, #map-table, #inside-words { contain: inline-size; overflow-x: auto; }
 .cm-hero { gap: .5rem; }
 .cm-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.cm-tokens { display: flex; flex-wrap: wrap; gap: 4px; } #saw-tokens meter { width: 100%; height: 14px; }
+.cm-tokens span { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: 1px 6px; font-size: 11px; }
+.cm-tokens b { display: block; font-size: 14px; }
 @media (max-width: 760px) { .cm-columns { flex-direction: column; } }
 @media (max-width: 640px) {
   .cm-bars td.cm-bar { width: 24%; } .cm-bars th.cm-name { max-width: none; width: 34%; }

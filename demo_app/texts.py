@@ -40,6 +40,22 @@ TEXTS = {
         "maps": "One map for each phrase", "areas": "Which phrase where",
         "words": "Which word counts: how far the cosine falls without it",
         "phrase": "Phrase", "word": "Word", "fall": "Fall",
+        "tab_saw": "What it saw", "any_text": "Any text", "show": "Show", "saw_kept": "What is cut away",
+        "saw_about": "A model gets neither your file nor your sentence, but pixels of one size and numbers of word pieces.",
+        "tokens_used": "{n} of {limit} tokens, start and end included", "tokens_cut": "{n} too many: the rest is cut away",
+        "long_for_pieces": "the text has {n:,} characters; up to {limit:,} are shown in pieces. Shorten it.",
+        "experiments": "### Where such models fail: one click each",
+        "try_typographic_name": "Words in the picture", "try_negation_name": "Not", "try_counting_name": "How many?",
+        "try_order_name": "Word order", "try_sides_name": "Left and right",
+        "try_typographic": "A guitar with a sign that says pizza. Published CLIPs read, and often believe the sign (Goh et al. "
+                           "2021); a model that learnt from drawings alone was never taught to read.",
+        "try_negation": "\u201cnot a dog\u201d still names the dog: contrastive training hardly ever saw a caption that says "
+                        "what is missing.",
+        "try_counting": "Three slices. Captions rarely count, and mean pooling forgets how many there were.",
+        "try_order": "The same words in another order. A text tower that averages its words gives both the same vector, so both "
+                     "get 50 %; a Transformer could tell them apart, if training asked it to.",
+        "try_sides": "The rocket is on the left. Which side a thing is on changes hardly a caption that training saw (Kamath et "
+                     "al. 2023).",
         "tab_map": "Map", "no_map": "There is no map of this model yet; `clipmini map` makes one.",
         "map_about": "Drawings that the model never saw (discs) and their names (squares): what it finds alike is near. "
                      "Point at one, click it for its neighbours, drag to move, scroll to zoom; the drawings appear.",
@@ -99,6 +115,20 @@ TEXTS = {
         "method_info": "windows 逐块提问，其余方法读取塔的内部；patches 是行不通的例子。",
         "maps": "每个词语一张热图", "areas": "哪里是哪个词语", "words": "哪个词重要：去掉它，余弦下降多少",
         "phrase": "词语", "word": "单词", "fall": "下降",
+        "tab_saw": "它看到了什么", "any_text": "任意文字", "show": "显示", "saw_kept": "被裁掉的部分",
+        "saw_about": "模型得到的既不是你的文件，也不是你的句子，而是固定大小的像素和一串子词编号。",
+        "tokens_used": "用了 {n} / {limit} 个 token（含开头和结尾）", "tokens_cut": "多了 {n} 个，后面的被截掉",
+        "long_for_pieces": "文字有 {n:,} 个字符，最多显示 {limit:,} 个。请缩短。",
+        "experiments": "### 这类模型会在哪里失败：点一下试试",
+        "try_typographic_name": "图里的字", "try_negation_name": "不是", "try_counting_name": "有几个？",
+        "try_order_name": "词序", "try_sides_name": "左和右",
+        "try_typographic": "一把吉他，上面贴着写有 pizza 的牌子。已发布的 CLIP 会认字，常常相信牌子（Goh et al. 2021）；"
+                           "只见过图画的模型没学过认字。",
+        "try_negation": "“not a dog” 只多了一个词，狗还是被提到了：对比训练几乎没见过说“没有什么”的标题。",
+        "try_counting": "三块比萨。标题很少数数，而平均池化会忘记有几个。",
+        "try_order": "同样的词，不同的顺序。把词向量平均的文本塔给两句同一个向量，各得 50 %；"
+                     "Transformer 能分辨，前提是训练时要求它分辨。",
+        "try_sides": "火箭在左边。物体在哪一边，对训练里见过的标题没有影响（Kamath et al. 2023）。",
         "tab_map": "地图", "no_map": "这个模型还没有地图；用 `clipmini map` 制作。",
         "map_about": "模型从未见过的图画（圆点）和它们的名称（方块）：模型觉得相像的就离得近。"
                      "指向一点看图，点击看邻居，拖动移动，滚轮放大，放大后会出现图画。",

@@ -153,7 +153,7 @@ def test_a_thousand_labels_are_summed_up_on_the_page(client, tmp_path):
 def test_only_the_documented_endpoints_are_public(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     # and /search_map where there is a map
-    assert list(named) == ["/classify", "/find_phrases", "/similarity_matrix", "/compare_templates"]
+    assert list(named) == ["/classify", "/find_phrases", "/similarity_matrix", "/what_it_saw", "/compare_templates"]
     assert all("picture" in endpoint["description"] for endpoint in named.values())
 
 
@@ -326,3 +326,46 @@ def test_a_hub_name_without_the_hub_names_the_option(monkeypatch, capsys):
     monkeypatch.setattr(app.Model, "try_get", lambda self: (None, "it is not in the cache"))
     assert app.main(["--model", "openai/clip-vit-base-patch32"]) == 2
     assert "Or start with --hub" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def model(make_clip, tokenizer):
+    from clipmini.embedder import Embedder
+
+    return Embedder(make_clip("light-cbow", seed=4), tokenizer)
+
+
+@pytest.mark.parametrize("size, kept", [((200, 100), (50, 0, 150, 100)), ((80, 200), (0, 60, 80, 140)),
+                                        ((90, 90), (0, 0, 90, 90))])
+def test_what_is_cut_away_is_dark(model, size, kept):
+    from demo_app.saw_tab import kept_part
+
+    shown = np.asarray(kept_part(model, Image.new("RGB", size, (200, 200, 200)))).astype(int)
+    x0, y0, x1, y1 = kept
+    assert (shown[y0 + 3:y1 - 3, x0 + 3:x1 - 3] == 200).all()
+    outside = np.ones(shown.shape[:2], bool)
+    outside[y0:y1, x0:x1] = False
+    assert (shown[outside] < 100).all()
+
+
+def test_the_token_meter_counts_and_tells_what_is_cut(model):
+    from demo_app.saw_tab import token_meter
+
+    limit = model.tokenizer.context_length
+    short = token_meter("en", model, "red <b>cat</b>")
+    ids = model.tokenizer.token_lists(["red <b>cat</b>"])[0]
+    assert f"{len(ids)} of {limit} tokens" in short and "<b>cat</b>" not in short.replace("<span><b>cat</b>", "")
+    assert all(f"</b>{i}</span>" in short for i in ids)
+    assert "too many: the rest is cut away" in token_meter("en", model, "cat " * 200) and "too many" not in short
+
+
+def test_every_experiment_runs_and_shows_what_it_says(model):
+    from types import SimpleNamespace
+
+    from demo_app import saw_tab
+
+    page = SimpleNamespace(model=SimpleNamespace(get=lambda: model))
+    for lang in texts.LANGUAGES:
+        for number, e in enumerate(saw_tab.EXPERIMENTS):
+            picture, html = saw_tab.experiment(page, number, lang)
+            assert picture.width >= 200 and texts.TEXTS[lang][e.key][:12] in html and all(label in html for label in e.labels)

@@ -324,3 +324,18 @@ def test_the_map_hovers_picks_searches_and_selects(browser, own_site, picture):
     assert pixels_of(v.page) != before
     assert not v.strangers() and not v.errors
     v.context.close()
+
+
+def test_what_it_saw_and_an_experiment(visit, picture):
+    v = visit(width=390)
+    v.open_tab("What it saw")
+    upload_to(v.page, "#saw-picture", picture)
+    v.page.fill("#saw-text textarea", "a red <script>circle</script>")
+    v.page.click("#saw-go")
+    v.page.wait_for_selector("#saw-pixels img")
+    v.page.wait_for_selector("#saw-kept img")
+    assert "tokens, start and end included" in v.page.inner_text("#saw-tokens") and v.page.locator("#saw-tokens meter").count() == 1
+    v.page.click("#try-order")
+    v.page.wait_for_selector("#try-answer [role=meter]")
+    shares = [float(m.get_attribute("aria-valuenow")) for m in v.page.query_selector_all("#try-answer [role=meter]")]
+    assert len(shares) == 2 and v.overflow() <= 0

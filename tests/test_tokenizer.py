@@ -600,3 +600,11 @@ def test_wrong_merges_are_refused(merges):
 def test_a_wrong_context_length(limit):
     with pytest.raises(TokenizerError, match="context_length is"):
         Tokenizer([], limit)
+
+
+def test_pieces_are_what_ids_stand_for():
+    tokenizer = Tokenizer.train(["a red cat", "a red dog"] * 5, 600, context_length=16)
+    ids = tokenizer.token_lists(["a red zebra ☕"])[0]
+    pieces = tokenizer.pieces(ids)
+    assert pieces[0] == "<|startoftext|>" and pieces[-1] == "<|endoftext|>" and len(pieces) == len(ids)
+    assert pieces[1:3] == ["a ", "red "] and "\ufffd" in "".join(pieces)  # a coffee cup is several bytes
