@@ -334,7 +334,8 @@ def test_what_it_saw_and_an_experiment(visit, picture):
     v.page.click("#saw-go")
     v.page.wait_for_selector("#saw-pixels img")
     v.page.wait_for_selector("#saw-kept img")
-    assert "tokens, start and end included" in v.page.inner_text("#saw-tokens") and v.page.locator("#saw-tokens meter").count() == 1
+    assert "tokens, start and end included" in v.page.inner_text("#saw-tokens")
+    assert v.page.locator("#saw-tokens meter").count() == 1
     v.page.click("#try-order")
     v.page.wait_for_selector("#try-answer [role=meter]")
     shares = [float(m.get_attribute("aria-valuenow")) for m in v.page.query_selector_all("#try-answer [role=meter]")]

@@ -234,9 +234,21 @@ def test_what_all_texts_share_is_taken_out(models):
 
 
 def test_segments_and_none():
-    maps = torch.tensor([[[0.9, 0.2, 0.6]], [[0.8, 0.1, 0.7]]])
+    maps = torch.tensor([[[0.9, 0.2, 0.35]], [[0.8, 0.1, 0.4]]])
     found = H.Heatmap(picture(3, 1), ("a", "b"), maps, maps, "gradcam")  # its threshold is 0.3
     assert segmented(found).tolist() == [[0, 2, 1]]
+
+
+@pytest.mark.parametrize("size, cell", [((200, 100), (3, 1)), ((100, 200), (1, 3))])
+def test_a_map_covers_the_picture_without_what_squared_it(size, cell):
+    """Eight cells a side; the picture is the middle half of them, and a bright cell stays where it was in it."""
+    cells = torch.zeros(1, 8, 8)
+    cells[0, cell[0], cell[1]] = 1.0
+    map_ = H.stretched(cells, size)[0]
+    y, x = divmod(int(map_.argmax()), map_.shape[1])
+    left, top = (224 - map_.shape[1]) // 2, (224 - map_.shape[0]) // 2
+    assert map_.shape == ((112, 224) if size[0] > size[1] else (224, 112))
+    assert (abs(y + top - 28 * (cell[0] + 0.5)) <= 2) and (abs(x + left - 28 * (cell[1] + 0.5)) <= 2)
 
 
 def test_nothing_to_see_is_a_map_of_zeros():
