@@ -39,6 +39,7 @@ def add_train(commands) -> None:
     p.add_argument("--chunk", type=int, help="pairs at a time in memory (gradient cache; towers without BatchNorm)")
     p.add_argument("--learning-rate", type=float, help="peak of the schedule")
     p.add_argument("--hold-out", metavar="STYLE", help="art style to leave out and measure at the end")
+    p.add_argument("--film", action="store_true", help="keep the weights after some steps, for `clipmini map --film`")
     p.add_argument("--quiet", action="store_true", help="no progress bar")
     p.set_defaults(run=do_train)
 
@@ -63,7 +64,7 @@ def do_train(args) -> None:
     recipe = customised(RECIPES[name], **{o: getattr(args, o) for o in options if getattr(args, o) is not None})
     out = args.out or Path("runs") / recipe.name
     command = "clipmini " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", name])
-    done, results = run(recipe, out, command, progress=not args.quiet)
+    done, results = run(recipe, out, command, progress=not args.quiet, film=args.film)
     print(f"{done.step:,} steps in {done.seconds / 60:.1f} minutes")
     for name, result in results.items():
         print(f"{name}: {' '.join(result) if name == 'doctor' else sentence(result)}")
@@ -362,6 +363,7 @@ def add_map(commands) -> None:
     p.add_argument("--model", default="emoji", help=MODEL_HELP)
     p.add_argument("--style", default="system", help="emoji: art style (default: system, your own font)")
     p.add_argument("--out", type=Path, default=Path("map"), help="map folder to write, with map.png in it (default: map)")
+    p.add_argument("--film", type=Path, metavar="RUN", help="folder of a run that was trained with --film: a map for each step")
     p.add_argument("--seed", type=int, default=0, help="of UMAP (default 0)")
     p.set_defaults(run=do_map)
 
@@ -372,7 +374,10 @@ def do_map(args) -> None:
     from clipmini.plots import map_of
     from clipmini.tasks import atlas, mapfolder
 
-    embedder = load(args.model, packed=True)
+    kept = sorted(args.film.glob("film/step-*")) if args.film else []
+    if args.film and not kept:
+        raise ValueError(f"{str(args.film)!r} has no film; train with --film")
+    embedder = load(kept[-1] if kept else args.model, packed=True)
     if args.folder:
         endings = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
         images = sorted(p for p in args.folder.rglob("*") if p.suffix.lower() in endings)
@@ -383,10 +388,14 @@ def do_map(args) -> None:
         from clipmini.data import emoji
 
         rows = emoji.load(args.style)
-        images = (row["image"] for row in rows)
+        images = [row["image"] for row in rows]
         names, groups = [captions[0] for captions in rows["captions"]], rows["group"][:]
     print("embedding and mapping; UMAP compiles for half a minute when it is first used ...", file=sys.stderr)
-    found = mapfolder.make(embedder, images, names, groups, args.seed)
+    if kept:
+        steps = {int(folder.name.removeprefix("step-")): load(folder, packed=True) for folder in kept}
+        found = mapfolder.film(steps, images, names, groups, args.seed)
+    else:
+        found = mapfolder.make(embedder, images, names, groups, args.seed)
     mapfolder.save(found, args.out)
     map_of(found).savefig(args.out / "map.png")
     gap = atlas.modality_gap(found.vectors[:found.pictures], found.vectors[found.pictures:])

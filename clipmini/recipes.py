@@ -195,10 +195,14 @@ def validation(model: CLIP, tokenizer: Tokenizer, dataset):
     return lambda trained: zero_shot_score(trained, tokenizer, pixels, labels, names)
 
 
-def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = True) -> tuple[Run, dict]:
+FILM_STEPS = (20, 50, 100, 200, 400, 700, 1100, 1700, 2600, 4000, 6000, 9000, 13_000, 18_000)  # each about half as much again
+
+
+def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = True, film: bool = False) -> tuple[Run, dict]:
     """Train, measure what was held out, and leave the finished checkpoint in folder/final.
 
-    command: what the user typed, for the card. Returns (Run, results). An unfinished run in folder is taken up again.
+    command: what the user typed, for the card; film: keep the weights after FILM_STEPS in folder/film. Returns
+    (Run, results). An unfinished run in folder is taken up again.
     """
     folder = Path(folder)
     if recipe.hold_out and not recipe.data.startswith("emoji"):
@@ -213,7 +217,8 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     pairs = read_pairs(training, model.config.vision.image_size, progress)
     # Scenes with two objects have no single name, and order is what they are about: no validation score.
     score = validation(model, tokenizer, held) if recipe.objects == 1 else None
-    done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[recipe.templates], score, progress=progress)
+    done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[recipe.templates], score, progress=progress,
+                 film=FILM_STEPS if film else ())
     curve = training_curve(done.history, f"{recipe.name}: {recipe.about}")
     curve.savefig(folder / "curve.png")
     embedder = Embedder(done.average, tokenizer, recipe.name)

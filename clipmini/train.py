@@ -439,12 +439,13 @@ HISTORY = {"step": "", "loss": "nats", "ln_n": "nats, what guessing costs: ln N,
 
 def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, folder: str | Path,
           templates: tuple[str, ...] = ("{}",), evaluate=None, card=None, progress: bool = True,
-          stop_after: int | None = None) -> Run:
+          stop_after: int | None = None, film: tuple[int, ...] = ()) -> Run:
     """Train a model; resume by itself if `folder` holds an unfinished run of the same recipe.
 
     pairs: what read_pairs gives. folder: receives run.json, state.pt, curve.csv and the checkpoints best/ (highest score)
     and last/. templates: wrap some of the captions. evaluate: model -> score, higher is better; called on the averaged
     weights. card: run -> text of the model card. stop_after: leave after this many steps in all, as if interrupted.
+    film: steps after which the averaged weights are kept in film/, to be looked at later.
     Returns the finished Run. Raises TrainingError (too few rows, another recipe in the folder, loss not a number).
     """
     from tqdm import tqdm
@@ -492,6 +493,8 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
                 _score_and_save(run, tokenizer, evaluate, folder, card)
             elif interrupted.is_set():
                 save_state(folder, run)
+            if run.step in film:
+                checkpoint.save(folder / "film" / f"step-{run.step:06d}", run.average, tokenizer, meta={"step": run.step})
             _show(bar, run)
             if interrupted.is_set():
                 raise KeyboardInterrupt

@@ -49,17 +49,18 @@ def record_photos(rows: list[dict]) -> None:
 def record_heatmaps(rows: list[dict]) -> None:
     """Put what tests/benchmarks/localisation.py measured in place of its last table."""
     data = json.loads(RESULTS.read_text(encoding="utf-8"))
-    data["heatmaps"] = rows
+    fresh = {(row["model"], row["of"]) for row in rows}
+    data["heatmaps"] = [row for row in data.get("heatmaps", []) if (row["model"], row.get("of", "emoji")) not in fresh] + rows
     RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def heatmaps_table(data: dict) -> str:
     """One row for each model and method."""
-    rows = ["| model | method | pointing game | on the mask | mean IoU | average precision | ms a picture |",
-            "|---|---|---|---|---|---|---|"]
+    rows = ["| model | scenes of | method | pointing game | on the mask | mean IoU | average precision | ms a picture |",
+            "|---|---|---|---|---|---|---|---|"]
     for r in data.get("heatmaps", []):
         shares = f"{percent(r['pointing'])} | {percent(r['on_mask'])} | {r['iou']:.2f} | {r['average_precision']:.2f}"
-        rows.append(f"| `{r['model']}` | {r['method']} | {shares} | {r['ms']:.0f} |")
+        rows.append(f"| `{r['model']}` | {r.get('of', 'emoji')} | {r['method']} | {shares} | {r['ms']:.0f} |")
     return "\n".join(rows)
 
 

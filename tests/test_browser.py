@@ -340,3 +340,28 @@ def test_what_it_saw_and_an_experiment(visit, picture):
     v.page.wait_for_selector("#try-answer [role=meter]")
     shares = [float(m.get_attribute("aria-valuenow")) for m in v.page.query_selector_all("#try-answer [role=meter]")]
     assert len(shares) == 2 and v.overflow() <= 0
+
+
+def test_a_map_of_ones_own_pictures(browser, own_site, tmp_path):
+    v = Visit(browser, own_site)
+    v.open_tab("Map")
+    v.page.wait_for_function("document.querySelectorAll('.cm-map-legend button').length >= 8")
+    v.page.get_by_text("A map of your own pictures").click()
+    v.page.click("#own-go")
+    v.page.get_by_text("0 pictures; choose 1 to 500 files").wait_for()
+    files = []
+    for i in range(10):
+        files.append(tmp_path / f"two_colours_{i}.png")
+        files[-1].write_bytes(encoded(two_colours().rotate(30 * i, fillcolor="white")))
+    v.page.locator("#own-files input[type=file]").set_input_files(files)
+    v.page.get_by_text("two_colours_9").wait_for()
+    v.page.click("#own-go")
+    v.page.get_by_text("10 pictures by UMAP.").wait_for(timeout=90_000)  # it compiles
+    assert v.page.locator(".cm-map-legend button").count() == 1 and pixels_of(v.page) > 100
+    v.page.fill("#map-query input, #map-query textarea", "red")
+    v.page.keyboard.press("Enter")
+    v.page.wait_for_function("document.querySelector('#map-table').innerText.includes('two colours')")
+    v.page.click("#own-back")
+    v.page.wait_for_function("document.querySelectorAll('.cm-map-legend button').length >= 8")
+    assert not v.strangers() and not v.errors
+    v.context.close()

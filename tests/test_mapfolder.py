@@ -94,3 +94,27 @@ def test_the_command(tiny_checkpoints, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["map", str(tmp_path / "empty")]) == 1
     assert "holds no pictures" in capsys.readouterr().err
+
+
+def test_a_film_is_a_map_for_each_step(make_clip, tokenizer, tmp_path):
+    steps = {n: Embedder(make_clip("light-cbow", seed=n), tokenizer) for n in (20, 5)}
+    images, names = [picture(30, 30, seed=i) for i in range(12)], [f"red cat {i}" for i in range(12)]
+    found = mapfolder.film(steps, images, names)
+    assert found.steps == [5, 20] and found.maps["step 5"].shape == (24, 2)
+    vectors = torch.cat([steps[20].embed_images(images), steps[20].embed_texts(names)])
+    torch.testing.assert_close(found.vectors, vectors, rtol=0, atol=1e-6)
+    still = atlas.umap(vectors)
+    torch.testing.assert_close(found.maps["step 20"], still - still.mean(0), rtol=0, atol=1e-5)
+    assert mapfolder.read(mapfolder.save(found, tmp_path / "film")).steps == [5, 20]
+
+
+def test_the_command_makes_a_film(tiny_checkpoints, tmp_path, capsys):
+    for i in range(9):
+        picture(20, 20, seed=i).save(tmp_path / f"red_cat_{i}.png")
+    line = ["map", str(tmp_path), "--film", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+    assert main(line) == 1
+    assert "has no film; train with --film" in capsys.readouterr().err
+    for step in ("step-000010", "step-000200"):
+        shutil.copytree(tiny_checkpoints["light-cbow"], tmp_path / "run" / "film" / step)
+    assert main(line) == 0
+    assert mapfolder.read(tmp_path / "out").steps == [10, 200]

@@ -59,11 +59,11 @@ def test_bad_input_is_told(embedder, monkeypatch):
 
 
 @pytest.mark.parametrize("kind, numbers, framed", [
-    ("cosine", ["0.90", "-0.20", "0.30", "0.50"], [(0, 0), (1, 1)]),
-    ("over texts", ["100%", "0%", "12%", "88%"], [(0, 0), (1, 1)]),
-    ("over pictures", ["100%", "0%", "0%", "100%"], [(0, 0), (1, 1)])])
+    ("cosine", ["0.90", "0.60", "0.30", "0.50"], [(0, 0), (1, 1)]),
+    ("over texts", ["95%", "5%", "12%", "88%"], [(0, 0), (1, 1)]),
+    ("over pictures", ["100%", "73%", "0%", "27%"], [(0, 0), (1, 0)])])
 def test_the_figure_has_numbers_and_frames(kind, numbers, framed):
-    found = Matrix(("a", "b"), ("x", "y"), torch.tensor([[0.9, -0.2], [0.3, 0.5]]), 10.0)
+    found = Matrix(("a", "b"), ("x", "y"), torch.tensor([[0.9, 0.6], [0.3, 0.5]]), 10.0)
     ax = matrix(found, [Image.new("RGB", (9, 5), "red")] * 2, kind).axes[0]
     assert [t.get_text() for t in ax.texts if t.get_text()] == numbers
     assert [(round(p.get_x() + 0.5), round(p.get_y() + 0.5)) for p in ax.patches] == framed

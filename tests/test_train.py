@@ -692,3 +692,13 @@ def test_ctrl_c_finishes_the_step_and_saves_it(make_clip, tokenizer, tmp_path, m
     run(make_clip("light-cbow"), tokenizer, tmp_path / "cut")
     run(make_clip("light-cbow"), tokenizer, tmp_path / "whole")
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_a_film_keeps_the_averaged_weights_of_its_steps(make_clip, tokenizer, tmp_path):
+    done = run(make_clip("light-cbow"), tokenizer, tmp_path, film=(3, 10, 24, 99))
+    assert sorted(p.name for p in (tmp_path / "film").iterdir()) == ["step-000003", "step-000010", "step-000024"]
+    assert weights(tmp_path, "film/step-000024") == weights(tmp_path) != weights(tmp_path, "film/step-000010")
+    assert done.step == 24
+    plain = run(make_clip("light-cbow"), tokenizer, tmp_path / "c")
+    assert weights(tmp_path / "c") == weights(tmp_path) and plain.step == 24  # watching changes nothing
+    assert not (tmp_path / "c" / "film").exists()

@@ -59,8 +59,10 @@ def nearest(queries: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.cat([f.indices for f in found]), (1 - torch.cat([f.values for f in found])).clamp(min=0)
 
 
-def umap(vectors: Tensor, seed: int = 0, neighbours: int = NEIGHBOURS) -> Tensor:
+def umap(vectors: Tensor, seed: int = 0, neighbours: int = NEIGHBOURS, start: Tensor | None = None) -> Tensor:
     """UMAP of unit vectors (N, E) by cosine -> (N, 2). The same seed gives the same map; fewer than FEWEST points go to `pca`.
+
+    start: places (N, 2) to begin from, such as another map of the same points.
 
     The first call of a process compiles for a quarter of a minute or more: see warm_up.
     """
@@ -76,7 +78,7 @@ def umap(vectors: Tensor, seed: int = 0, neighbours: int = NEIGHBOURS) -> Tensor
         k = min(neighbours, len(vectors) - 1)
         indices, distances = nearest(vectors, vectors, k)
         mapper = UMAP(n_neighbors=k, metric="cosine", random_state=seed, n_jobs=1, min_dist=0.1,
-                      init="spectral" if len(vectors) > 4 * k else "random",
+                      init=start.numpy() if start is not None else "spectral" if len(vectors) > 4 * k else "random",
                       precomputed_knn=(indices.numpy().astype(np.int32), distances.numpy().astype(np.float32)))
         return torch.from_numpy(np.asarray(mapper.fit_transform(vectors.numpy()), np.float32))
 
@@ -157,14 +159,11 @@ def aligned(maps: list[Tensor]) -> list[Tensor]:
 
 
 def film(steps: list[Tensor], seed: int = 0) -> list[Tensor]:
-    """The vectors (N, E) of the same points at several steps of a training -> one map (N, 2) for each, aligned. The last
-    step is mapped first, and each earlier one starts from it: all are PCA in the last step's two directions where N is small."""
-    last = umap(steps[-1], seed)
-    return aligned([place_all(step, steps[-1], last) for step in steps[:-1]] + [last])
+    """The vectors (N, E) of the same points at several steps of a training -> one map (N, 2) for each.
 
-
-def place_all(step: Tensor, last: Tensor, xy: Tensor) -> Tensor:
-    """An earlier step on the last map: each point goes to where its neighbours of then ended up."""
-    indices, distances = nearest(checked(step), checked(step), min(NEIGHBOURS, len(step)))
-    weights = torch.softmax(-distances / distances[:, 1:2].clamp(min=0.02), dim=1)
-    return (weights[:, :, None] * xy[indices]).sum(1)
+    The last step is mapped first; each earlier one starts from the map of the step after it, and is aligned to it.
+    """
+    maps = [umap(steps[-1], seed)]
+    for step in reversed(steps[:-1]):
+        maps.append(umap(step, seed, start=maps[-1]))
+    return aligned(maps)[::-1]

@@ -7,7 +7,7 @@
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,8 +26,8 @@ MAPS = ("umap", "umap without gap", "pca", "pca without gap")
 
 @dataclass(frozen=True)
 class MapFolder:
-    """names, groups: of the N points, the pictures first; pictures: how many of them there are; maps: name -> (N, 2);
-    vectors (N, E); thumbnails: one picture, COLUMNS cells wide; model: whose vectors they are."""
+    """names, groups: of the N points, the pictures first; pictures: how many of them there are; maps: name -> (N, 2), those of
+    MAPS and "step N" of a film; vectors (N, E); thumbnails: one picture, COLUMNS cells wide; model: whose vectors they are."""
 
     names: list[str]
     groups: list[str]
@@ -37,6 +37,11 @@ class MapFolder:
     thumbnails: Image.Image
     model: str
 
+    @property
+    def steps(self) -> list[int]:
+        """The steps of a film, in order; none for a map that stands still."""
+        return sorted(int(name.split()[1]) for name in self.maps if name.startswith("step "))
+
     def thumbnail(self, i: int, side: int = 96) -> Image.Image:
         """Picture number i, enlarged."""
         row, column = divmod(i, COLUMNS)
@@ -45,7 +50,12 @@ class MapFolder:
 
 
 def make(embedder: Embedder, images, names, groups=None, seed: int = 0, words: bool = True) -> MapFolder:
-    """Map N pictures, and with `words` each distinct name as a point too, in the four maps of MAPS.
+    """`gather`, and then `with_umap`."""
+    return with_umap(gather(embedder, images, names, groups, words), seed)
+
+
+def gather(embedder: Embedder, images, names, groups=None, words: bool = True) -> MapFolder:
+    """N pictures, and with `words` each distinct name as a point too; all of MAPS are PCA's still, which takes no time.
 
     images: paths, bytes or PIL images; names, groups: a string for each. Raises AtlasError, ImageError.
     """
@@ -67,11 +77,35 @@ def make(embedder: Embedder, images, names, groups=None, seed: int = 0, words: b
     said = list(dict.fromkeys(zip(names, groups, strict=True))) if words else []
     texts = embedder.embed_texts([name for name, _ in said], truncate=True)
     both = torch.cat([pictures, texts])
-    level = torch.cat(atlas.without_gap(pictures, texts)) if said else both
-    maps = {"umap": atlas.umap(both, seed), "umap without gap": atlas.umap(level, seed), "pca": atlas.pca(both),
-            "pca without gap": atlas.pca(level)}
+    flat, level = atlas.pca(both), atlas.pca(_level(both, len(pictures)))
+    maps = {"umap": flat, "umap without gap": level, "pca": flat, "pca without gap": level}
     all_names, all_groups = [*names, *(name for name, _ in said)], [*groups, *(group for _, group in said)]
     return MapFolder(all_names, all_groups, len(names), maps, both, sheet, embedder.name)
+
+
+def film(steps: dict[int, Embedder], images, names, groups=None, seed: int = 0) -> MapFolder:
+    """The map of the last of several steps of a training, and in maps["step N"] where the same points were after step N.
+
+    steps: number of the step -> its model. Each earlier map is aligned to the next one, so that points move and don't jump.
+    """
+    last = max(steps)
+    found = make(steps[last], images, names, groups, seed)
+    texts = found.names[found.pictures:]
+    vectors = [torch.cat([steps[n].embed_images(images), steps[n].embed_texts(texts, truncate=True)]) for n in sorted(steps)]
+    maps = dict(zip((f"step {n}" for n in sorted(steps)), atlas.film(vectors, seed), strict=True))
+    return replace(found, maps={**found.maps, **maps})
+
+
+def _level(vectors: Tensor, pictures: int) -> Tensor:
+    """The vectors without the modality gap."""
+    return torch.cat(atlas.without_gap(vectors[:pictures], vectors[pictures:])) if len(vectors) > pictures else vectors
+
+
+def with_umap(found: MapFolder, seed: int = 0) -> MapFolder:
+    """The same points, those maps that are called so by UMAP. Takes half a minute when a process does it first."""
+    level = _level(found.vectors, found.pictures)
+    return replace(found, maps={**found.maps, "umap": atlas.umap(found.vectors, seed),
+                                "umap without gap": atlas.umap(level, seed)})
 
 
 def save(found: MapFolder, folder: str | Path) -> Path:
@@ -101,7 +135,7 @@ def read(folder: str | Path) -> MapFolder:
         vectors = read_weights(folder / "vectors.safetensors")["vectors"].float()
         sheet = Image.open(io.BytesIO((folder / "thumbnails.webp").read_bytes()), formats=["WEBP"]).convert("RGB")
         counts = {len(raw["names"]), len(raw["groups"]), len(vectors), *map(len, maps.values())}
-        if len(counts) != 1 or set(maps) != set(MAPS) or not 1 <= raw["pictures"] <= len(vectors):
+        if len(counts) != 1 or not set(MAPS) <= set(maps) or not 1 <= raw["pictures"] <= len(vectors):
             raise ValueError(f"its files count {sorted(counts)} points")
     except CheckpointError:
         raise

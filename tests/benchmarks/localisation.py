@@ -2,6 +2,7 @@
 
     python tests/benchmarks/localisation.py                          # the held-out style: for the report, looked at once
     python tests/benchmarks/localisation.py --style noto --seed 1    # to try something out
+    python tests/benchmarks/localisation.py --of shapes --model runs/shapes/final    # two coloured shapes a scene
 
 The phrase is the thing's name. The scenes' styles are none that the model saw, unless you name one.
 """
@@ -12,11 +13,25 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 import clipmini
-from clipmini.data import emoji, scenes
+from clipmini.data import emoji, scenes, shapes
 from clipmini.tasks.heatmap import METHODS, THRESHOLDS, HeatmapError, heatmap, score
+
+
+def scenes_of_shapes(n: int, seed: int) -> list[scenes.Scene]:
+    """n scenes of two coloured shapes; a thing is called by its colour and shape."""
+    made = (shapes.scene(10**6 + seed * 10**5 + i, 96, objects=2) for i in range(n))
+    return [scenes.Scene(Image.fromarray(s.image).resize((scenes.SIDE,) * 2, Image.Resampling.NEAREST),
+                         tuple(scenes.Thing(f"{t.colour} {t.shape}", grown(t.mask)) for t in s.objects)) for s in made]
+
+
+def grown(mask):
+    """A mask at the side of a scene."""
+    return np.array(Image.fromarray(mask).resize((scenes.SIDE,) * 2, Image.Resampling.NEAREST))
 
 
 def measure(embedder, rooms, method: str) -> dict | None:
@@ -38,13 +53,16 @@ def measure(embedder, rooms, method: str) -> dict | None:
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", nargs="+", default=["emoji", "emoji-vit"], help="default: emoji emoji-vit")
+    p.add_argument("--of", choices=("emoji", "shapes"), default="emoji", help="what is in the scenes (default: emoji)")
     p.add_argument("--style", action="append", help="art style of the things (default: twemoji, which both never saw)")
     p.add_argument("--scenes", type=int, default=500, help="how many (default 500)")
     p.add_argument("--seed", type=int, default=0, help="of the scenes (default 0)")
     p.add_argument("--method", nargs="+", default=list(METHODS), choices=METHODS)
     p.add_argument("--record", action="store_true", help="put the table into assets/results.json")
     args = p.parse_args()
-    rooms, rows = scenes.make(emoji.load(args.style or ["twemoji"]), args.scenes, args.seed), []
+    rooms = scenes_of_shapes(args.scenes, args.seed) if args.of == "shapes" else \
+        scenes.make(emoji.load(args.style or ["twemoji"]), args.scenes, args.seed)
+    rows = []
     print(f"{'model':<12}{'method':<12}{'pointing':>9}{'on mask':>9}{'IoU':>7}{'AP':>7}{'ms':>7}")
     for name in args.model:
         embedder = clipmini.load(name, device="cpu")
@@ -54,7 +72,7 @@ def main() -> None:
                 continue
             print(f"{name:<12}{method:<12}{r['pointing']:>9.1%}{r['on_mask']:>9.1%}{r['iou']:>7.3f}{r['average_precision']:>7.3f}"
                   f"{r['ms']:>7.0f}", flush=True)
-            rows.append({"model": name, "method": method, **r})
+            rows.append({"model": Path(name).parent.name or name, "of": args.of, "method": method, **r})
     if args.record:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
         from readme_tables import record_heatmaps
