@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import gradio as gr
@@ -108,8 +109,6 @@ def listed(o: Opened, near: list[int], cosines: dict[int, float]) -> tuple[list,
 
 def own_map(page: Page, files: list[str] | None, lang: str):
     """A map of a visitor's pictures, twice: by PCA at once, then by UMAP where it is installed. Yields Opened."""
-    from importlib.util import find_spec
-
     from clipmini.tasks.mapfolder import gather, with_umap
 
     with friendly_errors(lang):
@@ -243,6 +242,13 @@ def _connect_own(page: Page, path: Path | None, view, parts, controls, gap_said)
     def go_back(kind: str, gap: bool, by: str, request: gr.Request):
         return None, *drawn(opened(path), kind, gap, by, page.language(request)), ""
 
+    def warm() -> None:  # while the visitor still looks at the files
+        from clipmini.tasks import atlas
+
+        if find_spec("umap") is not None and not atlas.is_warm():
+            atlas.warm_up()
+
+    files.upload(warm, None, None, **private)
     make.click(map_own, [files, kind, gap, by], [mine, view, gap_said, said], **private, **LIMITS)
     back.click(go_back, [kind, gap, by], [mine, view, gap_said, said], **private)
 

@@ -365,3 +365,22 @@ def test_a_map_of_ones_own_pictures(browser, own_site, tmp_path):
     v.page.wait_for_function("document.querySelectorAll('.cm-map-legend button').length >= 8")
     assert not v.strangers() and not v.errors
     v.context.close()
+
+
+def test_the_film_of_a_training(browser, own_site):
+    v = Visit(browser, own_site)
+    v.open_tab("Map")
+    v.page.wait_for_function("document.querySelectorAll('.cm-map-legend button').length >= 8")
+    v.page.get_by_text("How it learned: a film").click()
+    v.page.click("#film-go")
+    v.page.get_by_text("After step 20 of").wait_for()
+    v.page.wait_for_timeout(1000)
+    first = pixels_of(v.page)
+    v.page.locator("#film-step input[type=range]").focus()
+    for _ in range(6):
+        v.page.keyboard.press("ArrowRight")
+    v.page.get_by_text("After step 1,100 of").wait_for()
+    v.page.wait_for_timeout(1000)
+    assert pixels_of(v.page) != first
+    assert not v.strangers() and not v.errors
+    v.context.close()
