@@ -222,7 +222,7 @@ def do_prompts(args) -> None:
         return
     known_templates(args.templates)
     if args.plot:
-        args.plot.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
+        args.plot = picture_file(args.plot)  # now, not after minutes of work
     embedder = load(args.model, packed=True)
     features, targets, labels = labelled_vectors(embedder, args)
     bench = examine(embedder, features, targets, labels, args.templates)
@@ -319,7 +319,7 @@ HEATMAPS = """methods:
   windows    cut the picture up and ask about each part; slow, and the best on small towers
   surgery    value-value attention, what all texts share taken out (CLIP Surgery)
   value      the value path of the last attention (MaskCLIP)
-  relevance  attention weighted by its gradient (Chefer et al.)
+  relevance  attention weighted by its gradient (Chefer et al.); for towers with attention, such as emoji-vit
   gradcam    the last feature map weighted by its gradient (Grad-CAM)
   occlusion  hide a place, and see how far the cosine falls
   patches    each cell's own cosine; the cautionary tale
@@ -347,6 +347,8 @@ def do_heatmap(args) -> None:
     from clipmini.plots import heatmaps, segments
     from clipmini.tasks.heatmap import heatmap
 
+    args.out = picture_file(args.out)
+    known_templates(args.templates)
     found = heatmap(load(args.model, packed=True), args.picture, args.phrases, args.method, args.templates, progress=True)
     (segments if args.segments else heatmaps)(found).savefig(args.out)
     height, width = found.maps.shape[1:]
@@ -359,13 +361,42 @@ def do_heatmap(args) -> None:
 def add_map(commands) -> None:
     """clipmini map"""
     p = commands.add_parser("map", help="a map of pictures and words: what is alike is near")
-    p.add_argument("folder", nargs="?", type=Path, help="folder of picture files, named by their file names (default: emoji)")
+    p.add_argument("folder", nargs="?", type=Path, help="folder of picture files, named by their file names; without it, the "
+                   "emoji of --style")
     p.add_argument("--model", default="emoji", help=MODEL_HELP)
     p.add_argument("--style", default="system", help="emoji: art style (default: system, your own font)")
-    p.add_argument("--out", type=Path, default=Path("map"), help="map folder to write, with map.png in it (default: map)")
+    p.add_argument("--out", type=Path, default=Path("map"), help="folder to write: the map, and map.png; an older map "
+                   "there is replaced (default: map)")
     p.add_argument("--film", type=Path, metavar="RUN", help="folder of a run that was trained with --film: a map for each step")
     p.add_argument("--seed", type=int, default=0, help="of UMAP (default 0)")
     p.set_defaults(run=do_map)
+
+
+def readable(paths: list[Path]) -> list[Path]:
+    """Those that can be opened; the others are told on stderr."""
+    from clipmini.image import ImageError, open_image
+
+    good = []
+    for path in paths:
+        try:
+            open_image(path)
+            good.append(path)
+        except ImageError as error:
+            print(f"left out: {error}", file=sys.stderr)
+    if not good:
+        raise ValueError("no picture of the folder could be read")
+    return good
+
+
+def picture_file(path: Path) -> Path:
+    """A path that a figure can be saved to: its folder is made, a missing ending becomes .png."""
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder; give a file, such as {str(path / 'heatmap.png')!r}")
+    path = path if path.suffix else path.with_suffix(".png")
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".webp"):
+        raise ValueError(f"{str(path)!r}: a figure is written as .png, .jpg, .webp, .pdf or .svg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def do_map(args) -> None:
@@ -374,6 +405,10 @@ def do_map(args) -> None:
     from clipmini.plots import map_of
     from clipmini.tasks import atlas, mapfolder
 
+    mapfolder.check_target(args.out)  # now, not after minutes of work
+    for given in filter(None, (args.folder, args.film)):
+        if not given.is_dir():
+            raise ValueError(f"{str(given)!r} is {'a file, not a folder' if given.exists() else 'not there'}; give a folder")
     kept = sorted(args.film.glob("film/step-*")) if args.film else []
     if args.film and not kept:
         raise ValueError(f"{str(args.film)!r} has no film; train with --film")
@@ -383,6 +418,7 @@ def do_map(args) -> None:
         images = sorted(p for p in args.folder.rglob("*") if p.suffix.lower() in endings)
         if not images:
             raise ValueError(f"{str(args.folder)!r} holds no pictures; give a folder with {', '.join(endings)} files")
+        images = readable(images)
         names, groups = [p.stem.replace("_", " ") for p in images], [p.parent.name for p in images]
     else:
         from clipmini.data import emoji

@@ -130,7 +130,7 @@ def heatmaps(found, title: str | None = None) -> Figure:
         ax.imshow(found.image.convert("L"), cmap="gray", extent=box, vmin=-80, vmax=255)
         drawn = ax.imshow(map_, cmap="inferno", alpha=0.65, extent=box, vmin=0, vmax=1)
         ax.set_title(_short(phrase, 28), fontsize=10, color=INK, fontfamily=family())
-    figure.colorbar(drawn, ax=axes, shrink=0.7, label="least to most, within each map")
+    figure.colorbar(drawn, ax=axes, shrink=0.7, label="least to most,\nwithin each map")
     figure.suptitle(title or f"Where is it? Method: {found.method}", color=INK, fontsize=11)
     return figure
 

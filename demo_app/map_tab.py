@@ -136,6 +136,7 @@ def build(page: Page) -> None:
                 view = gr.HTML("", html_template=TEMPLATE, css_template=STYLE, js_on_load=SCRIPT, elem_id="map-view", xy="",
                                marks="", words=json.dumps({k: say(lang, k) for k in ("pictures", "texts")}),
                                box=say(lang, "map_box"), home=say(lang, "map_home"))
+                said = gr.Markdown(elem_id="map-said")
                 film_path = map_path(FILM)
                 filmed = there and (film_path / "points.json").is_file()
                 with gr.Accordion(word("film"), open=False, visible=filmed):
@@ -148,7 +149,6 @@ def build(page: Page) -> None:
                     with gr.Row():
                         make = gr.Button(word("own_make"), variant="primary", elem_id="own-go")
                         back = gr.Button(word("own_back"), elem_id="own-back", visible=there)
-                    said = gr.Markdown(elem_id="own-said")
             with gr.Column(scale=4, min_width=280):
                 kind = gr.Radio([("UMAP", "umap"), ("PCA", "pca")], value="umap", label=word("map_kind"), elem_id="map-kind")
                 gap = gr.Checkbox(True, label=word("map_gap"), info=word("map_gap_info"), elem_id="map-gap")
@@ -274,7 +274,7 @@ def _connect_film(page: Page, path: Path, view, parts, controls, results) -> Non
         return gr.HTML(xy=places_then), step_sentence(o, number, page.language(request))
 
     play.click(start, by, [mine, view, gap_said, said, moment], **private)
-    moment.release(seek, moment, [view, said], **private)
+    moment.input(seek, moment, [view, said], trigger_mode="always_last", **private)
 
 
 def step_sentence(o: Opened, number: int, lang: str) -> str:

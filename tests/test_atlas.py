@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipmini.tasks import atlas
@@ -56,6 +56,7 @@ def test_neighbours_are_exact():
     torch.testing.assert_close(1 - distances, cosines.sort(dim=1, descending=True).values[:, :5], rtol=0, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_a_new_point_lands_inside_its_neighbours_hull(seed):
     from scipy.spatial import Delaunay

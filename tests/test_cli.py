@@ -272,3 +272,9 @@ def test_only_own_models_are_exported(monkeypatch, tmp_path):
     for export in (lambda: pretrained.export(other, None, tmp_path / "x"), lambda: onnx.export(other, None, tmp_path / "x")):
         with pytest.raises(CheckpointError, match="this is a Other"):
             export()
+
+
+def test_a_heatmaps_file_is_checked_before_the_work(tmp_path, capsys):
+    for out, told in ((tmp_path, "is a folder; give a file"), (tmp_path / "x.txt", "is written as .png")):
+        assert main(["heatmap", "x.png", "--phrases", "a", "--out", str(out)]) == 1
+        assert told in capsys.readouterr().err

@@ -112,9 +112,42 @@ def test_the_command_makes_a_film(tiny_checkpoints, tmp_path, capsys):
     for i in range(9):
         picture(20, 20, seed=i).save(tmp_path / f"red_cat_{i}.png")
     line = ["map", str(tmp_path), "--film", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+    (tmp_path / "run").mkdir()
     assert main(line) == 1
     assert "has no film; train with --film" in capsys.readouterr().err
     for step in ("step-000010", "step-000200"):
         shutil.copytree(tiny_checkpoints["light-cbow"], tmp_path / "run" / "film" / step)
     assert main(line) == 0
     assert mapfolder.read(tmp_path / "out").steps == [10, 200]
+
+
+def test_nothing_of_yours_is_lost(tiny_checkpoints, tmp_path, made, capsys):
+    mine = tmp_path / "pictures"
+    mine.mkdir()
+    for i in range(3):
+        picture(20, 20, seed=i).save(mine / f"{i}.png")
+    line = ["map", str(mine), "--model", str(tiny_checkpoints["light-cbow"]), "--out"]
+    assert main([*line, str(mine)]) == 1
+    assert "is not empty and holds no map" in capsys.readouterr().err
+    (tmp_path / "file").write_text("mine")
+    assert main([*line, str(tmp_path / "file")]) == 1
+    assert "is a file; give a new folder" in capsys.readouterr().err
+    old = mapfolder.save(made, tmp_path / "old")
+    mapfolder.save(made, old)  # a map is replaced
+    (old / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="holds 'notes.txt' beside a map"):
+        mapfolder.save(made, old)
+    assert len(list(mine.iterdir())) == 3 and (old / "notes.txt").read_text() == "mine"
+
+
+def test_a_broken_picture_is_left_out_and_told(tiny_checkpoints, tmp_path, capsys):
+    for i in range(9):
+        picture(20, 20, seed=i).save(tmp_path / f"{i}.png")
+    (tmp_path / "broken.png").write_bytes(b"no")
+    line = ["map", str(tmp_path), "--model", str(tiny_checkpoints["light-cbow"]), "--out", str(tmp_path / "out")]
+    assert main(line) == 0
+    said = capsys.readouterr()
+    assert "left out" in said.err and "broken.png" in said.err and "9 pictures" in said.out
+    for wrong, told in (("nowhere", "is not there; give a folder"), ("broken.png", "is a file, not a folder")):
+        assert main(["map", str(tmp_path / wrong), "--out", str(tmp_path / "o")]) == 1
+        assert told in capsys.readouterr().err

@@ -21,6 +21,7 @@ from clipmini.tasks import atlas
 
 CELL, COLUMNS = 32, 48  # pixels of a thumbnail, thumbnails in a row
 FORMAT = 1
+MAP_FILES = {"points.json", "thumbnails.webp", "vectors.safetensors", "map.png"}
 MAPS = ("umap", "umap without gap", "pca", "pca without gap")
 
 
@@ -108,10 +109,24 @@ def with_umap(found: MapFolder, seed: int = 0) -> MapFolder:
                                 "umap without gap": atlas.umap(level, seed)})
 
 
+def check_target(folder: str | Path) -> None:
+    """Raise CheckpointError for a place that holds anything but an older map: what is there would be lost."""
+    folder = Path(folder)
+    if folder.is_file():
+        raise CheckpointError(f"{str(folder)!r} is a file; give a new folder for the map")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "points.json").is_file():
+        raise CheckpointError(f"{str(folder)!r} is not empty and holds no map; give a new folder, so that nothing in it is lost")
+    strangers = {p.name for p in folder.iterdir()} - MAP_FILES if folder.is_dir() else set()
+    if strangers:
+        raise CheckpointError(f"{str(folder)!r} holds {sorted(strangers)[0]!r} beside a map, which would be lost; give a new "
+                              "folder")
+
+
 def save(found: MapFolder, folder: str | Path) -> Path:
-    """Write the folder, whole or not at all. Raises CheckpointError."""
+    """Write the folder, whole or not at all; an older map there is replaced. Raises CheckpointError, as check_target does."""
     from safetensors.torch import save_file
 
+    check_target(folder)
     with written_whole(Path(folder), "map") as temporary:
         temporary.mkdir(parents=True)
         places = {name: [[round(v, 4) for v in point] for point in xy.tolist()] for name, xy in found.maps.items()}

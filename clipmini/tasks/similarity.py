@@ -3,8 +3,10 @@
 import csv
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from clipmini.embedder import Embedder
@@ -66,7 +68,7 @@ def similarity(embedder: Embedder, images, texts, names=None, templates="plain")
 
     Raises MatrixError for none or more than MOST_PICTURES pictures and for vectors that are no numbers, ImageError, PromptError.
     """
-    images = list(images)
+    images = [images] if isinstance(images, (str, Path, bytes, Image.Image)) else list(images)
     if not 1 <= len(images) <= MOST_PICTURES:
         raise MatrixError(f"{len(images)} pictures; give 1 to {MOST_PICTURES}")
     texts = clean_labels(texts, limit=MOST_TEXTS).labels
