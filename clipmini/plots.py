@@ -246,3 +246,29 @@ def family() -> list[str]:
     chinese = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Micro Hei", "PingFang SC", "Heiti TC",
                "Microsoft YaHei", "SimHei", "Droid Sans Fallback")
     return ["DejaVu Sans", *[name for name in chinese if name in here][:1]]
+
+
+FLOW = {  # name: (x, y, words); the way of a pair through the house, and what an aligned space is good for
+    "captions": (0, 0, "captions"), "tokens": (1, 0, "tokens"), "reading": (2.1, 0, "text tower"),
+    "pictures": (0, 1, "pictures"), "pixels": (1, 1, "pixels"), "seeing": (2.1, 1, "image tower"),
+    "loss": (3.3, 0.5, "loss"), "training": (4.2, 0.5, "training"),
+    "zero-shot": (5.3, 1, "zero-shot"), "inside": (5.3, 0.5, "heatmaps"), "map": (5.3, 0, "map")}
+ARROWS = (("captions", "tokens"), ("tokens", "reading"), ("pictures", "pixels"), ("pixels", "seeing"), ("reading", "loss"),
+          ("seeing", "loss"), ("loss", "training"), ("training", "zero-shot"), ("training", "inside"), ("training", "map"))
+
+
+def you_are_here(*places: str) -> Figure:
+    """The way of a pair through CLIP, with the parts that a lesson is about marked. places: keys of FLOW."""
+    figure = Figure(figsize=(8, 1.7), dpi=100, layout="constrained")
+    ax = figure.subplots()
+    for start, end in ARROWS:
+        (x0, y0, _), (x1, y1, _) = FLOW[start], FLOW[end]
+        ax.annotate("", xy=(x1 - 0.34, y1), xytext=(x0 + 0.34, y0), arrowprops={"arrowstyle": "->", "color": MUTED})
+    for name, (x, y, words) in FLOW.items():
+        here = name in places
+        ax.text(x, y, words, ha="center", va="center", fontsize=9, color="white" if here else INK,
+                bbox={"boxstyle": "round,pad=0.4", "facecolor": ACCENT if here else "#eef2f6", "edgecolor": "none"})
+    ax.set(xlim=(-0.6, 5.9), ylim=(-0.4, 1.4))
+    ax.axis("off")
+    figure.suptitle("You are here: " + ", ".join(FLOW[p][2] for p in places), fontsize=10, color=INK)
+    return figure

@@ -1,0 +1,106 @@
+"""The lessons keep their contract and run: strictly, twice, with the outputs that are kept."""
+
+import ast
+import importlib
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = sorted((ROOT / "lessons").glob("*.ipynb"))
+
+
+def read(path: Path) -> list[dict]:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [{**cell, "source": "".join(cell["source"]), "tags": cell["metadata"].get("tags", [])} for cell in cells]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_structure(path):
+    cells = read(path)
+    words = [cell["source"] for cell in cells if cell["cell_type"] == "markdown"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert 45 <= len(cells) <= 70 and path.stat().st_size <= 600_000
+    assert words[0].startswith(f"# {path.stem[:2]} · ") and "colab.research.google.com" in words[0]
+    assert all(row in words[1] for row in ("After this lesson you can", "Builds on", "Time"))
+    for heading in ("## You are here", "## Recap", "## Three questions", "## Where next"):
+        assert any(heading in text for text in words), heading
+    assert len(code[0]["source"].splitlines()) <= 10
+    assert max(len(cell["source"].splitlines()) for cell in code if not any(t.startswith("shows:") for t in cell["tags"])) <= 25
+    ideas = [text for text in words if re.match(r"## \d", text)]
+    assert 3 <= len(ideas) <= 6 and all(len(text.split("**By hand.**")[0].split()) <= 70 for text in ideas)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_exercises(path):
+    """Stub, check, hint and solution follow each other; the solution has the stub's first line, runs, and passes the check."""
+    from clipmini import checks
+
+    cells = read(path)
+    stubs = [i for i, cell in enumerate(cells) if "exercise" in cell["tags"]]
+    assert len(stubs) >= 3
+    for i in stubs:
+        header, stub, check, folds = (cells[i + k]["source"] for k in (-1, 0, 1, 2))
+        assert re.search(r"### Exercise \d · \w+\n\n(Easy|Medium|Hard), \d+ minutes\. Unlocks ", header)
+        assert "raise NotImplementedError" in stub and "check" in cells[i + 1]["tags"]
+        assert "<summary>Hint</summary>" in folds and "<summary>Solution</summary>" in folds
+        solution = re.search(r"```python\n(.*?)```", folds, re.S)[1]
+        assert solution.splitlines()[0] == stub.splitlines()[0]
+        place = {}
+        exec("import torch\nimport torch.nn.functional as F\n" + solution, place)
+        checker, name = re.fullmatch(r"checks\.(\w+)\((\w+)\)", check).groups()
+        getattr(checks, checker)(place[name])
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_outputs_are_kept_and_clean(path):
+    for cell in read(path):
+        if cell["cell_type"] != "code":
+            continue
+        assert cell["execution_count"], "a stripped notebook makes nbval check nothing"
+        for output in cell["outputs"]:
+            assert output.get("name") != "stderr" and output["output_type"] != "error"
+            assert not {"image/svg+xml", "text/html", "application/vnd.jupyter.widget-view+json"} & set(output.get("data", {}))
+            assert not re.search(r"0x[0-9a-f]{6,}", json.dumps(output.get("text", "")))
+        if any("image/png" in output.get("data", {}) for output in cell["outputs"]):
+            assert re.search(r"plt\.show\(\)$|display\(.*\)$", cell["source"].rstrip(), re.S)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_every_figure_is_described_in_the_next_cell(path):
+    cells = read(path)
+    for i, cell in enumerate(cells):
+        if cell["cell_type"] == "code" and any("image/png" in output.get("data", {}) for output in cell["outputs"]):
+            assert cells[i + 1]["source"].startswith("*"), f"cell {i} draws, and cell {i + 1} does not say what is seen"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_code_that_is_shown_is_the_packages(path):
+    shown = [(tag.removeprefix("shows:"), cell["source"]) for cell in read(path) for tag in cell["tags"]
+             if tag.startswith("shows:")]
+    assert shown
+    for name, source in shown:
+        module, function = name.rsplit(".", 1)
+        theirs = textwrap.dedent(inspect.getsource(getattr(importlib.import_module(f"clipmini.{module}"), function)))
+        ours = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == function)
+        assert ast.dump(ours) == ast.dump(ast.parse(theirs).body[0]), f"{name} has changed; show it anew"
+
+
+def test_the_course_page_lists_every_lesson():
+    page = (ROOT / "lessons" / "README.md").read_text(encoding="utf-8")
+    assert all(path.name in page for path in LESSONS)
+
+
+@pytest.mark.parametrize("mode", ["--nbval", "--nbval-lax"])
+def test_lessons_run_from_top_to_bottom(mode):
+    """In fast mode. Strict: every printed output is the one that is kept."""
+    done = subprocess.run([sys.executable, "-m", "pytest", mode, "-q", "-p", "no:cacheprovider", *map(str, LESSONS)], cwd=ROOT,
+                          env={**os.environ, "CLIPMINI_FAST": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:]
