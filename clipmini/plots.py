@@ -181,7 +181,7 @@ def matrix(found, images, kind: str = "cosine", title: str | None = None) -> Fig
 
     values, (N, M) = found.values(kind), found.cosines.shape
     cell = 0.62 if max(N, M) <= MOST_NUMBERS else 0.3
-    figure = Figure(figsize=(max(4.5, 2.4 + cell * M), max(3.4, 1.9 + cell * N)), dpi=100, layout="constrained")
+    figure = Figure(figsize=(max(5.2, 3.2 + cell * M), max(3.4, 1.9 + cell * N)), dpi=100, layout="constrained")
     ax = figure.subplots()
     colours = {"cmap": "RdBu_r", "vmin": -0.8, "vmax": 0.8} if kind == "cosine" else {"cmap": "Blues", "vmin": 0, "vmax": 1}
     drawn = ax.imshow(values, **colours)
@@ -206,7 +206,12 @@ def matrix(found, images, kind: str = "cosine", title: str | None = None) -> Fig
         [(i, values[i].argmax().item()) for i in range(N)]
     for i, j in rows:
         ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=SECOND, linewidth=2))
-    ax.set_ylabel("pictures", labelpad=80 * cell + 8)
+    if max(N, M) <= MOST_NUMBERS:
+        for i, name in enumerate(found.names):
+            ax.annotate(_short(name, 18), (-0.5, i), (-72 * cell - 10, 0), textcoords="offset points", ha="right", va="center",
+                        fontsize=8, color=INK, fontfamily=family())
+    else:
+        ax.set_ylabel("pictures", labelpad=80 * cell + 8)
     figure.colorbar(drawn, ax=ax, shrink=0.8, label={"cosine": "cosine"}.get(kind, f"softmax {kind}"))
     figure.suptitle(title or f"Pictures by texts: {kind}; framed: the best {'picture' if kind == 'over pictures' else 'text'}",
                     color=INK, fontsize=11)

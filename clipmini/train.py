@@ -87,7 +87,8 @@ class TrainConfig:
         budget = self.minutes if self.steps is None else self.steps
         if not (0 < budget < math.inf and self.batch >= 2 and self.evaluate_every >= 1 and self.seed >= 0):
             raise TrainingError("steps, minutes and evaluate_every must be positive, batch at least 2 and seed at least 0 "
-                                f"(got {self})")
+                                f"(got steps={self.steps}, minutes={self.minutes}, evaluate_every={self.evaluate_every}, "
+                                f"batch={self.batch}, seed={self.seed})")
         if self.chunk is not None and self.chunk < 1 or not 0 < self.learning_rate < math.inf:
             raise TrainingError(f"chunk and learning_rate must be positive (got {self.chunk} and {self.learning_rate})")
         if self.other_texts < 0 or not 0 <= self.categories < math.inf:

@@ -65,7 +65,7 @@ def test_bad_input_is_told(embedder, monkeypatch):
 def test_the_figure_has_numbers_and_frames(kind, numbers, framed):
     found = Matrix(("a", "b"), ("x", "y"), torch.tensor([[0.9, 0.6], [0.3, 0.5]]), 10.0)
     ax = matrix(found, [Image.new("RGB", (9, 5), "red")] * 2, kind).axes[0]
-    assert [t.get_text() for t in ax.texts if t.get_text()] == numbers
+    assert [t.get_text() for t in ax.texts if t.get_text()] == [*numbers, "a", "b"]
     assert [(round(p.get_x() + 0.5), round(p.get_y() + 0.5)) for p in ax.patches] == framed
     assert [t.get_text() for t in ax.get_xticklabels()] == ["x", "y"]
 
