@@ -402,6 +402,7 @@ def picture_file(path: Path) -> Path:
 def do_map(args) -> None:
     """Write a map folder and its figure."""
     from clipmini.embedder import load
+    from clipmini.image import ENDINGS
     from clipmini.plots import map_of
     from clipmini.tasks import atlas, mapfolder
 
@@ -414,10 +415,9 @@ def do_map(args) -> None:
         raise ValueError(f"{str(args.film)!r} has no film; train with --film")
     embedder = load(kept[-1] if kept else args.model, packed=True)
     if args.folder:
-        endings = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
-        images = sorted(p for p in args.folder.rglob("*") if p.suffix.lower() in endings)
+        images = sorted(p for p in args.folder.rglob("*") if p.suffix.lower() in ENDINGS)
         if not images:
-            raise ValueError(f"{str(args.folder)!r} holds no pictures; give a folder with {', '.join(endings)} files")
+            raise ValueError(f"{str(args.folder)!r} holds no pictures; give a folder with {', '.join(ENDINGS)} files")
         images = readable(images)
         names, groups = [p.stem.replace("_", " ") for p in images], [p.parent.name for p in images]
     else:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from clipmini.checkpoint import CheckpointError
 from clipmini.model import CLIP
-from clipmini.transformer import Attention, Transformer, attend, pick_rows
+from clipmini.transformer import Attention, Transformer
 
 
 class SplitAttention(Attention):
@@ -27,14 +27,11 @@ class SplitAttention(Attention):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of all heads, each (B, H, T, W/H)."""
-        return tuple(self._split(t) for t in (self.q_proj(x), *self.kv_proj(x).chunk(2, dim=-1)))
+        return self.project_row(x, x)
 
-    def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:
-        """One row of forward: (B, T, W), (B,) -> (B, 1, W)."""
-        q = self._split(self.q_proj(pick_rows(x, rows)))
-        k, v = (self._split(t) for t in self.kv_proj(x).chunk(2, dim=-1))
-        mask = (torch.arange(x.shape[1], device=x.device) <= rows[:, None])[:, None, None] if causal else None
-        return self.merge(attend(q, k, v, attn_mask=mask))
+    def project_row(self, x: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of row (B, 1, W), keys and values of x (B, T, W)."""
+        return tuple(self._split(t) for t in (self.q_proj(row), *self.kv_proj(x).chunk(2, dim=-1)))
 
 
 class PackedLinear(nn.Module):

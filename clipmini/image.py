@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")  # of files in those formats
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # the decoders that browsers trust too
 MAX_PIXELS = 40_000_000
 MAX_ASPECT = 20

@@ -13,6 +13,7 @@ from clipmini import checkpoint
 from clipmini.checkpoint import CheckpointError
 from clipmini.config import CLIPConfig
 from clipmini.model import CLIP, unit
+from clipmini.pretrained import check_new
 from clipmini.tokenizer import Tokenizer
 
 FILES = {"pixels": "image.onnx", "ids": "text.onnx"}  # by the name of their one input
@@ -51,8 +52,7 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path, meta: dict | N
         raise CheckpointError("only clipmini's own towers go to ONNX, and this is "
                               + (f"a {type(model).__name__}" if not isinstance(model, CLIP) else "BERT, for which there is the "
                                  "package optimum"))
-    if folder.is_file() or folder.exists() and any(folder.iterdir()):
-        raise CheckpointError(f"{str(folder)!r} is {'a file' if folder.is_file() else 'not empty'}; export to a new folder")
+    check_new(folder)
     v, t = config.vision, config.text
     ids = torch.full((2, 3), t.eos_id)
     ids[:, 0] = t.sot_id

@@ -490,10 +490,7 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path, layout: str = 
     if not isinstance(model, CLIP):
         raise CheckpointError(f"only clipmini's own CLIPs can be exported, and this is a {type(model).__name__}")
     _check_exportable(config, layout)
-    if folder.is_file():
-        raise CheckpointError(f"{str(folder)!r} is a file; export to a new folder")
-    if folder.exists() and any(folder.iterdir()):
-        raise CheckpointError(f"{str(folder)!r} is not empty; export to a new folder")
+    check_new(folder)
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     if layout == "open_clip":
         file, files = "open_clip_model.safetensors", {"open_clip_config.json": open_clip_config(config)}
@@ -508,6 +505,14 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path, layout: str = 
         for name, content in files.items():
             (temporary / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return folder
+
+
+def check_new(folder: Path) -> None:
+    """Raise CheckpointError unless a folder is not there, or empty."""
+    if folder.is_file():
+        raise CheckpointError(f"{str(folder)!r} is a file; export to a new folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise CheckpointError(f"{str(folder)!r} is not empty; export to a new folder")
 
 
 def _check_exportable(config: CLIPConfig, layout: str) -> None:

@@ -44,6 +44,14 @@ class Attention(nn.Module):
         """Queries, keys and values of all heads, each (B, H, T, W/H)."""
         return tuple(self._split(t) for t in F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1))
 
+    def project_row(self, x: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of row (B, 1, W), keys and values of x (B, T, W): (B, H, 1, W/H) and twice (B, H, T, W/H)."""
+        W = x.shape[-1]
+        weight_q, weight_kv = self.in_proj_weight.split([W, 2 * W])
+        bias_q, bias_kv = self.in_proj_bias.split([W, 2 * W])
+        k, v = F.linear(x, weight_kv, bias_kv).chunk(2, dim=-1)
+        return tuple(self._split(t) for t in (F.linear(row, weight_q, bias_q), k, v))
+
     def merge(self, heads: Tensor) -> Tensor:
         """Concatenate the heads (B, H, T, W/H) and mix them -> (B, T, W)."""
         return self.out_proj(heads.transpose(1, 2).flatten(2))
@@ -58,12 +66,8 @@ class Attention(nn.Module):
 
         The last block of a tower is read at one token only; the other T - 1 queries are work for nothing.
         """
-        B, T, W = x.shape
-        weight_q, weight_kv = self.in_proj_weight.split([W, 2 * W])
-        bias_q, bias_kv = self.in_proj_bias.split([W, 2 * W])
-        q = self._split(F.linear(pick_rows(x, rows), weight_q, bias_q))  # (B, H, 1, W/H)
-        k, v = (self._split(t) for t in F.linear(x, weight_kv, bias_kv).chunk(2, dim=-1))
-        mask = (torch.arange(T, device=x.device) <= rows[:, None])[:, None, None] if causal else None  # (B, 1, 1, T)
+        q, k, v = self.project_row(x, pick_rows(x, rows))
+        mask = (torch.arange(x.shape[1], device=x.device) <= rows[:, None])[:, None, None] if causal else None  # (B, 1, 1, T)
         return self.merge(attend(q, k, v, attn_mask=mask))
 
     def weights(self, x: Tensor, causal: bool = False) -> Tensor:

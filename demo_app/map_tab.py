@@ -11,9 +11,8 @@ from pathlib import Path
 import gradio as gr
 
 from clipmini.embedder import assets_folder
-from clipmini.image import open_image
+from clipmini.image import ENDINGS, open_image
 from clipmini.tasks.prompts import clean_labels
-from demo_app.matrix_tab import FORMATS
 from demo_app.parts import LIMITS, Page, friendly_errors, gpu, picture_input
 from demo_app.texts import TEXTS, say
 
@@ -144,7 +143,7 @@ def build(page: Page) -> None:
                     moment = gr.Slider(0, 1, value=0, step=1, label=word("film_step"), elem_id="film-step", interactive=True)
                     play = gr.Button(word("film_show"), elem_id="film-go")
                 with gr.Accordion(word("own_map"), open=not there):
-                    files = gr.File(label=word("pictures"), file_count="multiple", file_types=FORMATS, type="filepath",
+                    files = gr.File(label=word("pictures"), file_count="multiple", file_types=list(ENDINGS), type="filepath",
                                     elem_id="own-files", height=140)
                     with gr.Row():
                         make = gr.Button(word("own_make"), variant="primary", elem_id="own-go")

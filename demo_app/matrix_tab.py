@@ -5,12 +5,11 @@ from pathlib import Path
 
 import gradio as gr
 
-from clipmini.image import open_image
+from clipmini.image import ENDINGS, open_image
 from demo_app.parts import LIMITS, Page, friendly_errors, gpu, read_samples, samples_folder
 from demo_app.texts import say
 
 KINDS = ("cosine", "over texts", "over pictures")
-FORMATS = [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"]
 
 
 def compare_all(page: Page, files: list[str] | None, texts: str, kind: str, lang: str) -> tuple:
@@ -37,8 +36,8 @@ def build(page: Page) -> None:
         gr.Markdown(word("matrix_about"))
         with gr.Row(equal_height=False, elem_classes="cm-columns"):
             with gr.Column(scale=4, min_width=280):
-                files = gr.File([s["path"] for s in samples], label=word("pictures"), file_count="multiple", file_types=FORMATS,
-                                type="filepath", elem_id="matrix-files", height=220)
+                files = gr.File([s["path"] for s in samples], label=word("pictures"), file_count="multiple",
+                                file_types=list(ENDINGS), type="filepath", elem_id="matrix-files", height=220)
                 texts = gr.Textbox(", ".join(Path(s["path"]).stem.replace("_", " ") for s in samples), label=word("texts"),
                                    info=word("labels_info"), lines=3, max_lines=10, elem_id="matrix-texts")
                 kind = gr.Radio([(word(f"kind_{i}"), kind) for i, kind in enumerate(KINDS)], value=KINDS[0], label=word("kind"),

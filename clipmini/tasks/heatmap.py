@@ -145,6 +145,14 @@ def vit_tokens(tower, pixels: Tensor) -> Tensor:
     return tower.ln_pre(torch.cat([cls, patches], dim=1) + positions)
 
 
+def before_last(tower, pixels: Tensor) -> tuple[Tensor, torch.nn.Module]:
+    """What a ViT's last block is given (B, P + 1, W), and that block."""
+    x = vit_tokens(tower, pixels)
+    for block in tower.transformer.resblocks[:-1]:
+        x = block(x)
+    return x, tower.transformer.resblocks[-1]
+
+
 def pool_cells(pool, grid: Tensor) -> Tensor:
     """What an AttentionPool2d attends to: grid (B, W, h, w) -> its mean and its cells, with positions (B, P + 1, W)."""
     cells = grid.flatten(2).transpose(1, 2)
@@ -196,10 +204,7 @@ def value(view: View) -> Tensor:
 
 def value_cells(tower, pixels: Tensor) -> Tensor:
     """The last block of a ViT with each token seeing itself only: (1, 3, S, S) -> (P, E)."""
-    x = vit_tokens(tower, pixels)
-    for block in tower.transformer.resblocks[:-1]:
-        x = block(x)
-    last, x = tower.transformer.resblocks[-1], x
+    x, last = before_last(tower, pixels)
     x = x + last.attn.merge(last.attn.project(last.ln_1(x))[2])
     return joint(tower, x + last.mlp(last.ln_2(x)))[0, 1:]
 
@@ -284,10 +289,8 @@ def gradcam(view: View) -> Tensor:
 def _last_cells(tower, kind: str, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """The last map (1, P, C), with a gradient, and the picture's feature (1, E) computed from it."""
     if kind == "vit":
-        x = vit_tokens(tower, pixels)
-        for block in tower.transformer.resblocks[:-1]:
-            x = block(x)
-        last, x = tower.transformer.resblocks[-1], x.detach()
+        x, last = before_last(tower, pixels)
+        x = x.detach()
         read = last.ln_1(x).detach()
         cells = read[:, 1:].requires_grad_()
         q, k, v = last.attn.project(torch.cat([read[:, :1], cells], dim=1))

@@ -92,8 +92,9 @@ def film(steps: dict[int, Embedder], images, names, groups=None, seed: int = 0) 
     last = max(steps)
     found = make(steps[last], images, names, groups, seed)
     texts = found.names[found.pictures:]
-    vectors = [torch.cat([steps[n].embed_images(images), steps[n].embed_texts(texts, truncate=True)]) for n in sorted(steps)]
-    maps = dict(zip((f"step {n}" for n in sorted(steps)), atlas.film(vectors, seed), strict=True))
+    *earlier, _ = sorted(steps)
+    vectors = [torch.cat([steps[n].embed_images(images), steps[n].embed_texts(texts, truncate=True)]) for n in earlier]
+    maps = dict(zip((f"step {n}" for n in sorted(steps)), atlas.film([*vectors, found.vectors], seed), strict=True))
     return replace(found, maps={**found.maps, **maps})
 
 
