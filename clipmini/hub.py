@@ -57,6 +57,24 @@ def may_download() -> bool:
     return not constants.HF_HUB_OFFLINE
 
 
+def reachable(seconds: float = 3.0) -> bool:
+    """Whether the hub answers now: asked before something that would otherwise wait and retry for minutes."""
+    if not may_download():
+        return False
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    from huggingface_hub import constants
+
+    try:
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=seconds).close()
+    except HTTPError:  # it answered, if only to complain
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def cached(name: str) -> Path | None:
     """The folder of a model whose files are all here already, or None. Asks no network."""
     try:

@@ -88,7 +88,7 @@ def answers(images, predictions, title: str = "Zero-shot answers", top: int = 3)
 
     images: list of PIL images; predictions: for each a list of (label, probability), any order.
     """
-    columns = min(4, len(images))
+    columns = 3 if len(images) in (5, 6, 9) else min(4, len(images))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(2.6 * columns, 2.9 * rows), dpi=100, layout="constrained")
     axes = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[2, 1] * rows)

@@ -154,6 +154,7 @@ ANSWERS = {
             )
         ],
         {
+            "add to what a pair": lambda words: Counter({("a", "b"): 2, ("b", "a"): 3}),
             "counted once": lambda words: Counter(p for w in words for p in set(zip(w, w[1:], strict=False))),
             "every place": lambda words: sum(
                 (Counter({p: n for p in zip(w, w[1:], strict=False)}) for w, n in words.items()), Counter()
@@ -177,6 +178,7 @@ ANSWERS = {
             "stands beside": lambda p, pair: ["aa", "a", "a", "b", "aa", "a"],
             "read from the right": lambda p, pair: joined(p[::-1], pair)[::-1],
             "the last piece is lost": lambda p, pair: ["aa", "a", "b"],
+            "ca and t are not": lambda p, pair: " ".join(p).replace(" ".join(pair), "".join(pair)).split(" "),
             "compare both": lambda p, pair: joined(p, pair) if pair == ("a", "a") else joined(p, ("x", "z")),
             "must become": lambda p, pair: ["".join(p)],
         },
@@ -186,10 +188,11 @@ ANSWERS = {
         {
             "nothing was joined": lambda p, m: p,
             "stopped after one": once,
-            "from the left of the word": lambda p, m: all_of(m, lambda i, rank: (i, rank))(p),
+            "joined first, wherever": lambda p, m: all_of(m, lambda i, rank: (i, rank))(p),
             "must become one piece": lambda p, m: [p[0], "".join(p[1:])],
             "every place": lambda p, m: ["abcd"] if p == list("abcd") else once(p, m),
             "was learnt after": lambda p, m: ["abcd"] if p == list("abcd") else ["abab"] if len(set(p)) == 2 else ["x", "abc"],
+            "pieces may be longer": lambda p, m: all_of(m, lambda i, rank: (rank, i))("".join(p)),
             "one piece comes back": lambda p, m: [] if len(p) == 1 else all_of(m, lambda i, rank: (rank, i))(p),
         },
     ),
@@ -204,6 +207,8 @@ ANSWERS = {
             "down the columns": lambda q, k, v: (q @ k.t() / 2).softmax(0) @ v,
             "mix the rows": lambda q, k, v: (q @ k.t() / 2).softmax(-1),
             "the softmax is missing": lambda q, k, v: q @ k.t() / 2 @ v,
+            "root of T": lambda q, k, v: (q @ k.t() / 5**0.5).softmax(-1) @ v,
+            "comes too late": lambda q, k, v: (q @ k.t()).softmax(-1) / 2 @ v,
             "keys were mixed": lambda q, k, v: (q @ k.t() / 2).softmax(-1) @ k,
             "changed places": lambda q, k, v: (k @ q.t() / 2).softmax(-1) @ v,
             "the numbers differ": lambda q, k, v: v,
@@ -231,6 +236,7 @@ ANSWERS = {
             "nothing is carried": lambda x, n1, at, n2, mlp: mlp(n2(at(n1(x)))),
             "as it was before": lambda x, n1, at, n2, mlp: x + at(n1(x)) + mlp(n2(x)),
             "answer is lost": lambda x, n1, at, n2, mlp: x + mlp(n2(x + at(n1(x)))),
+            "norms changed places": lambda x, n1, at, n2, mlp: (y := x + at(n2(x))) + mlp(n1(y)),
             "half is here": lambda x, n1, at, n2, mlp: x + at(n1(x)),
             "norms are missing": lambda x, n1, at, n2, mlp: (y := x + at(x)) + mlp(y),
             "it must be x \\+": lambda x, *_: x,
@@ -242,7 +248,7 @@ ANSWERS = {
             "strips of pixels": lambda x, p: x.reshape(2, 9, 12),
             "column by column": patches((0, 4, 2, 1, 3, 5)),
             "colours come last": patches((0, 2, 4, 3, 5, 1)),
-            "lying on its side": patches((0, 2, 4, 1, 5, 3)),
+            "lies on its side": patches((0, 2, 4, 1, 5, 3)),
             "two axes": patches((0, 2, 4, 1, 3, 5), (2, 3, 3, 12)),
             "must hold": lambda x, p: patches((0, 2, 4, 1, 3, 5))(x, p).flip(1),
         },
@@ -254,6 +260,7 @@ ANSWERS = {
             "bag of patches": lambda x, c, p: torch.cat([c.expand(2, 1, 3), x], 1),
             "has the first one": lambda x, c, p: torch.cat([c.expand(2, 1, 3), x + p[1:]], 1),
             "a token of its own": lambda x, c, p: x + c + p[1:],
+            "has the last position": lambda x, c, p: torch.cat([c.expand(2, 1, 3) + p[-1], x + p[:-1]], 1),
             "no class token": lambda x, c, p: x + p[1:],
             "it must be cat": lambda x, c, p: torch.cat([c.expand(2, 1, 3), x], 1) - p,
         },
@@ -267,6 +274,8 @@ ANSWERS = {
             "must sum to 1": lambda x: x @ x.mean(0) / 2 @ x,
             "these are the weights": lambda x: (x @ x.mean(0) / 2).softmax(0),
             "only the best cell": lambda x: x[(x @ x.mean(0)).argmax()],
+            "comes too late": lambda x: (x @ x.mean(0)).softmax(0) / 2 @ x,
+            "mean itself": lambda x: ((y := torch.cat([x.mean(0)[None], x])) @ x.mean(0) / 2).softmax(0) @ y,
             "it must be softmax": lambda x: -x.mean(0),
         },
     ),
@@ -303,6 +312,9 @@ ANSWERS = {
             "grows with the caption": lambda x, ids, end: x[:3].sum(0),
             "divided by T": lambda x, ids, end: x[:3].sum(0) / len(ids),
             "it stays in": lambda x, ids, end: x[1:3].mean(0),
+            "the largest id": lambda x, ids, end: x[: ids.argmax()].mean(0),
+            "all but the last": lambda x, ids, end: x[:-1].mean(0),
+            "one number a token": lambda x, ids, end: x[:3].mean(1),
             "take their mean": lambda x, ids, end: x[:3],
             "before the first": lambda x, ids, end: x[:1].mean(0),
         },
@@ -342,6 +354,7 @@ ANSWERS = {
             "sign is wrong": lambda x: -(cross(x) + cross(x.t())) / 2,
             "own guesses": lambda x: (cross(x, x.argmax(1)) + cross(x.t(), x.t().argmax(1))) / 2,
             "6 numbers came back": lambda x: F.cross_entropy(x, torch.arange(6), reduction="none"),
+            "plain number": lambda x: ((cross(x) + cross(x.t())) / 2).item(),
             "is not": lambda x: -x.diagonal().mean(),
             "six pairs only": lambda x: (cross(x) + cross(x.t())) / 2 if len(x) == 6 else torch.tensor(0.0),
         },
@@ -368,6 +381,7 @@ ANSWERS = {
             "began at step 0": lambda s, total, w, peak: warm(s, w, peak) if s < w else half(s / total, peak),
             "not peak": lambda s, total, w, peak: warm(s, w, 1) if s < w else half((s - w) / (total - w), 1),
             "count from 1": lambda s, total, w, peak: warm(s - 1, w, peak) if s < w else half((s - w) / (total - w), peak),
+            "above the peak": lambda s, total, w, peak: warm(s, w, peak) if s <= w else half((s - w) / (total - w), peak),
             "with total 100": lambda s, total, w, peak: 0.5,
         },
     ),
@@ -390,7 +404,7 @@ ANSWERS = {
         ],
         {
             "is none of": lambda first, last, n: "good",
-            "last loss is 4.84": lambda *_: "learning",
+            "4.84, is above it": lambda *_: "learning",
             "starts at 31": lambda f, last, n: "knows nothing" if last > 0.99 * math.log(n) else "learning",
             "fell to 2.1": lambda *_: "knows nothing",
             "slow, but learning": lambda f, last, n: (
@@ -619,6 +633,20 @@ def test_right_answers_pass(name, capsys):
         answer.__name__ = "mine"
         getattr(checks, name)(answer)
         assert capsys.readouterr().out == "pass  mine\n"
+
+
+def test_a_mistake_shows_its_message_and_not_the_answer():
+    """In the notebook: a traceback through checks.py would print the lines with the right answer."""
+    with pytest.raises(AssertionError) as told:
+        checks.normalise(lambda x: x)
+    assert told.value.__suppress_context__ and len(told.traceback) == 2  # this line, and the hidden frame of the decorator
+
+    def broken(x):
+        return x @ x
+
+    with pytest.raises(RuntimeError) as told:
+        checks.normalise(broken)
+    assert told.value.__notes__ == ["broken was called with: Tensor of shape (5, 7)"]
 
 
 @pytest.mark.parametrize("name, word", [(name, word) for name, (_, wrong) in ANSWERS.items() for word in wrong])

@@ -41,6 +41,12 @@ def test_masks_are_the_pixels_of_their_things(drawings):
             assert 0.9 * scenes.SMALLEST * 56 / 72 < share < 1.1 * scenes.LARGEST
 
 
+def test_without_fetched_subgroups_scenes_hold_several_things(drawings):
+    """As after a plain pip install: emojibase-data is not there, and every subgroup is ""."""
+    unknown = drawings.remove_columns("subgroup").add_column("subgroup", [""] * 8)
+    assert {len(s.things) for s in scenes.make(unknown, 20, seed=1)} == {2, 3, 4}
+
+
 def test_a_seed_is_a_scene(drawings):
     first, again, other = scenes.make(drawings, 3, seed=5), scenes.make(drawings, 2, seed=5), scenes.make(drawings, 3, seed=6)
     assert first[1].image.tobytes() == again[1].image.tobytes() != other[1].image.tobytes()

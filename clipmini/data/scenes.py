@@ -53,7 +53,8 @@ def _scene(dataset, kinds, rng: np.random.Generator, size: int) -> Scene:
     for row in rng.permutation(len(dataset))[:12].tolist():
         if len(names) == wanted:
             break
-        if kinds is not None and kinds[row] in used:
+        kind = kinds[row] if kinds else ""  # "" where emojibase-data was not fetched
+        if kind and kind in used:
             continue
         drawn = dataset[row]
         rgba = _turned(drawn["image"], rng, size)
@@ -68,7 +69,7 @@ def _scene(dataset, kinds, rng: np.random.Generator, size: int) -> Scene:
         mask[y:y + h, x:x + w] = rgba[..., 3] > 127
         names.append(drawn["captions"][0])
         masks.append(mask)
-        used.add(kinds[row] if kinds is not None else row)
+        used.add(kind)
     image = Image.fromarray(canvas.clip(0, 255).round().astype(np.uint8))
     return Scene(image, tuple(Thing(name, mask) for name, mask in zip(names, masks, strict=True)))
 
