@@ -109,6 +109,11 @@ def nearest(function) -> None:
     _expect(int(found) != 3, "text 3 points the opposite way: the largest cosine is asked for, not the smallest")
     _expect(int(found) != 2, "text 2 is nearest on the paper, but its angle is larger than text 1's: cosines, not distances")
     _expect(int(found) == 1, f"{int(found)} is not the place of a text; there are 0 to 3")
+    for seed in range(20):
+        image, texts = _random(3, seed=seed), _random(6, 3, seed=99 - seed) * (_random(6, 1, seed=seed + 200).abs() + 0.1)
+        right, answer = int(F.cosine_similarity(texts, image[None]).argmax()), int(function(image.clone(), texts.clone()))
+        _expect(answer == right, f"right for the first example, wrong for another: it must be {right}, yours gave {answer}. Each "
+                "row of texts is divided by the square root of its own sum of squares")
     _passed(function)
 
 
@@ -129,7 +134,7 @@ def shares(function) -> None:
 @_checker
 def add_class(function) -> None:
     """Lesson 00: function(classifier (K, E), name (E,)) -> (K + 1, E), the new class last, of unit length."""
-    old, new = F.normalize(_random(3, 4), dim=-1), 5 * _random(4, seed=1)
+    old, new = F.normalize(_random(3, 4), dim=-1), torch.tensor([3.0, -4.0, 1.0, -2.0])
     unit = F.normalize(new, dim=-1)
     if _judge(function, (old, new), torch.cat([old, unit[None]]), {
         "the new row is longer than the others and would win everything: give it length 1": torch.cat([old, new[None]]),
@@ -137,7 +142,11 @@ def add_class(function) -> None:
         "a class was replaced; append the new one": torch.cat([old[:-1], unit[None]]),
         "the new class went into the others (+): it gets a row of its own": old + unit,
         "nothing was added": old,
-    }, "the old rows must stay as they are, and the new name comes last"):
+        "the new row was divided by its sum, or by its largest number; divide by its length":
+            torch.cat([old, (new / new.sum())[None]]),
+        "the new row was divided by the sum of its sizes; divide by its length, the root of the sum of squares":
+            torch.cat([old, (new / new.abs().sum())[None]]),
+    }, "the old rows must stay as they are; the last row is the new name divided by its length, F.normalize(name, dim=-1)"):
         _passed(function)
 
 
@@ -550,7 +559,7 @@ def class_vector(function) -> None:
         "only the first template was used": x[0],
         "rows are templates; the mean over dim=0 leaves one vector of the class": x.mean(1),
         "nothing was averaged": x,
-    }, "it must be the mean over the templates, divided by its own length"):
+    }, "it must be the mean over the templates (dim=0), divided by its own length"):
         _passed(function)
 
 
@@ -585,8 +594,25 @@ def calibration_error(function) -> None:
         "this is the largest gap, the maximum calibration error": gaps.max(),
         "a sum over bins: divide by the number of answers": (gaps * counts).sum(),
         "this is the distance of each answer from its own confidence (no bins)": (sure - right.float()).abs().mean(),
-    }, "for each bin: |mean confidence - share right| times the share of answers in it; then the sum"):
+        "with equally many answers in each bin it is another measure: bins have equal width, (confidence * bins).long()":
+            torch.stack([(sure[rows].mean() - right[rows].float().mean()).abs() for rows in sure.argsort().chunk(4)]).mean(),
+    }, "for each bin that is not empty: |mean confidence - share right| times the share of answers in it; then the sum"):
+        sure = _random(40).sigmoid().where(torch.arange(40) > 5, torch.ones(()))
+        hit = _random(40, seed=1) > 0
+        found = function(sure.clone(), hit.clone(), 7)
+        _expect(not _near(found, _ece(sure, hit, 10)), "there are always ten bins: use the argument")
+        _expect(not _near(found, _ece(sure[6:], hit[6:], 7) * 34 / 40),
+                "answers of confidence 1.0 are lost: they belong to the last bin")
+        _expect(_near(found, _ece(sure, hit, 7)), f"right for the first example; for 40 answers in 7 bins it must be "
+                f"{float(_ece(sure, hit, 7)):.4f}, yours gave {float(found):.4f}. Bins go from 0 to 1, and mean confidence is "
+                "that of the answers in the bin, not its middle")
         _passed(function)
+
+
+def _ece(sure: Tensor, hit: Tensor, bins: int) -> Tensor:
+    place = (sure * bins).long().clamp(max=bins - 1)
+    here = [place == b for b in place.unique()]
+    return torch.stack([(sure[h].mean() - hit[h].float().mean()).abs() * h.sum() for h in here]).sum() / len(sure)
 
 
 # ---- 08 full weights ------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ class Hub(BaseHTTPRequestHandler):
     def answer(self, body: bool) -> None:
         path = self.path.partition("?")[0]
         self.server.requests.append((self.command, path, self.headers.get("Range")))
+        if path in ("", "/"):  # is anybody there?
+            return self.send(200, b"a hub", {}, body)
         model = re.search(r"(?:/api/models)?/([\w.-]+/[\w.-]+)", path)[1]
         kind = model.split("/")[0]
         if kind in REFUSALS:

@@ -15,7 +15,7 @@ ORDER = ["config", "tokenizer", "wordpieces", "image", "transformer", "vision", 
          "weights", "pretrained", "siglip", "onnx", "hub", "fast", "data.emoji", "devise", "embedder", "data.shapes",
          "data.fashion", "data.scenes", "tasks.names", "data.hub", "tasks.prompts", "tasks.zeroshot", "tasks.wordorder",
          "tasks.retrieval", "tasks.calibration", "tasks.benchmark", "tasks.workbench", "tasks.heatmap", "tasks.similarity",
-         "tasks.atlas", "tasks.mapfolder",
+         "tasks.atlas", "tasks.mapfolder", "tasks.probe",
          "plots", "checks", "recipes", "cli", "__main__"]
 HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", "emoji", "resvg_py", "ftfy"}
 MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}}  # figures are all it does

@@ -120,6 +120,7 @@ ANSWERS = {
             "only because it is long": lambda i, t: (t @ i).argmax(),
             "points the opposite way": lambda i, t: (unit(t) @ unit(i)).argmin(),
             "not distances": lambda i, t: (t - i).norm(dim=-1).argmin(),
+            "wrong for another": lambda i, t: 1,
             "one number is asked": lambda i, t: unit(t) @ unit(i),
             "this is the best cosine": lambda i, t: (unit(t) @ unit(i)).max(),
         },
@@ -140,6 +141,8 @@ ANSWERS = {
         {
             "give it length 1": lambda c, n: torch.cat([c, n[None]]),
             "append it": lambda c, n: torch.cat([unit(n)[None], c]),
+            "by its sum": lambda c, n: torch.cat([c, (n / n.sum())[None]]),
+            "sum of its sizes": lambda c, n: torch.cat([c, (n / n.abs().sum())[None]]),
             "was replaced": lambda c, n: torch.cat([c[:-1], unit(n)[None]]),
             "a row of its own": lambda c, n: c + unit(n),
             "nothing was added": lambda c, n: c,
@@ -461,6 +464,23 @@ ANSWERS = {
             "sign is still there": lambda s, r, b: sum(g * n for g, n in bins_of(s, r, b)) / 8,
             "largest gap": lambda s, r, b: max(g.abs() for g, _ in bins_of(s, r, b)),
             "a sum over bins": lambda s, r, b: sum(g.abs() * n for g, n in bins_of(s, r, b)),
+            "equal width": lambda s, r, b: (
+                sum(
+                    (a.mean() - c.float().mean()).abs()
+                    for a, c in zip(s.sort().values.chunk(4), r[s.argsort()].chunk(4), strict=True)
+                )
+                / 4
+            ),
+            "always ten": lambda s, r, b: ece(s, r, 10),
+            "confidence 1.0 are lost": lambda s, r, b: ece(s[s < 1], r[s < 1], b) * (s < 1).float().mean(),
+            "not its middle": lambda s, r, b: (
+                sum(
+                    (r[(s * b).long().clamp(max=b - 1) == p].float().mean() - (p + 0.5) / b).abs()
+                    * ((s * b).long().clamp(max=b - 1) == p).sum()
+                    for p in (s * b).long().clamp(max=b - 1).unique()
+                )
+                / len(s)
+            ),
             "no bins": lambda s, r, b: (s - r.float()).abs().mean(),
             "for each bin": lambda s, r, b: torch.tensor(0.9),
         },

@@ -139,3 +139,21 @@ def test_which_files_are_wanted():
     timm = ["config.json", "open_clip_config.json", "model.safetensors", "open_clip_pytorch_model.bin"]
     assert _wanted("x", timm)[-1] == "open_clip_pytorch_model.bin"
     assert is_name("a/b@v1.0") and not is_name("/tmp/x") and not is_name("runs")
+
+
+def is_reachable(url: str, offline: bool = False) -> str:
+    env = {**os.environ, "HF_ENDPOINT": url, "HF_HUB_OFFLINE": str(int(offline)), "NO_PROXY": "127.0.0.1",
+           "no_proxy": "127.0.0.1"}
+    ask = "from clipmini import hub; print(hub.reachable(2))"
+    done = subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True,
+                          text=True, timeout=60)
+    return done.stdout.strip() or done.stderr
+
+
+def test_whether_the_hub_answers_is_known_at_once():
+    with loopback_hub({}) as server:
+        assert is_reachable(server.url) == "True"
+        assert is_reachable(server.url, offline=True) == "False"
+        url = server.url
+    assert is_reachable(url) == "False"  # nobody listens there any more
+    assert is_reachable("not an address") == "False"

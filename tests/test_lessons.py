@@ -32,7 +32,9 @@ def test_structure(path):
     assert all(row in words[1] for row in ("After this lesson you can", "Builds on", "Time"))
     for heading in ("## You are here", "## Recap", "## Three questions", "## Where next"):
         assert any(heading in text for text in words), heading
-    assert len(code[0]["source"].splitlines()) <= 10
+    colab = code[0]["source"]
+    assert "find_spec(\"clipmini\") is None" in colab and "%pip install" in colab and len(colab.splitlines()) <= 5
+    assert len(code[1]["source"].splitlines()) <= 20 and "%matplotlib inline" in code[1]["source"]
     assert max(len(cell["source"].splitlines()) for cell in code if not any(t.startswith("shows:") for t in cell["tags"])) <= 25
     ideas = [text for text in words if re.match(r"## \d", text)]
     assert 3 <= len(ideas) <= 6 and all(len(text.split("**By hand.**")[0].split()) <= 70 for text in ideas)
@@ -89,13 +91,48 @@ def test_code_that_is_shown_is_the_packages(path):
     for name, source in shown:
         module, function = name.rsplit(".", 1)
         theirs = textwrap.dedent(inspect.getsource(getattr(importlib.import_module(f"clipmini.{module}"), function)))
-        ours = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == function)
+        ours = next(node for node in ast.parse(source).body if getattr(node, "name", "") == function)
         assert ast.dump(ours) == ast.dump(ast.parse(theirs).body[0]), f"{name} has changed; show it anew"
 
 
 def test_the_course_page_lists_every_lesson():
     page = (ROOT / "lessons" / "README.md").read_text(encoding="utf-8")
-    assert all(path.name in page for path in LESSONS)
+    assert len(LESSONS) == 12 and all(f"]({path.name})" in page for path in LESSONS)
+
+
+def linked(text: str, folder: Path) -> list[Path]:
+    """The files in this repository that a Markdown text links to."""
+    return [folder / target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target
+            and not target.startswith("#")]
+
+
+def test_links_resolve():
+    pages = [*(ROOT / "lessons").glob("*.md"), *LESSONS]
+    for page in pages:
+        words = [cell["source"] for cell in read(page) if cell["cell_type"] == "markdown"] if page in LESSONS else \
+            [page.read_text(encoding="utf-8")]
+        for text in words:
+            for target in linked(text, page.parent):
+                assert target.exists(), f"{page.name} links to {target.name}, which is not there"
+        for address in re.findall(r"blob/main/([^)\s]+)", "".join(words)):
+            assert (ROOT / address).is_file(), f"{page.name} opens {address} in Colab, which is not there"
+
+
+def test_there_are_thirty_exercises_and_each_checker_is_used_once():
+    from clipmini import checks
+
+    calls = [cell["source"] for path in LESSONS for cell in read(path) if "check" in cell["tags"]]
+    used = [call.split("(")[0].removeprefix("checks.") for call in calls]
+    public = {name for name, value in vars(checks).items() if callable(value) and not name.startswith("_")
+              and getattr(value, "__module__", "") == "clipmini.checks"}
+    assert len(used) >= 30 and sorted(used) == sorted(public)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_the_teachers_page_answers_every_open_exercise(path):
+    assert any("### Open exercise" in cell["source"] for cell in read(path))
+    answers = (ROOT / "lessons" / "teachers.md").read_text(encoding="utf-8").partition("## Open exercises")[2]
+    assert f"**{path.stem[:2]}.**" in answers
 
 
 @pytest.mark.parametrize("mode", ["--nbval", "--nbval-lax"])
