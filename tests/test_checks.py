@@ -85,6 +85,12 @@ def covered(image, score, side, value=lambda before, after: before - after, fres
     return out
 
 
+def holed(image, y, x, side):
+    picture = image.clone()
+    picture[:, y : y + side, x : x + side] = 0
+    return picture
+
+
 def neighbours(x, first, last, descending=False):
     return [set(row.argsort(descending=descending)[first:last].tolist()) for row in torch.cdist(x, x)]
 
@@ -504,6 +510,8 @@ ANSWERS = {
             "every third": lambda w: (w[0::3], w[1::3], w[2::3]),
             "order is k": lambda w: (w[4:8], w[:4], w[8:]),
             "order is v": lambda w: (w[8:], w[4:8], w[:4]),
+            "order is q, v": lambda w: (w[:4], w[8:], w[4:8]),
+            "wrong for \\(6, 2\\)": lambda w: (w[:4], w[4:8], w[8:12]),
             "each is transposed": lambda w: [p.t() for p in w.chunk(3)],
             "three matrices are asked for: return": lambda w: w,
             "rows 0-3": lambda w: w.chunk(3, dim=1)[:1] * 3,
@@ -512,6 +520,7 @@ ANSWERS = {
     "compare_keys": (
         [lambda m, f: (sorted(m - f), sorted(f - m))],
         {
+            "sets have no order": lambda m, f: (m - f, f - m),
             "changed places": lambda m, f: (sorted(f - m), sorted(m - f)),
             "they share": lambda m, f: (sorted(m & f),) * 2,
             "one heap": lambda m, f: (sorted(m ^ f),) * 2,
@@ -523,12 +532,16 @@ ANSWERS = {
         },
     ),
     "similarity_map": (
-        [lambda p, t: (unit(p) @ unit(t)).view(3, 3), lambda p, t: F.cosine_similarity(p, t[None]).reshape(3, 3)],
+        [
+            lambda p, t: (unit(p) @ unit(t)).view(math.isqrt(len(p)), -1),
+            lambda p, t: F.cosine_similarity(p, t[None]).reshape(int(len(p) ** 0.5), int(len(p) ** 0.5)),
+        ],
         {
             "normalise both": lambda p, t: (p @ t).view(3, 3),
             "the patches have not": lambda p, t: (p @ unit(t)).view(3, 3),
             "the text has not": lambda p, t: (unit(p) @ t).view(3, 3),
             "on its side": lambda p, t: (unit(p) @ unit(t)).view(3, 3).t(),
+            "grid of \\(4, 4\\)": lambda p, t: (unit(p) @ unit(t))[:9].view(3, 3),
             "one long row": lambda p, t: unit(p) @ unit(t),
             "share out 1": lambda p, t: (unit(p) @ unit(t)).softmax(0).view(3, 3),
             "cell \\(y": lambda p, t: -(unit(p) @ unit(t)).view(3, 3),
@@ -543,6 +556,8 @@ ANSWERS = {
             "agree": lambda m, k, t: ((m > t) == k).float().mean(),
             "counts the": lambda m, k, t: ((m > t) & k).sum(),
             "dark and bright": lambda m, k, t: ((m < t) & k).sum() / ((m < t) | k).sum(),
+            "and not >=": lambda m, k, t: ((m >= t) & k).sum() / ((m >= t) | k).sum(),
+            "counts twice": lambda m, k, t: ((m > t) & k).sum() / ((m > t).sum() + k.sum()),
             "all pixels": lambda m, k, t: ((m > t) & k).float().mean(),
             "not used": lambda m, k, t: torch.tensor(2 / 6),
             "is 2 / 6": lambda m, k, t: torch.tensor(0.9),
@@ -555,6 +570,15 @@ ANSWERS = {
             "after covering": lambda *a: covered(*a, value=lambda before, after: after),
             "on its side": lambda *a: covered(*a).t(),
             "fresh copy": lambda *a: covered(*a, fresh=False),
+            "squares overlap": lambda i, sc, side: torch.stack(
+                [
+                    torch.stack([sc(i) - sc(holed(i, y, x, side)) for x in range(i.shape[-1] // side)])
+                    for y in range(i.shape[-1] // side)
+                ]
+            ),
+            "no abs": lambda *a: covered(*a).abs(),
+            "no clamp": lambda *a: covered(*a).clamp(min=0),
+            "S // side": lambda i, sc, side: covered(i, sc, 2),
             "only one colour": lambda *a: covered(*a, channels=0),
             "it must be|must be score": lambda *a: 2 * covered(*a),
         },
@@ -563,11 +587,10 @@ ANSWERS = {
         [lambda a, b: (a.mean(0) - b.mean(0)).norm()],
         {
             "squared distance": lambda a, b: (a.mean(0) - b.mean(0)).square().sum(),
-            "distance of pairs": lambda a, b: (a - b).norm(dim=1).mean(),
+            "distance of pairs": lambda a, b: torch.cdist(a, b).mean(),
             "its length is asked": lambda a, b: a.mean(0) - b.mean(0),
             "the cosine of": lambda a, b: unit(a.mean(0)) @ unit(b.mean(0)),
             "leave them as short": lambda a, b: (unit(a.mean(0)) - unit(b.mean(0))).norm(),
-            "over dim=1": lambda a, b: (a.mean(1) - b.mean(1)).norm(),
             "length of mean": lambda a, b: torch.tensor(0.0),
         },
     ),
@@ -578,6 +601,9 @@ ANSWERS = {
         ],
         {
             "take the mean away": lambda x: x @ directions(x)[:2].t(),
+            "themselves must be centred": lambda x: x @ directions(x - x.mean(0))[:2].t(),
+            "changed places": lambda x: (c := x - x.mean(0)) @ directions(c)[[1, 0]].t(),
+            "return a tensor": lambda x: (x - x.mean(0)).numpy(),
             "smallest spread": lambda x: (c := x - x.mean(0)) @ directions(c)[-2:].t(),
             "the two directions \\(2": lambda x: directions(x - x.mean(0))[:2],
             "first two columns": lambda x: (x - x.mean(0))[:, :2],
@@ -592,7 +618,8 @@ ANSWERS = {
             "its own neighbour": lambda h, lo, k: kept(h, lo, k, 0, k),
             "one of the k places": lambda h, lo, k: kept(h, lo, k, 1, k),
             "the farthest": lambda h, lo, k: kept(h, lo, k, 0, k, descending=True),
-            "divide by k": lambda h, lo, k: kept(h, lo, k, divide=9),
+            "divide by k": lambda h, lo, k: kept(h, lo, k, divide=len(h)),
+            "a percentage": lambda h, lo, k: 100 * kept(h, lo, k),
             "a sum over points": lambda h, lo, k: kept(h, lo, k, divide=k),
             "must be 0": lambda h, lo, k: 0.99,
             "keeps all": lambda h, lo, k: kept(h, lo, k) if lo.shape[1] == 2 else 0.0,
@@ -607,6 +634,9 @@ ANSWERS = {
             "2 of each of 3": lambda labels, k: rows_of(labels, 1),
             "last ones": lambda labels, k: [5, 2, 3, 8, 4, 6],
             "not sorted": lambda labels, k: rows_of(labels, k)[::-1],
+            "need not begin at 0": lambda labels, k: sorted(
+                i for c in range(3) for i in (labels == c).nonzero()[:, 0].tolist()[:k]
+            ),
             "is not": lambda labels, k: [3, 4, 5, 6, 7, 8],
         },
     ),
@@ -615,7 +645,7 @@ ANSWERS = {
         {
             "place in the list": lambda ks, a, z: 2,
             "accuracy there": lambda ks, a, z: 0.61,
-            "the last k": lambda ks, a, z: ks[-1],
+            "stays better": lambda ks, a, z: ks[-1],
             "the probe is worse": lambda ks, a, z: ks[0],
             "equal is enough": lambda ks, a, z: next((k for k, x in zip(ks, a, strict=True) if x > z), math.inf),
             "say math.inf": lambda ks, a, z: next((k for k, x in zip(ks, a, strict=True) if x >= z), 0),
@@ -627,6 +657,7 @@ ANSWERS = {
         {
             "supervised answer": lambda p, w, top: w[p.argmax()],
             "all classes": lambda p, w, top: unit(p @ w),
+            "brought to length 1 first": lambda p, w, top: unit(top_words(p, unit(w), top)),
             "count the same": lambda p, w, top: unit(top_words(p, w, top, torch.ones_like)),
             "least probable": lambda p, w, top: unit(top_words(p, w, top, largest=False)),
             "unit length. *$|not of unit": lambda p, w, top: top_words(p, w, top),
