@@ -235,7 +235,8 @@ def map_of(found, kind: str = "umap", title: str | None = None) -> Figure:
                 colour = PHRASE_COLOURS[k % len(PHRASE_COLOURS)]
                 ax.scatter(*xy[some].t(), s=7, marker=marker, color=colour, alpha=0.6, linewidths=0,
                            label=_short(group or "all", 24) if marker == "o" else None)
-        ax.set(xticks=[], yticks=[], xlabel="directions and distances between far groups mean nothing")
+        ax.set(xticks=[], yticks=[])
+        ax.set_xlabel("directions and far distances mean nothing", fontsize=8)
         ax.set_title(what, fontsize=10, color=INK)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, markerscale=2.5,
                   prop={"family": family(), "size": 8})
