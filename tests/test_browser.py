@@ -288,7 +288,7 @@ def test_the_map_hovers_picks_searches_and_selects(browser, own_site, picture):
     v = Visit(browser, own_site)
     v.open_tab("Map")
     canvas = v.page.locator(".cm-map-stage > canvas")
-    v.page.wait_for_function("document.querySelectorAll('.cm-map-legend button').length >= 8")
+    v.page.wait_for_function(WHOLE_MAP)
     v.page.wait_for_timeout(500)
     painted = pixels_of(v.page)
     assert painted > 5000
@@ -342,10 +342,18 @@ def test_what_it_saw_and_an_experiment(visit, picture):
     assert len(shares) == 2 and v.overflow() <= 0
 
 
+WHOLE_MAP = "document.querySelectorAll('.cm-map-legend button').length >= 8"
+
+
+def open_map(v: "Visit") -> None:
+    """Open the tab and wait until the stored map is drawn."""
+    v.open_tab("Map")
+    v.page.wait_for_function(WHOLE_MAP)
+
+
 def test_a_map_of_ones_own_pictures(browser, own_site, tmp_path):
     v = Visit(browser, own_site)
-    v.open_tab("Map")
-    v.page.wait_for_function("document.querySelectorAll('.cm-map-legend button').length >= 8")
+    open_map(v)
     v.page.get_by_text("A map of your own pictures").click()
     v.page.click("#own-go")
     v.page.get_by_text("0 pictures; choose 1 to 500 files").wait_for()
@@ -362,15 +370,14 @@ def test_a_map_of_ones_own_pictures(browser, own_site, tmp_path):
     v.page.keyboard.press("Enter")
     v.page.wait_for_function("document.querySelector('#map-table').innerText.includes('two colours')")
     v.page.click("#own-back")
-    v.page.wait_for_function("document.querySelectorAll('.cm-map-legend button').length >= 8")
+    v.page.wait_for_function(WHOLE_MAP)
     assert not v.strangers() and not v.errors
     v.context.close()
 
 
 def test_the_film_of_a_training(browser, own_site):
     v = Visit(browser, own_site)
-    v.open_tab("Map")
-    v.page.wait_for_function("document.querySelectorAll('.cm-map-legend button').length >= 8")
+    open_map(v)
     v.page.get_by_text("How it learned: a film").click()
     v.page.click("#film-go")
     v.page.get_by_text("After step 20 of").wait_for()

@@ -28,11 +28,16 @@ for name in sys.argv[1:]:
 """
 
 
+def environment(url: str, offline: bool, **more: str) -> dict[str, str]:
+    """This process's, with the hub at another address and no proxy before it."""
+    return {**os.environ, "HF_ENDPOINT": url, "HF_HUB_OFFLINE": str(int(offline)), "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1", **more}
+
+
 def ask(url: str, home: Path, *names: str, offline: bool = False) -> list[dict]:
     """What clipmini.load makes of hub names in a fresh Python: one dict for each."""
-    env = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_OFFLINE": str(int(offline)), "NO_PROXY": "127.0.0.1",
-           "no_proxy": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "HF_HUB_ETAG_TIMEOUT": "5",
-           "HF_HUB_DOWNLOAD_TIMEOUT": "5"}
+    env = environment(url, offline, HF_HOME=str(home), HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_XET="1",
+                      HF_HUB_ETAG_TIMEOUT="5", HF_HUB_DOWNLOAD_TIMEOUT="5")
     done = subprocess.run([sys.executable, "-c", ASK, *names], env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("FOUND")]
@@ -142,11 +147,8 @@ def test_which_files_are_wanted():
 
 
 def is_reachable(url: str, offline: bool = False) -> str:
-    env = {**os.environ, "HF_ENDPOINT": url, "HF_HUB_OFFLINE": str(int(offline)), "NO_PROXY": "127.0.0.1",
-           "no_proxy": "127.0.0.1"}
-    ask = "from clipmini import hub; print(hub.reachable(2))"
-    done = subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True,
-                          text=True, timeout=60)
+    code = "from clipmini import hub; print(hub.reachable(2))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(url, offline), capture_output=True, text=True, timeout=60)
     return done.stdout.strip() or done.stderr
 
 
