@@ -2,6 +2,6 @@
 
 import sys
 
-from clipmini.cli import main
+from clipmini.commands import main
 
 sys.exit(main())

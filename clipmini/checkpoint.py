@@ -6,85 +6,18 @@ A folder is written under a temporary name and renamed when whole, so there is n
 import hashlib
 import json
 import os
-import shutil
-from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from clipmini.config import CLIPConfig, ConfigError
+from clipmini.files import CheckpointError, read_weights, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer, TokenizerError
+from clipmini.vision import interpolated
 
 FORMAT = 1  # raised when an old folder can no longer be read
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read or written; the message names the file and the remedy."""
-
-
-@contextmanager
-def written_whole(target: Path, what: str = "checkpoint"):
-    """Give a temporary path beside target; rename it to target when the body ends well, remove it when it does not.
-
-    Works for a file and for a folder. Raises CheckpointError when the disk says no; the old target is then untouched.
-    """
-    target = Path(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)  # a killed process of the same number may have left one; in a container numbers repeat
-        yield temporary
-        _flush(temporary)
-        _replace(temporary, target)
-    except Exception as error:
-        _remove(temporary)
-        # safetensors reports a full disk as its own error type, not as OSError.
-        if isinstance(error, OSError) or type(error).__name__ in ("SafetensorError", "TokenizerError"):
-            raise CheckpointError(f"could not write the {what} {str(target)!r}: {error}. "
-                                  "Free some space or choose another place; what was there before is unchanged.") from error
-        raise
-    except BaseException:  # Ctrl-C leaves nothing behind either
-        _remove(temporary)
-        raise
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):  # it is not there, or its folder is none: the error that led here says more
-            path.unlink()
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete what writers that were killed left half done in a folder."""
-    for pattern in (".*.tmp", ".*.old"):
-        for path in Path(folder).glob(pattern):
-            _remove(path)
-
-
-def _flush(path: Path) -> None:
-    """On the disk before the rename, or a power cut can leave a new name on an empty file."""
-    for file in [path] if path.is_file() else (p for p in path.rglob("*") if p.is_file()):
-        with open(file, "rb+") as opened:
-            os.fsync(opened.fileno())
-
-
-def _replace(temporary: Path, target: Path) -> None:
-    if not target.is_dir():
-        os.replace(temporary, target)
-        return
-    # A non-empty folder cannot be replaced in one step: move the old one aside, then drop it.
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    _remove(old)
-    os.replace(target, old)
-    try:
-        os.replace(temporary, target)
-    except OSError:
-        os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:
@@ -138,18 +71,6 @@ def read_config(folder: Path) -> tuple[CLIPConfig, dict, dict]:
         raise CheckpointError(f"{str(path)!r}: {error}; copy the checkpoint again") from error
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise CheckpointError(f"{str(path)!r} is damaged ({error}); copy the checkpoint again") from error
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, on the CPU."""
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise CheckpointError(f"{str(path.parent)!r} has no {path.name}; the checkpoint is incomplete, copy it again")
-    try:
-        return load_file(path)
-    except Exception as error:  # safetensors_rust.SafetensorError and OSError
-        raise CheckpointError(f"{str(path)!r} is damaged or cut short ({error}); copy it again") from error
 
 
 def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str, assign: bool = False) -> CLIP:
@@ -212,3 +133,26 @@ def load(folder: str | Path) -> tuple[CLIP, Tokenizer, dict]:
     weights = read_weights(folder / "model.safetensors")
     model = fill(_build(config, folder), weights, repr(str(folder / "model.safetensors")))
     return model.eval().requires_grad_(False), tokenizer, meta
+
+
+def check_new(folder: Path) -> None:
+    """Raise CheckpointError unless a folder is not there, or empty."""
+    if folder.is_file():
+        raise CheckpointError(f"{str(folder)!r} is a file; export to a new folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise CheckpointError(f"{str(folder)!r} is not empty; export to a new folder")
+
+
+def resized(model: CLIP, image_size: int) -> CLIP:
+    """The same weights for pictures of another side: position embeddings are interpolated bicubically (ViT, Dosovitskiy et
+    al. 2021, section 3.2). Raises CheckpointError for a size that patches or strides do not divide."""
+    try:
+        config = replace(model.config, vision=replace(model.config.vision, image_size=image_size))
+    except ConfigError as error:
+        raise CheckpointError(f"pictures of {image_size} pixels: {error}") from error
+    weights = dict(model.state_dict())
+    for name in (n for n in weights if n.startswith("visual.") and n.endswith("positional_embedding")):
+        weights[name] = interpolated(weights[name], config.vision.grid)
+    with torch.device("meta"):
+        other = CLIP(config)
+    return fill(other, weights, "the interpolated model", assign=True).eval().requires_grad_(False)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipmini import loss
-from clipmini.tasks.calibration import reliability
+from clipmini.tasks.metrics import reliability
 
 FAST = os.environ.get("CLIPMINI_FAST") == "1"  # the lessons' only switch: the test suite trains for seconds, students for minutes
 

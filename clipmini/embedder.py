@@ -1,19 +1,53 @@
 """Embedder: a model with its own tokenizer and its own preprocessing. The only thing that tasks and the app see."""
 
-import importlib
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from clipmini import checkpoint, hub, pretrained
-from clipmini.config import CLIPConfig
+from clipmini.files import CheckpointError
 from clipmini.image import as_picture, preprocess
-from clipmini.model import CLIP
-from clipmini.tokenizer import Tokenizer
+from clipmini.vision import ImageTower
 
-PHOTO_MODEL = "devise"  # the one name that stands for packages, not for a checkpoint
+
+class Model(Protocol):
+    """What a model offers. config: a CLIPConfig or what looks like one; visual: the image tower, or None where its cells
+    can't be read; logit_bias: what is added to a logit before the sigmoid, or None in models of the softmax."""
+
+    config: Any
+    visual: ImageTower | None
+    logit_bias: Tensor | None
+
+    @property
+    def scale(self) -> Tensor:
+        """What cosines are multiplied with: logits = scale * cosine."""
+
+    def frame(self, image: Any) -> Any:
+        """A picture (path, bytes or PIL image) made ready for resizing and cropping."""
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """pixels (B, 3, S, S) float -> unit vectors (B, E)."""
+
+    def encode_text(self, ids: Tensor) -> Tensor:
+        """ids (B, T) int64 with start and end tokens -> unit vectors (B, E)."""
+
+    def encode_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
+        """N lists of ids, unpadded -> unit vectors (N, E), `batch` at a time."""
+
+
+class TextTokenizer(Protocol):
+    """What a tokenizer offers: token_lists gives N lists of ids with start and end, or raises TokenLimitError."""
+
+    vocab_size: int
+    context_length: int
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def pieces(self, ids: Any) -> list[str]: ...
+
+    def token_lists(self, texts: list[str], truncate: bool = False) -> list[list[int]]: ...
 
 
 def best_device() -> str:
@@ -26,15 +60,17 @@ def best_device() -> str:
 class Embedder:
     """Pictures and texts to unit vectors of one space.
 
-    name: what the model is called; config: its CLIPConfig; tokenizer: its Tokenizer; meta: what its card records.
+    name: what the model is called; tokenizer: its tokenizer; meta: what its card records.
     """
 
-    def __init__(self, model: CLIP, tokenizer: Tokenizer, name: str = "model", device: str = "cpu", meta: dict | None = None):
+    def __init__(self, model: Model, tokenizer: TextTokenizer, name: str = "model", device: str = "cpu",
+                 meta: dict | None = None):
         self.model = model.to(device).eval()
         self.tokenizer, self.name, self.device, self.meta = tokenizer, name, device, meta or {}
 
     @property
-    def config(self) -> CLIPConfig:
+    def config(self) -> Any:
+        """What the model is made of: a CLIPConfig, or what looks like one in models of other families."""
         return self.model.config
 
     @property
@@ -45,15 +81,13 @@ class Embedder:
     @property
     def logit_bias(self) -> float | None:
         """What is added to a logit before the sigmoid, in models trained with the sigmoid loss; None in others."""
-        bias = getattr(self.model, "logit_bias", None)
-        return None if bias is None else bias.item()
+        return None if self.model.logit_bias is None else self.model.logit_bias.item()
 
     def pixels(self, images) -> Tensor:
         """Paths, bytes or PIL images -> (N, 3, S, S) float32, as this model was trained to see them."""
         v = self.config.vision
-        if hasattr(self.model, "frame"):  # a model may want more than resizing and cropping
-            images = [self.model.frame(image) for image in images]
-        return preprocess(images, v.image_size, v.mean, v.std, v.interpolation, v.resize_mode, v.crop)
+        framed = [self.model.frame(image) for image in images]
+        return preprocess(framed, v.image_size, v.mean, v.std, v.interpolation, v.resize_mode, v.crop)
 
     @torch.no_grad()  # not inference_mode: a probe may be trained on the vectors
     def embed_images(self, images, batch_size: int = 64) -> Tensor:
@@ -72,20 +106,9 @@ class Embedder:
         """texts: list of N strings -> (N, E) float32 on the CPU, rows of unit length.
 
         truncate: cut what is longer than the context; otherwise such a text raises tokenizer.TokenLimitError.
-        A Transformer computes what texts begin with alike only once; through other towers they go sorted by length, so
-        that short ones are not padded to the longest.
         """
         lists = self.tokenizer.token_lists([texts] if isinstance(texts, str) else list(texts), truncate=truncate)
-        if lists and hasattr(getattr(self.model, "text", None), "forward_lists"):
-            return self.model.encode_lists(lists).float().cpu()
-        order = sorted(range(len(lists)), key=lambda i: len(lists[i]))
-        out = torch.empty(len(lists), self.config.embed_dim)
-        for i in range(0, len(order), batch_size):
-            rows = order[i:i + batch_size]
-            longest = len(lists[rows[-1]])
-            ids = torch.tensor([lists[r] + [self.tokenizer.pad_id] * (longest - len(lists[r])) for r in rows])
-            out[rows] = self.model.encode_text(ids.to(self.device)).float().cpu()
-        return out
+        return self.model.encode_lists(lists, batch_size).float().cpu() if lists else torch.empty(0, self.config.embed_dim)
 
     def see(self, image) -> Image.Image:
         """The picture as the model sees it: resized, cropped, on white."""
@@ -115,57 +138,45 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
     the same vectors sooner, from a model that can't be trained or saved; elsewhere nothing. int8: Transformers' matrices in a
     quarter of the memory, sooner still, on the CPU, with cosines to the exact vectors above 0.999.
 
-    Raises checkpoint.CheckpointError.
+    Raises CheckpointError.
     """
-    path, name = Path(name), str(name)
-    _check_options(name, device, image_size, int8)
-    if name == PHOTO_MODEL and not path.is_dir():
-        from clipmini import devise  # only who asks for it needs its packages
+    from clipmini import families  # the one arrow down: families know this file's neighbours, this file knows their table
 
-        model, tokenizer, meta = devise.load()
-        return Embedder(model, tokenizer, name, device or best_device(), meta)
+    _check_options(device, image_size)
+    path, name = Path(name), str(name)
     called = path.name if path.exists() else name
-    if not path.exists():
-        path = assets_folder() / name if name in embedded_names() else _from_hub(name)
-    model, tokenizer, meta = _read(path, image_size)
+    if not path.exists() and name in embedded_names():
+        path = assets_folder() / name
+    family = families.claimant(path)
+    if family is None:
+        path = _from_hub(name)
+        family = families.claimant(path)
+    model, tokenizer, meta = family.load(path, image_size)
     device = "cpu" if int8 else device or best_device()
     if int8 or packed and device == "cpu":
-        from clipmini import fast
+        from clipmini.families import packed as kernels
 
-        model = (fast.int8 if int8 else fast.pack)(model)
+        model = (kernels.int8 if int8 else kernels.pack)(model)
     return Embedder(model, tokenizer, called, device, meta)
 
 
-def _check_options(name: str, device: str | None, image_size: int | None, int8: bool) -> None:
+def _check_options(device: str | None, image_size: int | None) -> None:
     """Raise CheckpointError for what no model can be loaded with."""
     if image_size is not None and image_size < 1:
-        raise checkpoint.CheckpointError(f"image_size is {image_size}; give a side in pixels, or leave it away")
-    if name == PHOTO_MODEL and (image_size or int8):
-        raise checkpoint.CheckpointError(f"{PHOTO_MODEL!r} is what its packages hold; leave image_size and int8 away")
+        raise CheckpointError(f"image_size is {image_size}; give a side in pixels, or omit it")
     here = {"cpu", "cuda" if torch.cuda.is_available() else "cpu", "mps" if torch.backends.mps.is_available() else "cpu"}
     if device is not None and str(device).split(":")[0] not in here:
-        raise checkpoint.CheckpointError(f"there is no device {str(device)!r} here; choose one of {', '.join(sorted(here))}")
-
-
-def _read(path: Path, image_size: int | None) -> tuple:
-    """A file or folder of any layout -> (model, tokenizer, meta)."""
-    kind = pretrained.layout(path) if path.is_dir() else "openai"
-    if kind == "clipmini":
-        model, tokenizer, meta = checkpoint.load(path)
-        return (pretrained.resized(model, image_size) if image_size else model), tokenizer, meta
-    if kind not in ("siglip", "onnx"):
-        return pretrained.load(path, image_size)
-    if image_size:
-        raise checkpoint.CheckpointError(f"{str(path)!r} ({kind}) takes pictures of its own size only; leave image_size away")
-    return importlib.import_module(f"clipmini.{kind}").load(path)  # each wants packages of its own
+        raise CheckpointError(f"there is no device {str(device)!r} here; choose one of {', '.join(sorted(here))}")
 
 
 def _from_hub(name: str) -> Path:
-    if not hub.is_name(name):
-        raise checkpoint.CheckpointError(
-            f"{name!r} is neither a checkpoint folder nor an embedded checkpoint nor {PHOTO_MODEL!r} nor a hub name like "
+    from clipmini.families import devise, hub_download
+
+    if not hub_download.is_name(name):
+        raise CheckpointError(
+            f"{name!r} is neither a checkpoint folder nor an embedded checkpoint nor {devise.NAME!r} nor a hub name like "
             f"'openai/clip-vit-base-patch32'; embedded are {', '.join(embedded_names()) or 'none'}")
     try:
-        return hub.fetch(name)
-    except checkpoint.CheckpointError as error:
-        raise checkpoint.CheckpointError(f"there is no folder {name!r} here, and from the hub: {error}") from error
+        return hub_download.fetch(name)
+    except CheckpointError as error:
+        raise CheckpointError(f"there is no folder {name!r} here, and from the hub: {error}") from error

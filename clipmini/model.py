@@ -28,6 +28,8 @@ class CLIP(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init)))
         if config.sigmoid:
             self.logit_bias = nn.Parameter(torch.tensor(-10.0))  # SigLIP section 3.2: begin by saying "no" to all pairs
+        else:
+            self.logit_bias = None
         self.register_state_dict_post_hook(_drop_text_prefix)
         self.register_load_state_dict_pre_hook(_restore_text_prefix)
 
@@ -39,9 +41,13 @@ class CLIP(nn.Module):
         """ids (B, T) int64 with start and end tokens -> unit vectors (B, E)."""
         return unit(self.text(ids))
 
-    def encode_lists(self, lists: list[list[int]]) -> Tensor:
-        """N lists of ids, unpadded -> unit vectors (N, E); beginnings that they share are computed once."""
-        return unit(self.text.forward_lists(lists))
+    def encode_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
+        """N lists of ids, unpadded -> unit vectors (N, E). A Transformer computes beginnings that they share once."""
+        return unit(self.text.forward_lists(lists, batch))
+
+    def frame(self, image):
+        """The picture itself: CLIP's preprocessing is resizing and cropping, other models want more."""
+        return image
 
     @property
     def scale(self) -> Tensor:

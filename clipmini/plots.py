@@ -144,7 +144,7 @@ def segments(found, title: str = "Which phrase where") -> Figure:
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
 
-    from clipmini.tasks.heatmap import segmented
+    from clipmini.tasks.heatmap.score import segmented
 
     owner = segmented(found).numpy()
     colours = [PHRASE_COLOURS[i % len(PHRASE_COLOURS)] for i in range(len(found.phrases))]

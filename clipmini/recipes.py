@@ -13,11 +13,15 @@ from clipmini.config import preset
 from clipmini.embedder import Embedder
 from clipmini.model import CLIP, count_parameters
 from clipmini.plots import training_curve
+from clipmini.tasks.evaluate import compare, evaluate, order_accuracy, zero_shot_score
+from clipmini.tasks.metrics import Report
 from clipmini.tasks.prompts import TEMPLATES
-from clipmini.tasks.wordorder import order_accuracy
-from clipmini.tasks.zeroshot import Report, compare, evaluate
 from clipmini.tokenizer import Tokenizer
-from clipmini.train import Run, TrainConfig, chosen_precision, diagnose, read_pairs, train, zero_shot_score
+from clipmini.training.config import TrainConfig
+from clipmini.training.doctor import diagnose
+from clipmini.training.loop import Run, train
+from clipmini.training.pairs import read_pairs
+from clipmini.training.step import chosen_precision
 
 VALIDATION_ROWS = 256
 
@@ -344,7 +348,8 @@ def sources_of(about: str) -> list[str]:
         from clipmini.data.fashion import SOURCE as s
 
         return [f"- pictures and labels: Fashion-MNIST, {s.author}, {s.licence}; phrasings: this package"]
-    from clipmini.data.emoji import SOURCES, emojibase
+    from clipmini.data.emoji.sources import SOURCES
+    from clipmini.data.emoji.words import emojibase
 
     absent = set() if emojibase("en") else {"emojibase-data"}
     used = set(about.replace(",", " ").split())

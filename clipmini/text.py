@@ -4,6 +4,8 @@ The causal Transformer reads the words in order and answers at the end token. CB
 the token embeddings: it can't tell "dog bites man" from "man bites dog", and learns ten times faster for it.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -47,16 +49,16 @@ class TextTransformer(nn.Module):
         pooled = self.transformer.forward_row(self.tokens(ids), ends, causal=True)
         return self.ln_final(pooled) @ self.text_projection
 
-    def forward_lists(self, lists: list[list[int]], places: int = 256) -> Tensor:
+    def forward_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
         """N lists of ids, each with its end token -> (N, E), the numbers of forward.
 
         Thousands of prompts share their beginnings ("a photo of a ..."), and a causal state depends on nothing else: each
-        distinct beginning is computed once. places: how many of them go through the tower in one sequence.
+        distinct beginning is computed once. batch: how many of them go through the tower in one sequence.
         """
         lists = [ids[:ids.index(self.eos_id) + 1] for ids in lists]
         order = sorted(range(len(lists)), key=lists.__getitem__)  # neighbours share most
         out = self.text_projection.new_empty(len(lists), self.text_projection.shape[1])
-        for rows in packs([lists[i] for i in order], places):
+        for rows in packs([lists[i] for i in order], batch):
             tree = PrefixTree([lists[order[r]] for r in rows])
             ids, depths = (torch.tensor(t, device=out.device) for t in (tree.ids, tree.depths))
             x = self.token_embedding(ids) + self.positional_embedding[depths]  # (places, W)
@@ -71,6 +73,21 @@ class TextTransformer(nn.Module):
         named = self.transformer.forward_features(self.tokens(ids), causal=True)
         projected = self.ln_final(named["states"][-1]) @ self.text_projection
         return {**named, "tokens": projected, "features": projected[torch.arange(len(ids)), ends]}
+
+
+def in_batches(encode: Callable[[Tensor], Tensor], lists: list[list[int]], pad_id: int, batch: int,
+               device: torch.device | str = "cpu") -> Tensor:
+    """N lists of ids through an encoder of padded ids (B, T) -> (N, E), `batch` of them at a time.
+
+    They go sorted by length, so that short ones are not padded to the longest.
+    """
+    order = sorted(range(len(lists)), key=lambda i: len(lists[i]))
+    found = []
+    for i in range(0, len(order), batch):
+        rows = [lists[r] for r in order[i:i + batch]]
+        ids = torch.tensor([row + [pad_id] * (len(rows[-1]) - len(row)) for row in rows], device=device)
+        found.append(encode(ids))
+    return torch.cat(found)[torch.tensor(order).argsort().to(device)]
 
 
 class PrefixTree:
@@ -125,7 +142,7 @@ class CBOW(nn.Module):
     def __init__(self, config: TextConfig, embed_dim: int):
         super().__init__()
         W = config.width
-        self.eos_id = config.eos_id
+        self.eos_id, self.pad_id = config.eos_id, config.pad_id
         self.token_embedding = nn.Embedding(config.vocab_size, W)
         self.ln_final = nn.LayerNorm(W)
         self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
@@ -142,6 +159,10 @@ class CBOW(nn.Module):
         words = self.words(ids)
         mean = (self.token_embedding(ids) * words).sum(1) / words.sum(1).clamp(min=1)
         return self.ln_final(mean) @ self.text_projection
+
+    def forward_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
+        """N lists of ids, unpadded -> (N, E)."""
+        return in_batches(self, lists, self.pad_id, batch, self.text_projection.device)
 
     def forward_features(self, ids: Tensor) -> dict:
         """tokens: the embedding of every token (B, T, W), 0 from the end token on; features: forward's answer (B, E)."""
@@ -166,6 +187,10 @@ class BertText(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         states = self.bert(input_ids=ids, attention_mask=(ids != self.pad_id).long()).last_hidden_state  # (B, T, W)
         return states[:, 0] @ self.text_projection
+
+    def forward_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
+        """N lists of ids, unpadded -> (N, E)."""
+        return in_batches(self, lists, self.pad_id, batch, self.text_projection.device)
 
 
 def build_text(config: TextConfig, embed_dim: int) -> nn.Module:

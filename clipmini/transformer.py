@@ -161,10 +161,13 @@ class Transformer(nn.Module):
         return self.resblocks[-1].forward_row(x, rows, causal)[:, 0]
 
     def forward_features(self, x: Tensor, causal: bool = False) -> dict[str, list[Tensor]]:
-        """Every layer's residual stream, (B, T, W) each, and attention probabilities, (B, H, T, T) each."""
-        states, attentions = [x], []
+        """Every layer's residual stream, (B, T, W) each, what each attention reads, (B, T, W), and its probabilities,
+        (B, H, T, T). All lie on the way to the last state, so that its gradient reaches them."""
+        states, read, attentions = [x], [], []
         for block in self.resblocks:
-            attentions.append(block.attn.weights(block.ln_1(x), causal))
-            x = block(x, causal)
+            read.append(block.ln_1(x))
+            attentions.append(block.attn.weights(read[-1], causal))
+            x = x + block.attn.merge(attentions[-1] @ block.attn.project(read[-1])[2])
+            x = x + block.mlp(block.ln_2(x))
             states.append(x)
-        return {"states": states, "attentions": attentions}
+        return {"states": states, "read": read, "attentions": attentions}

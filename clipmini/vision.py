@@ -4,14 +4,61 @@ VisionTransformer and ModifiedResNet are CLIP's two (paper section 2.4), with Op
 LightResNet is our small third: what two CPU cores can train on 32-pixel pictures in minutes.
 """
 
+import math
 from collections import OrderedDict
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmini.config import VisionConfig
-from clipmini.transformer import Transformer
+from clipmini.transformer import Transformer, attend
+
+
+class ImageTower(Protocol):
+    """What a tower says of its cells: each is a place of the picture, `stride` pixels wide. W is the width of a cell's vector,
+    which may be another one before the last block; h and w count cells, P = h * w."""
+
+    stride: int
+
+    def forward_features(self, pixels: Tensor) -> dict:
+        """pixels (B, 3, S, S) -> grid_before, grid (B, W, h, w): the cells before and after the last block; patches (B, P, E):
+        the cells of `grid` in the joint space; features (B, E): the pooled vector, forward's answer; read (B, T, W): what the
+        last block reads, its cells last; attentions: (B, H, T, T) of each layer that has one, the pooling token first."""
+
+    def joint(self, cells: Tensor) -> Tensor:
+        """Vectors of `grid` (..., W) -> the joint space (..., E)."""
+
+    def value_cells(self, pixels: Tensor) -> Tensor:
+        """What each cell alone would hand to the pooled vector: the last block with each cell seeing itself -> (B, P, E)."""
+
+    def surgery_cells(self, pixels: Tensor) -> Tensor:
+        """The cells where values look at values in place of queries at keys (CLIP Surgery) -> (B, P, E)."""
+
+
+def interpolated(positions: Tensor, grid: int) -> Tensor:
+    """Position embeddings (1 + old * old, W) -> (1 + grid * grid, W), bicubically (ViT, Dosovitskiy et al. 2021, section 3.2).
+
+    The first row, the class token's or the mean's, stays.
+    """
+    first, cells = positions[:1], positions[1:]
+    old = math.isqrt(len(cells))
+    if old == grid:
+        return positions
+    cells = cells.t().reshape(1, -1, old, old)
+    cells = F.interpolate(cells, size=(grid, grid), mode="bicubic", align_corners=False, antialias=grid < old)
+    return torch.cat([first, cells.flatten(2)[0].t()])
+
+
+def as_grid(cells: Tensor) -> Tensor:
+    """(B, P, W) -> (B, W, h, w) of a square picture."""
+    return cells.transpose(1, 2).unflatten(2, (math.isqrt(cells.shape[1]), -1))
+
+
+def as_cells(grid: Tensor) -> Tensor:
+    """(B, W, h, w) -> (B, P, W)."""
+    return grid.flatten(2).transpose(1, 2)
 
 
 class VisionTransformer(nn.Module):
@@ -20,7 +67,7 @@ class VisionTransformer(nn.Module):
     def __init__(self, config: VisionConfig, embed_dim: int):
         super().__init__()
         W, P = config.width, config.grid**2
-        self.patch_size = config.patch_size
+        self.stride = config.patch_size
         self.conv1 = nn.Conv2d(3, W, config.patch_size, stride=config.patch_size, bias=False)
         self.class_embedding = nn.Parameter(W**-0.5 * torch.randn(W))
         self.positional_embedding = nn.Parameter(W**-0.5 * torch.randn(P + 1, W))
@@ -35,27 +82,52 @@ class VisionTransformer(nn.Module):
         conv1's stride equals its kernel, so it is a linear map of each patch, and a matmul is the faster way to say so.
         """
         B, C, S, _ = pixels.shape
-        p, g = self.patch_size, S // self.patch_size
+        p, g = self.stride, S // self.stride
         patches = pixels.reshape(B, C, g, p, g, p).permute(0, 2, 4, 1, 3, 5).reshape(B, g * g, C * p * p)
         return patches @ self.conv1.weight.flatten(1).t()
 
     def tokens(self, pixels: Tensor) -> Tensor:
-        """Class token and patches, with positions, normalised: (B, P + 1, W)."""
+        """Class token and patches, with positions, normalised: (B, P + 1, W), for any side that the patches divide."""
         patches = self.embed_patches(pixels)
         cls = self.class_embedding.expand(patches.shape[0], 1, -1)
-        return self.ln_pre(torch.cat([cls, patches], dim=1) + self.positional_embedding)
+        positions = interpolated(self.positional_embedding, pixels.shape[-1] // self.stride)
+        return self.ln_pre(torch.cat([cls, patches], dim=1) + positions)
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.tokens(pixels)
         first = torch.zeros(x.shape[0], dtype=torch.long, device=x.device)
         return self.ln_post(self.transformer.forward_row(x, first)) @ self.proj
 
+    def joint(self, cells: Tensor) -> Tensor:
+        """Tokens (..., W) -> the joint space (..., E)."""
+        return self.ln_post(cells) @ self.proj
+
     def forward_features(self, pixels: Tensor) -> dict:
-        """states: each layer's (B, P + 1, W); attentions: each layer's (B, H, P + 1, P + 1);
-        patches: the last layer's patch tokens in the joint space (B, P, E); features: forward's answer (B, E)."""
+        """What ImageTower promises, and states: each layer's (B, P + 1, W)."""
         named = self.transformer.forward_features(self.tokens(pixels))
-        projected = self.ln_post(named["states"][-1]) @ self.proj  # (B, P + 1, E)
-        return {**named, "features": projected[:, 0], "patches": projected[:, 1:]}
+        before, after = named["states"][-2:]
+        projected = self.joint(after)  # (B, P + 1, E)
+        return {**named, "read": named["read"][-1], "grid_before": as_grid(before[:, 1:]), "grid": as_grid(after[:, 1:]),
+                "features": projected[:, 0], "patches": projected[:, 1:]}
+
+    def value_cells(self, pixels: Tensor) -> Tensor:
+        """The last block with each token seeing itself only (MaskCLIP: Zhou et al. 2022, section 3.2) -> (B, P, E)."""
+        *blocks, last = self.transformer.resblocks
+        x = self.tokens(pixels)
+        for block in blocks:
+            x = block(x)
+        x = x + last.attn.merge(last.attn.project(last.ln_1(x))[2])
+        return self.joint(x + last.mlp(last.ln_2(x)))[:, 1:]
+
+    def surgery_cells(self, pixels: Tensor) -> Tensor:
+        """Value-value attention beside the second half of the blocks, without their MLPs (Li et al. 2023, section 3.2)."""
+        x, blocks, beside = self.tokens(pixels), self.transformer.resblocks, None
+        for i, block in enumerate(blocks):
+            if i >= len(blocks) // 2:
+                v = block.attn.project(block.ln_1(x))[2]
+                beside = (x if beside is None else beside) + block.attn.merge(attend(v, v, v))
+            x = block(x)
+        return self.joint(beside)[:, 1:]
 
 
 class Bottleneck(nn.Module):
@@ -100,13 +172,19 @@ class AttentionPool2d(nn.Module):
         for layer in (self.k_proj, self.q_proj, self.v_proj, self.c_proj):
             nn.init.normal_(layer.weight, std=width**-0.5)
 
+    def tokens(self, cells: Tensor) -> Tensor:
+        """Cells (B, P, W) -> their mean and themselves, with positions (B, P + 1, W), for any square grid."""
+        positions = interpolated(self.positional_embedding, math.isqrt(cells.shape[1]))
+        return torch.cat([cells.mean(1, keepdim=True), cells], dim=1) + positions
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, T, W) -> (B, H, T, W/H)"""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
     def forward(self, grid: Tensor) -> Tensor:
         """grid (B, W, h, w) -> (B, E)."""
-        B, W = grid.shape[:2]
-        cells = grid.flatten(2).transpose(1, 2)  # (B, P, W)
-        x = torch.cat([cells.mean(1, keepdim=True), cells], dim=1) + self.positional_embedding
-        q, k, v = (layer(t).view(B, -1, self.heads, W // self.heads).transpose(1, 2)
-                   for layer, t in ((self.q_proj, x[:, :1]), (self.k_proj, x), (self.v_proj, x)))
+        x = self.tokens(as_cells(grid))
+        q, k, v = self.split(self.q_proj(x[:, :1])), self.split(self.k_proj(x)), self.split(self.v_proj(x))
         pooled = F.scaled_dot_product_attention(q, k, v)  # (B, H, 1, W/H)
         return self.c_proj(pooled.transpose(1, 2).flatten(1))
 
@@ -116,7 +194,7 @@ class ModifiedResNet(nn.Module):
 
     def __init__(self, config: VisionConfig, embed_dim: int):
         super().__init__()
-        W = config.width
+        W, self.stride = config.width, 32
         self.conv1 = nn.Conv2d(3, W // 2, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(W // 2)
         self.conv2 = nn.Conv2d(W // 2, W // 2, 3, padding=1, bias=False)
@@ -146,10 +224,31 @@ class ModifiedResNet(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         return self.attnpool(self.grid_features(pixels))
 
+    def joint(self, cells: Tensor) -> Tensor:
+        """What the attention pool gathers for a cell (..., 32 * W) -> the joint space (..., E)."""
+        return self.attnpool.c_proj(cells)
+
     def forward_features(self, pixels: Tensor) -> dict:
-        """grid: the last feature map (B, 32 * W, S / 32, S / 32); features: forward's answer (B, E)."""
-        grid = self.grid_features(pixels)
-        return {"grid": grid, "features": self.attnpool(grid)}
+        """What ImageTower promises; the last block is the attention pool, asked once by the mean and once by each cell."""
+        pool, before = self.attnpool, self.grid_features(pixels)
+        read = as_cells(before)  # (B, P, 32 W)
+        x = pool.tokens(read)
+        q, k, v = pool.split(pool.q_proj(x)), pool.split(pool.k_proj(x)), pool.split(pool.v_proj(x))
+        attention = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)  # (B, H, P + 1, P + 1)
+        after = (attention @ v).transpose(1, 2).flatten(2)  # (B, P + 1, 32 W)
+        projected = self.joint(after)
+        return {"grid_before": before, "grid": as_grid(after[:, 1:]), "read": read, "attentions": [attention],
+                "features": projected[:, 0], "patches": projected[:, 1:]}
+
+    def value_cells(self, pixels: Tensor) -> Tensor:
+        """The pool's values without its attention (MaskCLIP) -> (B, P, E)."""
+        return self.joint(self.attnpool.v_proj(self.attnpool.tokens(as_cells(self.grid_features(pixels)))))[:, 1:]
+
+    def surgery_cells(self, pixels: Tensor) -> Tensor:
+        """The pool's values looking at one another -> (B, P, E)."""
+        pool = self.attnpool
+        v = pool.split(pool.v_proj(pool.tokens(as_cells(self.grid_features(pixels)))))
+        return self.joint(attend(v, v, v).transpose(1, 2).flatten(2))[:, 1:]
 
 
 class BasicBlock(nn.Module):
@@ -176,7 +275,7 @@ class LightResNet(nn.Module):
 
     def __init__(self, config: VisionConfig, embed_dim: int):
         super().__init__()
-        W = config.width
+        W, self.stride = config.width, 16
         self.stem = nn.Sequential(nn.Conv2d(3, W, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(W), nn.ReLU())
         stages, inplanes = [], W
         for i, blocks in enumerate(config.layers):
@@ -194,12 +293,24 @@ class LightResNet(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         return self.proj(self.grid_features(pixels).mean((2, 3)))
 
+    def joint(self, cells: Tensor) -> Tensor:
+        """Cells (..., 8W) -> the joint space (..., E)."""
+        return self.proj(cells)
+
     def forward_features(self, pixels: Tensor) -> dict:
-        """grid: the last feature map (B, 8W, S / 16, S / 16); patches: its cells in the joint space (B, P, E);
-        features: forward's answer (B, E), which is the mean of the patches."""
-        grid = self.grid_features(pixels)
-        patches = self.proj(grid.flatten(2).transpose(1, 2))
-        return {"grid": grid, "patches": patches, "features": patches.mean(1)}
+        """What ImageTower promises; there is no attention, and features is the mean of the patches."""
+        before = self.stages[:-1](self.stem(pixels.contiguous(memory_format=torch.channels_last)))
+        grid = self.stages[-1](before)
+        read = as_cells(grid)
+        patches = self.proj(read)
+        return {"grid_before": before, "grid": grid, "read": read, "attentions": [], "patches": patches,
+                "features": patches.mean(1)}
+
+    def value_cells(self, pixels: Tensor) -> Tensor:
+        """The patches: each is what its cell adds to the mean already."""
+        return self.forward_features(pixels)["patches"]
+
+    surgery_cells = value_cells
 
 
 def build_vision(config: VisionConfig, embed_dim: int) -> nn.Module:

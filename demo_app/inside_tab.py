@@ -16,7 +16,7 @@ OWN_CHOICE = ""  # the method's name for "whatever is best for this model"
 def look_inside(page: Page, picture: str | None, phrases: str, method: str, choice: str, lang: str, progress: bool = True):
     """Maps of one picture -> (figure of the maps, figure of the segments, rows of (phrase, word, fall of the cosine))."""
     from clipmini.plots import heatmaps, segments  # matplotlib: only who opens this tab waits for it
-    from clipmini.tasks.heatmap import heatmap, word_relevance
+    from clipmini.tasks.heatmap.methods import heatmap, word_relevance
 
     with friendly_errors(lang):
         if not picture:

@@ -58,7 +58,7 @@ def map_path(model: str) -> Path:
 @lru_cache(maxsize=4)
 def opened(path: Path) -> Opened:
     """Read a map folder once. Raises CheckpointError."""
-    from clipmini.tasks.mapfolder import read
+    from clipmini.tasks.maps.folder import read
 
     data = base64.b64encode((path / "thumbnails.webp").read_bytes()).decode() if path.is_dir() else ""
     return Opened(read(path), f"data:image/webp;base64,{data}")
@@ -66,7 +66,7 @@ def opened(path: Path) -> Opened:
 
 def points(o: Opened, by: str) -> str:
     """What the canvas needs besides the places, as JSON."""
-    from clipmini.tasks.mapfolder import CELL, COLUMNS
+    from clipmini.tasks.maps.folder import CELL, COLUMNS
 
     groups = list(dict.fromkeys(o.found.groups))
     number = {name: i for i, name in enumerate(groups)}
@@ -82,7 +82,7 @@ def places(o: Opened, kind: str, gap: bool) -> str:
 def neighbours(o: Opened, vector, kind: str, gap: bool, own: int | None = None) -> tuple[list, list, str]:
     """The nearest pictures, and half as many words, of a unit vector (E,) -> (thumbnails for a gr.Gallery, rows for a table,
     marks as JSON). Searched apart, for the modality gap makes every word nearer to words than to any picture."""
-    from clipmini.tasks import atlas
+    from clipmini.tasks.maps import projection as atlas
 
     found, near, cosines = o.found, [], {}
     for first, end, most in ((0, found.pictures, NEAR), (found.pictures, len(found.names), NEAR // 2)):
@@ -108,7 +108,7 @@ def listed(o: Opened, near: list[int], cosines: dict[int, float]) -> tuple[list,
 
 def own_map(page: Page, files: list[str] | None, lang: str):
     """A map of a visitor's pictures, twice: by PCA at once, then by UMAP where it is installed. Yields Opened."""
-    from clipmini.tasks.mapfolder import gather, with_umap
+    from clipmini.tasks.maps.folder import gather, with_umap
 
     with friendly_errors(lang):
         if not files or len(files) > MOST_OWN:
@@ -242,7 +242,7 @@ def _connect_own(page: Page, path: Path | None, view, parts, controls, gap_said)
         return None, *drawn(opened(path), kind, gap, by, page.language(request)), ""
 
     def warm() -> None:  # while the visitor still looks at the files
-        from clipmini.tasks import atlas
+        from clipmini.tasks.maps import projection as atlas
 
         if find_spec("umap") is not None and not atlas.is_warm():
             atlas.warm_up()
@@ -283,7 +283,7 @@ def step_sentence(o: Opened, number: int, lang: str) -> str:
 
 def gap_sentence(found, lang: str) -> str:
     """How far pictures and words live apart, in words."""
-    from clipmini.tasks import atlas
+    from clipmini.tasks.maps import projection as atlas
 
     images, texts = found.vectors[:found.pictures], found.vectors[found.pictures:]
     if not len(texts):

@@ -10,8 +10,8 @@ from pathlib import Path
 import gradio as gr
 
 import clipmini
-from clipmini.checkpoint import CheckpointError
 from clipmini.embedder import Embedder, assets_folder
+from clipmini.files import CheckpointError
 from clipmini.image import ImageError
 from clipmini.tasks.prompts import PromptError
 from demo_app.shelf import Shelf

@@ -4,7 +4,7 @@ import gradio as gr
 
 from clipmini.image import open_image
 from clipmini.tasks.prompts import TEMPLATES, clean_labels
-from clipmini.tasks.workbench import on_one_picture
+from clipmini.tasks.templates import on_one_picture
 from demo_app.parts import LIMITS, Page, friendly_errors, gpu, picture_input, read_samples, samples_folder
 from demo_app.texts import say
 

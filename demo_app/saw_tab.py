@@ -7,7 +7,7 @@ import gradio as gr
 from PIL import Image, ImageDraw, ImageFont
 
 from clipmini.image import open_image
-from clipmini.tasks.zeroshot import classify
+from clipmini.tasks.classify import classify
 from demo_app import look
 from demo_app.parts import LIMITS, Page, friendly_errors, gpu, picture_input, samples_folder
 from demo_app.texts import say
@@ -19,7 +19,7 @@ LETTERS = 2000  # of a text that is shown in pieces
 
 def kept_part(embedder, image: Image.Image) -> Image.Image:
     """The picture as it came, with what is cut away before the model sees it darkened."""
-    framed = embedder.model.frame(image) if hasattr(embedder.model, "frame") else image.copy()
+    framed = embedder.model.frame(image).copy()
     framed.thumbnail((2 * SHOWN_SIDE, 2 * SHOWN_SIDE))
     if embedder.config.vision.resize_mode == "squash":
         return framed

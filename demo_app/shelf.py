@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from clipmini import devise, hub
-from clipmini.embedder import PHOTO_MODEL, Embedder
+from clipmini.embedder import Embedder
+from clipmini.families import devise
+from clipmini.families import hub_download as hub
 from clipmini.image import open_image
 
 AUTOMATIC, OWN = "automatic", "emoji"  # the choice, and the only model of drawings that is sent photos elsewhere
@@ -74,12 +75,12 @@ class Shelf:
 
     def __init__(self, own, make_model):
         self.own, self._make, self._large, self._lock = own, make_model, None, threading.Lock()
-        self.photos = make_model(PHOTO_MODEL) if own.name == OWN and not devise.missing() else None
+        self.photos = make_model(devise.NAME) if own.name == OWN and not devise.missing() else None
 
     @property
     def choices(self) -> list[str]:
         """What a visitor may choose."""
-        own = [AUTOMATIC, OWN, PHOTO_MODEL] if self.photos else [AUTOMATIC]
+        own = [AUTOMATIC, OWN, devise.NAME] if self.photos else [AUTOMATIC]
         return [*own, *(p.name for p in PUBLISHED)]
 
     def labels(self, say) -> list[tuple[str, str]]:
@@ -106,7 +107,7 @@ class Shelf:
         if not self.photos:
             return Picked(self.own.get(), "")
         if choice != AUTOMATIC:
-            return Picked((self.photos if choice == PHOTO_MODEL else self.own).get(), "why_chosen")
+            return Picked((self.photos if choice == devise.NAME else self.own).get(), "why_chosen")
         if looks_drawn(image):
             return Picked(self.own.get(), "why_drawing")
         embedder, _ = self.photos.try_get()

@@ -7,10 +7,10 @@ from html import escape
 import gradio as gr
 from PIL import Image
 
-from clipmini.checkpoint import CheckpointError
+from clipmini.files import CheckpointError
 from clipmini.image import open_image
+from clipmini.tasks.classify import classify
 from clipmini.tasks.prompts import TEMPLATES
-from clipmini.tasks.zeroshot import classify
 from demo_app import look
 from demo_app.parts import LIMITS, Page, friendly_errors, gpu, picture_input, read_samples, samples_folder
 from demo_app.shelf import AUTOMATIC, state

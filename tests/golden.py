@@ -20,7 +20,7 @@ ACCURACY = {"imagenette": (98.7, "photo"), "cifar10": (89.8, "cifar")}  # percen
 
 def readme_probabilities(model) -> dict[str, float]:
     """The probabilities of OpenAI's three captions for OpenAI's picture."""
-    from clipmini.tasks.zeroshot import classify
+    from clipmini.tasks.classify import classify
 
     with urllib.request.urlopen(PICTURE, timeout=60) as answer:
         found = classify(model, [answer.read()], list(README), "plain")
@@ -33,7 +33,7 @@ def main() -> int:
     p.add_argument("--out", type=Path, default=Path("runs/golden"), help="keeps what is done (default runs/golden)")
     args = p.parse_args()
     import clipmini
-    from clipmini.data.hub import find
+    from clipmini.data.testsets import find
     from clipmini.tasks.benchmark import Job, run
 
     model, wrong = clipmini.load(MODEL), 0

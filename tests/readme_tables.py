@@ -118,7 +118,7 @@ def speed_table(data: dict) -> str:
 
 def licence_table() -> str:
     """The sources of the pictures and words."""
-    from clipmini.data.emoji import SOURCES
+    from clipmini.data.emoji.sources import SOURCES
     from clipmini.data.fashion import SOURCE
 
     rows = ["| style | what | package | author | licence |", "|---|---|---|---|---|"]

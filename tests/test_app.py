@@ -15,8 +15,8 @@ gr = pytest.importorskip("gradio", reason="the app's tests need gradio: pip inst
 gradio_client = pytest.importorskip("gradio_client")
 
 from clipmini.image import ImageError  # noqa: E402
+from clipmini.tasks.classify import classify  # noqa: E402
 from clipmini.tasks.prompts import MESSAGES, TEMPLATES, PromptError  # noqa: E402
-from clipmini.tasks.zeroshot import classify  # noqa: E402
 from demo_app import app, look, parts, shelf, texts, zero_shot  # noqa: E402
 
 
@@ -249,7 +249,7 @@ def test_without_the_packages_the_shelf_has_one_model(monkeypatch):
 
 
 def test_published_models_load_on_demand_and_a_failure_leaves_the_old_one(monkeypatch):
-    from clipmini.checkpoint import CheckpointError
+    from clipmini.files import CheckpointError
 
     made, (b32, l14) = [], [p.name for p in shelf.PUBLISHED[:2]]
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipmini.tasks import atlas
-from clipmini.tasks.atlas import AtlasError
+from clipmini.tasks.maps import projection as atlas
+from clipmini.tasks.maps.projection import AtlasError
 
 
 def groups(n: int = 30, kinds: int = 4, seed: int = 0, width: int = 16):

@@ -9,15 +9,15 @@ import torch
 from foreign import write_archive
 from test_embedder import picture
 
-from clipmini.data import hub
-from clipmini.data.hub import TEST_SETS, DatasetError, TestSet, find
+from clipmini.data import testsets as hub
+from clipmini.data.classnames import CLASS_NAMES
+from clipmini.data.testsets import TEST_SETS, DatasetError, TestSet, find
 from clipmini.embedder import Embedder
 from clipmini.tasks import benchmark
 from clipmini.tasks.benchmark import Job, as_table, run
-from clipmini.tasks.calibration import reliability
-from clipmini.tasks.names import CLASS_NAMES
+from clipmini.tasks.evaluate import evaluate
+from clipmini.tasks.metrics import reliability
 from clipmini.tasks.retrieval import recall_at_k, retrieval
-from clipmini.tasks.zeroshot import evaluate
 
 
 @pytest.fixture(scope="module")

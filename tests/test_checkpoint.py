@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clipmini import checkpoint
-from clipmini.checkpoint import CheckpointError, written_whole
 from clipmini.embedder import Embedder
+from clipmini.files import CheckpointError, written_whole
 from clipmini.tokenizer import Tokenizer
 
 
@@ -158,8 +158,9 @@ FULL = """
     import resource, signal, sys
     sys.path[:0] = [sys.argv[1]]
     import torch
-    from clipmini import checkpoint, train
-    from clipmini.pretrained import export
+    from clipmini import checkpoint
+    from clipmini import training as train
+    from clipmini.families.assemble import export
     from helpers_train import squares
     from pathlib import Path
     from clipmini.config import preset

@@ -10,9 +10,9 @@ from helpers_train import pairs_dataset
 from PIL import Image
 
 from clipmini import checkpoint, recipes
-from clipmini.cli import main
+from clipmini.commands import main
 from clipmini.data import emoji, shapes
-from clipmini.train import TrainConfig
+from clipmini.training.config import TrainConfig
 
 COMMANDS = ("app", "classify", "data", "train", "evaluate", "doctor", "export")
 
@@ -265,8 +265,9 @@ def test_prompts_lists_the_test_sets_too(capsys):
 def test_only_own_models_are_exported(monkeypatch, tmp_path):
     import torch
 
-    from clipmini import onnx, pretrained
-    from clipmini.checkpoint import CheckpointError
+    from clipmini import families as pretrained
+    from clipmini.families import onnx
+    from clipmini.files import CheckpointError
 
     other = type("Other", (torch.nn.Module,), {"config": None})()
     for export in (lambda: pretrained.export(other, None, tmp_path / "x"), lambda: onnx.export(other, None, tmp_path / "x")):

@@ -9,10 +9,10 @@ from PIL import Image
 from sklearn.linear_model import Ridge
 
 import clipmini
-from clipmini import devise
-from clipmini.checkpoint import CheckpointError
+from clipmini.families import devise
+from clipmini.files import CheckpointError
 from clipmini.image import ImageError
-from clipmini.tasks.zeroshot import classify
+from clipmini.tasks.classify import classify
 from clipmini.tokenizer import TokenLimitError
 
 needs_packages = pytest.mark.skipif(bool(devise.missing()), reason='pip install "clipmini[photos]"')  # CI may not skip an install

@@ -9,8 +9,8 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil
 
 import clipmini
-from clipmini.checkpoint import CheckpointError
 from clipmini.embedder import Embedder, embedded_names
+from clipmini.files import CheckpointError
 from clipmini.image import ImageError, preprocess
 from clipmini.tokenizer import TokenLimitError
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from clipmini import recipes
-from clipmini.cli import main
+from clipmini.commands import main
 from clipmini.data import fashion
 from clipmini.data.fashion import FILES, KINDS, FashionError
 

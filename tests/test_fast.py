@@ -10,10 +10,10 @@ from foreign import shake
 from test_embedder import picture
 
 import clipmini
-from clipmini.checkpoint import CheckpointError
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
 from clipmini.embedder import Embedder
-from clipmini.fast import PackedLinear, SplitAttention, int8, pack
+from clipmini.families.packed import PackedLinear, SplitAttention, int8, pack
+from clipmini.files import CheckpointError
 from clipmini.model import CLIP
 from clipmini.transformer import Attention
 

@@ -12,7 +12,8 @@ from clipmini.embedder import Embedder
 from clipmini.image import ImageError
 from clipmini.model import CLIP
 from clipmini.tasks import heatmap as H
-from clipmini.tasks.heatmap import METHODS, HeatmapError, heatmap, segmented, word_relevance
+from clipmini.tasks.heatmap.methods import METHODS, HeatmapError, heatmap, word_relevance
+from clipmini.tasks.heatmap.score import segmented
 from clipmini.tasks.prompts import PromptError
 
 PHRASES = ["red cat", "blue square", "dog"]

@@ -13,11 +13,11 @@ import pytest
 from foreign import hugging_face_folder, open_clip_folder
 from loopback_hub import COMMIT, loopback_hub
 
-from clipmini.hub import _wanted, is_name
+from clipmini.families.hub_download import _wanted, is_name
 
 ASK = """
 import json, sys, clipmini
-from clipmini import hub
+from clipmini.families import hub_download as hub
 for name in sys.argv[1:]:
     try:
         model = clipmini.load(name)

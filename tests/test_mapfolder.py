@@ -7,11 +7,12 @@ import pytest
 import torch
 from test_embedder import picture
 
-from clipmini.checkpoint import CheckpointError
-from clipmini.cli import main
+from clipmini.commands import main
 from clipmini.embedder import Embedder
+from clipmini.files import CheckpointError
 from clipmini.plots import map_of
-from clipmini.tasks import atlas, mapfolder
+from clipmini.tasks.maps import folder as mapfolder
+from clipmini.tasks.maps import projection as atlas
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from transformers import CLIPConfig as TheirConfig
 from transformers import CLIPModel
 
 from clipmini.config import PRESETS, CLIPConfig, TextConfig, VisionConfig
+from clipmini.families.hugging_face import hugging_face_config, to_hugging_face
 from clipmini.model import CLIP, count_parameters
-from clipmini.pretrained import hugging_face_config, to_hugging_face
 from clipmini.text import CBOW, PrefixTree, TextTransformer, packs
 from clipmini.vision import AttentionPool2d, ModifiedResNet, VisionTransformer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clipmini.tasks.names import CLASS_NAMES, PUBLISHED_TEMPLATES, imagenet_names
+from clipmini.data.classnames import CLASS_NAMES, PUBLISHED_TEMPLATES, imagenet_names
 from clipmini.tasks.prompts import TEMPLATES, check_template
 
 OPEN_CLIP = importlib.util.find_spec("open_clip")

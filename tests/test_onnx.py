@@ -8,9 +8,9 @@ import torch
 from test_embedder import picture
 
 import clipmini
-from clipmini import onnx
-from clipmini.checkpoint import CheckpointError
-from clipmini.cli import main
+from clipmini.commands import main
+from clipmini.families import onnx
+from clipmini.files import CheckpointError
 
 TEXTS = ["a red cat", "a", "a blue square and a much longer caption about it"]
 

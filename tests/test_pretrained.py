@@ -9,10 +9,11 @@ from test_embedder import picture
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 import clipmini
-from clipmini.checkpoint import CheckpointError
 from clipmini.config import OPENAI_MEAN
 from clipmini.embedder import Embedder
-from clipmini.pretrained import export, hugging_face_name, to_hugging_face
+from clipmini.families.assemble import export
+from clipmini.families.hugging_face import hugging_face_name, to_hugging_face
+from clipmini.files import CheckpointError
 
 TEXTS = ["a red cat", "", "A  Blue square!", "crème brûlée 猫", "smiling face " * 3, "it's 12:30"]
 

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from test_embedder import picture
 
 import clipmini
-from clipmini import pretrained, weights
-from clipmini.checkpoint import CheckpointError
+from clipmini import families as pretrained
+from clipmini import files as weights
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig, preset
+from clipmini.files import CheckpointError
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 

@@ -56,7 +56,7 @@ def test_ten_lines_run_as_printed():
 
 
 def test_command_line_of_the_readme_works():
-    from clipmini.cli import main, parser
+    from clipmini.commands import main, parser
 
     assert main(["classify", str(ROOT / "assets/samples/rocket.png"), "--labels", "rocket, airplane, pencil"]) == 0
     for line in re.findall(r"^clipmini (\w[^#\n`]*)", TEXT, re.M):

@@ -14,7 +14,8 @@ from clipmini.data import emoji
 from clipmini.embedder import Embedder
 from clipmini.recipes import RECIPES, Recipe, RecipeError, card, customised, emoji_styles, sentence, split
 from clipmini.tasks.prompts import TEMPLATES
-from clipmini.train import TrainConfig, TrainingError, group_numbers
+from clipmini.training.config import TrainConfig, TrainingError
+from clipmini.training.pairs import group_numbers
 
 
 def test_options_reach_their_place():

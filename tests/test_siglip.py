@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipImageProcessorPil, SiglipModel
 
 import clipmini
-from clipmini.checkpoint import CheckpointError
+from clipmini.files import CheckpointError
 from clipmini.tokenizer import TokenLimitError
 
 TEXTS = ["a red cat", "a", "a blue dog and a red cat"]

@@ -17,27 +17,22 @@ import torch
 from helpers_train import pairs_dataset, squares
 from PIL import Image
 
-from clipmini import checkpoint, train
-from clipmini.image import augment
+from clipmini import checkpoint
+from clipmini import training as train
+from clipmini.augment import augment
 from clipmini.loss import duplicate_floor
 from clipmini.model import no_decay
-from clipmini.train import (
-    Batch,
-    TrainConfig,
-    TrainingError,
+from clipmini.tasks.evaluate import zero_shot_score
+from clipmini.training.config import TrainConfig, TrainingError
+from clipmini.training.doctor import diagnose, read_csv
+from clipmini.training.pairs import Batch, choose_caption, read_pairs, rows_of_step, wrap
+from clipmini.training.step import (
     cached_backward,
-    choose_caption,
-    diagnose,
     guessing_loss,
     learning_rate,
     make_optimizer,
     plain_backward,
-    read_csv,
-    read_pairs,
-    rows_of_step,
     update_average,
-    wrap,
-    zero_shot_score,
 )
 
 QUICK = TrainConfig(steps=24, batch=16, warmup=4, learning_rate=3e-3, evaluate_every=5)
@@ -100,7 +95,8 @@ KILLED = """
     from clipmini.config import preset
     from clipmini.model import CLIP
     from clipmini.tokenizer import Tokenizer
-    from clipmini.train import TrainConfig, train
+    from clipmini.training.config import TrainConfig
+    from clipmini.training.loop import train
 
     root, name = Path(sys.argv[2]), sys.argv[3]
     tokenizer = Tokenizer.train(CAPTIONS, 600, context_length=32)

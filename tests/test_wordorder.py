@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from clipmini.embedder import Embedder
-from clipmini.tasks.wordorder import order_accuracy
+from clipmini.tasks.evaluate import order_accuracy
 
 
 def scenes(n: int = 10):

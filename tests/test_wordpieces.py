@@ -9,9 +9,9 @@ from transformers import BertTokenizer, ChineseCLIPConfig, ChineseCLIPModel
 from transformers.models.chinese_clip.image_processing_pil_chinese_clip import ChineseCLIPImageProcessorPil
 
 import clipmini
-from clipmini.checkpoint import CheckpointError
+from clipmini.families.wordpieces import WordPieces
+from clipmini.files import CheckpointError
 from clipmini.tokenizer import TokenLimitError
-from clipmini.wordpieces import WordPieces
 
 TEXTS = ["一只猫", "红色的狗 abc", "", "猫" * 60, "Café x猫，狗！", "鑫 abd zz"]
 PIECES = ["[PAD]", *(f"[unused{i}]" for i in range(1, 100)), "[UNK]", "[CLS]", "[SEP]", "[MASK]",

@@ -11,9 +11,11 @@ from PIL import Image
 
 from clipmini.embedder import Embedder
 from clipmini.image import ImageError
-from clipmini.tasks import zeroshot
+from clipmini.tasks import classify as zeroshot
+from clipmini.tasks.classify import LabelTooLongError, build_classifier, classify
+from clipmini.tasks.evaluate import compare, evaluate
+from clipmini.tasks.metrics import table, wilson
 from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
-from clipmini.tasks.zeroshot import LabelTooLongError, build_classifier, classify, compare, evaluate, table, wilson
 from clipmini.tokenizer import TokenLimitError
 
 LABELS = ["red circle", "cat", "dog", "apple"]

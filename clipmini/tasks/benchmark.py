@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipmini.checkpoint import CheckpointError, read_weights, written_whole
-from clipmini.data.hub import TestSet, class_names, examples, open_rows
+from clipmini.data.testsets import TestSet, class_names, examples, open_rows
 from clipmini.embedder import Embedder
-from clipmini.tasks.calibration import reliability
+from clipmini.files import CheckpointError, read_weights, written_whole
+from clipmini.tasks.classify import build_classifier
+from clipmini.tasks.metrics import reliability, wilson
 from clipmini.tasks.prompts import clean_templates
 from clipmini.tasks.retrieval import retrieval
-from clipmini.tasks.zeroshot import build_classifier, wilson
 
 SAVE_EVERY = 2000  # rows between saves
 

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from clipmini.tasks.names import PUBLISHED_TEMPLATES
+from clipmini.data.classnames import PUBLISHED_TEMPLATES
 
 MAX_LABELS, MAX_LABEL_LENGTH, MAX_TEMPLATES = 1000, 300, 100  # labels, characters, templates
 

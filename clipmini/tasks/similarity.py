@@ -11,8 +11,8 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.image import open_image
+from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.prompts import clean_labels
-from clipmini.tasks.zeroshot import build_classifier
 
 MOST_PICTURES, MOST_TEXTS = 200, 200
 

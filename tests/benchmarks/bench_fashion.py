@@ -21,8 +21,9 @@ from tqdm import tqdm
 from clipmini.data import fashion
 from clipmini.embedder import load
 from clipmini.recipes import RECIPES, VALIDATION_ROWS, customised, split
-from clipmini.tasks.zeroshot import wilson
-from clipmini.train import draw, keep_freed_memory, learning_rate, make_optimizer, mixed_precision, read_pairs, update_average
+from clipmini.tasks.metrics import wilson
+from clipmini.training.pairs import draw, read_pairs
+from clipmini.training.step import keep_freed_memory, learning_rate, make_optimizer, mixed_precision, update_average
 from clipmini.vision import build_vision
 
 

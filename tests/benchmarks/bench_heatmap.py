@@ -15,7 +15,7 @@ import torch
 import clipmini
 from clipmini.config import preset
 from clipmini.model import CLIP
-from clipmini.tasks.heatmap import as_grid, value_cells
+from clipmini.tasks.heatmap.methods import as_grid, value_cells
 
 
 def main() -> None:

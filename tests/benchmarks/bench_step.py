@@ -26,11 +26,12 @@ from transformers import CLIPConfig as TheirConfig
 from transformers import CLIPModel, CLIPTokenizer
 
 from clipmini.config import preset
+from clipmini.families.hugging_face import hugging_face_config, to_hugging_face
 from clipmini.loss import clip_loss
 from clipmini.model import CLIP
-from clipmini.pretrained import hugging_face_config, to_hugging_face
 from clipmini.tokenizer import Tokenizer
-from clipmini.train import TrainConfig, keep_freed_memory, make_optimizer, mixed_precision, quick_bfloat16
+from clipmini.training.config import TrainConfig
+from clipmini.training.step import keep_freed_memory, make_optimizer, mixed_precision, quick_bfloat16
 
 WORDS = "red green blue apple pear face cat dog house with small large smiling of a the on in car tree sun moon star".split()
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from clipmini.config import preset
+from clipmini.data.classnames import CLASS_NAMES, PUBLISHED_TEMPLATES
+from clipmini.families.vocabularies import released_merges
 from clipmini.model import unit
-from clipmini.pretrained import released_merges
-from clipmini.tasks.names import CLASS_NAMES, PUBLISHED_TEMPLATES
 from clipmini.text import build_text
 from clipmini.tokenizer import Tokenizer
 

@@ -21,9 +21,9 @@ from transformers import CLIPConfig as TheirConfig
 from transformers import CLIPModel
 
 from clipmini.config import preset
-from clipmini.fast import int8, pack
+from clipmini.families.hugging_face import hugging_face_config, to_hugging_face
+from clipmini.families.packed import int8, pack
 from clipmini.model import CLIP
-from clipmini.pretrained import hugging_face_config, to_hugging_face
 
 
 def main() -> None:

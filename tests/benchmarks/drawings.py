@@ -157,7 +157,7 @@ def main() -> None:
     p.add_argument("--page", type=Path, help="write the drawings with their answers as PNG there")
     args = p.parse_args()
     from clipmini.embedder import load
-    from clipmini.tasks.zeroshot import classify
+    from clipmini.tasks.classify import classify
 
     pictures = drawn() + (tuxpaint(args.tuxpaint) if args.tuxpaint else [])
     labels = [*(draw.__name__ for draw in DRAWN), *TUXPAINT.values(), *OTHERS]

@@ -19,7 +19,8 @@ from PIL import Image
 
 import clipmini
 from clipmini.data import emoji, scenes, shapes
-from clipmini.tasks.heatmap import METHODS, THRESHOLDS, HeatmapError, heatmap, score
+from clipmini.tasks.heatmap.methods import METHODS, HeatmapError, heatmap
+from clipmini.tasks.heatmap.score import THRESHOLDS, score
 
 
 def scenes_of_shapes(n: int, seed: int) -> list[scenes.Scene]:

@@ -92,7 +92,8 @@ def make_list(folder: Path) -> str:
 
 def ask(embedder, paths, names, candidates) -> dict:
     """Every photo against every candidate -> {"n", "names", "top1", "top5" as (share, low, high), "answers"}."""
-    from clipmini.tasks.zeroshot import build_classifier, wilson
+    from clipmini.tasks.classify import build_classifier
+    from clipmini.tasks.metrics import wilson
 
     texts = build_classifier(embedder, candidates, embedder.meta.get("templates", "emoji"))
     cosines = embedder.embed_images(paths) @ texts.t()  # (N, K)

@@ -22,7 +22,8 @@ from clipmini.data import emoji
 from clipmini.embedder import Embedder
 from clipmini.model import CLIP, count_parameters
 from clipmini.tasks.prompts import TEMPLATES
-from clipmini.train import read_pairs, train
+from clipmini.training.loop import train
+from clipmini.training.pairs import read_pairs
 
 
 def changed(recipe: recipes.Recipe, changes: dict, seed: int, steps: int) -> recipes.Recipe:

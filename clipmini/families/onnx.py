@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from clipmini import checkpoint
-from clipmini.checkpoint import CheckpointError
+from clipmini.checkpoint import check_new
 from clipmini.config import CLIPConfig
+from clipmini.files import CheckpointError, read_json, written_whole
 from clipmini.model import CLIP, unit
-from clipmini.pretrained import check_new
+from clipmini.text import in_batches
 from clipmini.tokenizer import Tokenizer
 
 FILES = {"pixels": "image.onnx", "ids": "text.onnx"}  # by the name of their one input
@@ -40,7 +41,7 @@ class _Texts(_Pictures):
         return unit(text.ln_final(text.transformer.forward_row(text.tokens(ids), ends, causal=True)) @ text.text_projection)
 
 
-def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path, meta: dict | None = None) -> Path:
+def export(model: CLIP, tokenizer: Tokenizer, folder: Path, meta: dict | None = None) -> Path:
     """Write image.onnx (pixels (B, 3, S, S) -> vectors (B, E)), text.onnx (ids (B, T) int64 -> vectors (B, E)) and what a
     checkpoint has beside its weights. Unit vectors, any B, T up to the context.
 
@@ -59,7 +60,7 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path, meta: dict | N
     rows = torch.export.Dim("rows", min=1, max=2**20)
     runs = {"pixels": (_Pictures(model), torch.zeros(2, 3, v.image_size, v.image_size), {0: rows}),
             "ids": (_Texts(model), ids, {0: rows, 1: torch.export.Dim("tokens", min=2, max=t.context_length)})}
-    with checkpoint.written_whole(folder, "export") as temporary:
+    with written_whole(folder, "export") as temporary:
         temporary.mkdir(parents=True)
         for name, (tower, example, sizes) in runs.items():
             with _quiet():
@@ -98,7 +99,7 @@ class OnnxCLIP(nn.Module):
 
     def __init__(self, folder: Path, config: CLIPConfig, scale: float, bias: float | None):
         super().__init__()
-        self.config = config
+        self.config, self.visual = config, None  # its cells can't be read
         self.scale, self.logit_bias = torch.tensor(scale), None if bias is None else torch.tensor(bias)
         self._sessions = {name: _session(folder / file) for name, file in FILES.items()}
 
@@ -112,6 +113,14 @@ class OnnxCLIP(nn.Module):
     def encode_text(self, ids: Tensor) -> Tensor:
         """ids (B, T) -> unit vectors (B, E)."""
         return self._run("ids", ids)
+
+    def encode_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
+        """N lists of ids, unpadded -> unit vectors (N, E)."""
+        return in_batches(self.encode_text, lists, self.config.text.pad_id, batch)
+
+    def frame(self, image):
+        """The picture itself: resizing and cropping are all the preprocessing."""
+        return image
 
 
 def _session(path: Path):
@@ -127,8 +136,15 @@ def _session(path: Path):
         raise CheckpointError(f"{str(path)!r} is damaged or cut short ({error}); export it again") from error
 
 
-def load(folder: str | Path) -> tuple[OnnxCLIP, Tokenizer, dict]:
+def claims(path: Path) -> bool:
+    """Whether config.json is one that `export` wrote."""
+    return (path / "config.json").is_file() and "onnx" in read_json(path / "config.json")
+
+
+def load(folder: str | Path, image_size: int | None = None) -> tuple[OnnxCLIP, Tokenizer, dict]:
     """Read such a folder -> (model, its tokenizer, meta). Raises CheckpointError."""
+    if image_size:
+        raise CheckpointError(f"{str(folder)!r} (onnx) takes pictures of its own size only; omit image_size")
     _need("onnxruntime")
     config, tokenizer, meta, raw = checkpoint.read_description(folder)
     scores = raw.get("onnx")

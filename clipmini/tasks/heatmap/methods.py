@@ -15,10 +15,9 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.image import open_image, preprocess
-from clipmini.pretrained import interpolated
+from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.prompts import EVERYDAY_WORDS, clean_labels
-from clipmini.tasks.zeroshot import build_classifier
-from clipmini.transformer import attend
+from clipmini.vision import ImageTower
 
 SIDE = 224  # pixels of a map's longer side
 LEAST_CELLS = 12  # along a side of the grid: small pictures are shown to the tower larger than it was trained with
@@ -80,15 +79,10 @@ def stretched(cells: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.where(high - low > 1e-9, (maps - low) / (high - low).clamp(min=1e-9), torch.zeros(()))
 
 
-def stride(embedder: Embedder) -> int:
-    """Pixels along a side of one cell of the tower's grid."""
-    v = embedder.config.vision
-    return v.patch_size if v.tower == "vit" else {"light": 16}.get(v.tower, 32)
-
-
 def default_size(embedder: Embedder) -> int:
-    """Side in pixels at which the grid has at least LEAST_CELLS cells."""
-    return max(embedder.config.vision.image_size, LEAST_CELLS * stride(embedder))
+    """Side in pixels at which the grid has at least LEAST_CELLS cells; the model's own where its cells can't be read."""
+    tower, own = embedder.model.visual, embedder.config.vision.image_size
+    return own if tower is None else max(own, LEAST_CELLS * tower.stride)
 
 
 @dataclass(frozen=True)
@@ -103,18 +97,12 @@ class View:
     progress: bool = False
 
     @property
-    def tower(self):
+    def tower(self) -> ImageTower:
         """The image tower, whose cells can be read. Raises HeatmapError for a model that only embeds."""
-        tower = getattr(self.embedder.model, "visual", None)
-        if not hasattr(tower, "forward_features"):
+        if self.embedder.model.visual is None:
             raise HeatmapError(f"{self.embedder.name!r} gives vectors of whole pictures only; choose one of the methods "
                                f"{', '.join(FOR_ANY_MODEL)}")
-        return tower
-
-    @property
-    def kind(self) -> str:
-        """"vit", "resnet" (attention pooling) or "light" (the mean of its cells)."""
-        return "vit" if hasattr(self.tower, "transformer") else "resnet" if hasattr(self.tower, "attnpool") else "light"
+        return self.embedder.model.visual
 
     def pixels(self, size: int | None = None) -> Tensor:
         """(1, 3, size, size)"""
@@ -123,187 +111,73 @@ class View:
 
     def similar(self, cells: Tensor) -> Tensor:
         """Cosines of cells (P, E) with the phrases -> (K, sqrt P, sqrt P)."""
-        return as_grid((F.normalize(cells, dim=-1) @ self.texts.to(cells.device).t()).t())
+        return square((F.normalize(cells, dim=-1) @ self.texts.to(cells.device).t()).t())
 
 
-def as_grid(rows: Tensor) -> Tensor:
+def square(rows: Tensor) -> Tensor:
     """(K, P) -> (K, sqrt P, sqrt P)"""
     side = math.isqrt(rows.shape[1])
     return rows.reshape(len(rows), side, side)
 
 
-# ---- cells of each tower ---------------------------------------------------------------------------------
-
-
-def vit_tokens(tower, pixels: Tensor) -> Tensor:
-    """Class token and patches (B, P + 1, W) for pictures of any side that the patches divide."""
-    patches = tower.embed_patches(pixels)
-    positions = tower.positional_embedding
-    if patches.shape[1] + 1 != len(positions):
-        positions = interpolated(positions, math.isqrt(patches.shape[1]))
-    cls = tower.class_embedding.expand(len(patches), 1, -1)
-    return tower.ln_pre(torch.cat([cls, patches], dim=1) + positions)
-
-
-def before_last(tower, pixels: Tensor) -> tuple[Tensor, torch.nn.Module]:
-    """What a ViT's last block is given (B, P + 1, W), and that block."""
-    x = vit_tokens(tower, pixels)
-    for block in tower.transformer.resblocks[:-1]:
-        x = block(x)
-    return x, tower.transformer.resblocks[-1]
-
-
-def pool_cells(pool, grid: Tensor) -> Tensor:
-    """What an AttentionPool2d attends to: grid (B, W, h, w) -> its mean and its cells, with positions (B, P + 1, W)."""
-    cells = grid.flatten(2).transpose(1, 2)
-    positions = pool.positional_embedding
-    if cells.shape[1] + 1 != len(positions):
-        positions = interpolated(positions, math.isqrt(cells.shape[1]))
-    return torch.cat([cells.mean(1, keepdim=True), cells], dim=1) + positions
-
-
-def heads(pool, x: Tensor) -> Tensor:
-    """(B, T, W) -> (B, H, T, W/H)"""
-    return x.unflatten(2, (pool.heads, -1)).transpose(1, 2)
-
-
-def joint(tower, x: Tensor) -> Tensor:
-    """ViT tokens (B, T, W) -> the joint space (B, T, E)."""
-    return tower.ln_post(x) @ tower.proj
-
-
-# ---- methods: View -> (K, gh, gw) ------------------------------------------------------------------------
-
-
 @torch.no_grad()
 def patches(view: View) -> Tensor:
-    """The cosine of each cell's own output: the first thing that everybody tries. Nothing trained those outputs to be near words:
-    in a ViT only the class token's was."""
-    tower, pixels = view.tower, view.pixels()
-    if view.kind == "vit":
-        return view.similar(joint(tower, tower.transformer(vit_tokens(tower, pixels)))[0, 1:])
-    if view.kind == "light":
-        return view.similar(tower.forward_features(pixels)["patches"][0])
-    x = pool_cells(tower.attnpool, tower.grid_features(pixels))
-    q, k, v = (heads(tower.attnpool, layer(x)) for layer in (tower.attnpool.q_proj, tower.attnpool.k_proj, tower.attnpool.v_proj))
-    return view.similar(tower.attnpool.c_proj(attend(q, k, v).transpose(1, 2).flatten(2))[0, 1:])
+    """The cosine of each cell's own output: the first thing that everybody tries. Nothing trained those outputs to be near
+    words: in a ViT only the class token's was."""
+    return view.similar(view.tower.forward_features(view.pixels())["patches"][0])
 
 
 @torch.no_grad()
 def value(view: View) -> Tensor:
     """The value path of the last attention, without the attention (MaskCLIP: Zhou et al. 2022, section 3.2): what each cell
     would hand to the class token. A light tower's cells are that already: its answer is their mean."""
-    tower, pixels = view.tower, view.pixels()
-    if view.kind == "light":
-        return patches(view)
-    if view.kind == "vit":
-        return view.similar(value_cells(tower, pixels))
-    pool = tower.attnpool
-    return view.similar(pool.c_proj(pool.v_proj(pool_cells(pool, tower.grid_features(pixels))))[0, 1:])
-
-
-def value_cells(tower, pixels: Tensor) -> Tensor:
-    """The last block of a ViT with each token seeing itself only: (1, 3, S, S) -> (P, E)."""
-    x, last = before_last(tower, pixels)
-    x = x + last.attn.merge(last.attn.project(last.ln_1(x))[2])
-    return joint(tower, x + last.mlp(last.ln_2(x)))[0, 1:]
+    return view.similar(view.tower.value_cells(view.pixels())[0])
 
 
 @torch.no_grad()
 def surgery(view: View) -> Tensor:
-    """Value-value attention beside the second half of the blocks, without their MLPs, and what all texts share taken out of
-    them (CLIP Surgery: Li et al. 2023, sections 3.2 and 3.3)."""
-    tower, pixels = view.tower, view.pixels()
-    if view.kind == "light":
-        cells = tower.forward_features(pixels)["patches"][0]
-    elif view.kind == "vit":
-        x, blocks = vit_tokens(tower, pixels), tower.transformer.resblocks
-        beside = None
-        for i, block in enumerate(blocks):
-            if i >= len(blocks) // 2:
-                v = block.attn.project(block.ln_1(x))[2]
-                beside = (x if beside is None else beside) + block.attn.merge(attend(v, v, v))
-            x = block(x)
-        cells = joint(tower, beside)[0, 1:]
-    else:
-        pool = tower.attnpool
-        v = heads(pool, pool.v_proj(pool_cells(pool, tower.grid_features(pixels))))
-        cells = pool.c_proj(attend(v, v, v).transpose(1, 2).flatten(2))[0, 1:]
+    """Values that look at values, and what all texts share taken out of them (CLIP Surgery: Li et al. 2023, section 3.3)."""
+    cells = view.tower.surgery_cells(view.pixels())[0]
     shared = torch.cat([view.texts, view.neutral]).mean(0).to(cells.device)
-    return as_grid((F.normalize(cells, dim=-1) @ (view.texts.to(cells.device) - shared).t()).t())
+    return square((F.normalize(cells, dim=-1) @ (view.texts.to(cells.device) - shared).t()).t())
 
 
 def relevance(view: View) -> Tensor:
     """Attention weighted by its gradient, from layer to layer (Chefer et al. 2021, equations 5 and 6)."""
-    tower = view.tower
-    if view.kind == "light":
+    named = _with_gradient(view)
+    attentions = named["attentions"]
+    if not attentions:
         raise HeatmapError("the light tower has no attention to weigh; choose gradcam, windows or another method")
-    attentions, features = (_vit_attention if view.kind == "vit" else _pool_attention)(tower, view.pixels())
     maps = []
-    for score in _scores(features, view.texts):
+    for score in _scores(named["features"], view.texts):
         gradients = torch.autograd.grad(score, attentions, retain_graph=True)
         R = torch.eye(attentions[0].shape[-1], device=score.device)
         for attention, gradient in zip(attentions, gradients, strict=True):
-            weighed = (attention * gradient).clamp(min=0).mean(1)[0].detach()  # (T, T), or (1, T) where one token asks
-            R = R + weighed @ R if len(weighed) == len(R) else weighed @ R
+            R = R + (attention * gradient).clamp(min=0).mean(1)[0].detach() @ R  # (T, T)
         maps.append(R[0, 1:])
-    return as_grid(torch.stack(maps))
-
-
-def _scores(features: Tensor, texts: Tensor) -> Iterator[Tensor]:
-    yield from (F.normalize(features.float(), dim=-1) @ texts.to(features.device).t())[0]
-
-
-@torch.enable_grad()
-def _vit_attention(tower, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
-    x, attentions = vit_tokens(tower, pixels).requires_grad_(), []
-    for block in tower.transformer.resblocks:
-        q, k, v = block.attn.project(block.ln_1(x))
-        attentions.append((q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1))
-        x = x + block.attn.merge(attentions[-1] @ v)
-        x = x + block.mlp(block.ln_2(x))
-    return attentions, joint(tower, x[:, :1])[:, 0]
-
-
-@torch.enable_grad()
-def _pool_attention(tower, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
-    pool = tower.attnpool
-    x = pool_cells(pool, tower.grid_features(pixels)).requires_grad_()
-    q, k, v = heads(pool, pool.q_proj(x[:, :1])), heads(pool, pool.k_proj(x)), heads(pool, pool.v_proj(x))
-    attention = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)  # (B, H, 1, P + 1)
-    return [attention], pool.c_proj((attention @ v).transpose(1, 2).flatten(2))[:, 0]
+    return square(torch.stack(maps))
 
 
 def gradcam(view: View) -> Tensor:
     """The last feature map, its channels weighed by the gradient's mean, negative parts dropped (Grad-CAM: Selvaraju et al.
     2017, section 3; in a ViT the map is what the last attention reads)."""
-    cells, features = _last_cells(view.tower, view.kind, view.pixels())
-    maps = []
-    for score in _scores(features, view.texts):
-        gradient, = torch.autograd.grad(score, cells, retain_graph=True)  # (1, P, C)
-        maps.append((cells * gradient.mean(1, keepdim=True)).sum(-1)[0].clamp(min=0).detach())
-    return as_grid(torch.stack(maps))
+    named = _with_gradient(view)
+    P, maps = named["patches"].shape[1], []
+    for score in _scores(named["features"], view.texts):
+        gradient, = torch.autograd.grad(score, named["read"], retain_graph=True)  # (1, T, C)
+        weights = gradient[:, -P:].mean(1, keepdim=True)
+        maps.append((named["read"][:, -P:] * weights).sum(-1)[0].clamp(min=0).detach())
+    return square(torch.stack(maps))
 
 
 @torch.enable_grad()
-def _last_cells(tower, kind: str, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """The last map (1, P, C), with a gradient, and the picture's feature (1, E) computed from it."""
-    if kind == "vit":
-        x, last = before_last(tower, pixels)
-        x = x.detach()
-        read = last.ln_1(x).detach()
-        cells = read[:, 1:].requires_grad_()
-        q, k, v = last.attn.project(torch.cat([read[:, :1], cells], dim=1))
-        x = x[:, :1] + last.attn.merge(attend(q[:, :, :1], k, v))
-        return cells, joint(tower, x + last.mlp(last.ln_2(x)))[:, 0]
-    grid = (tower.grid_features(pixels) if hasattr(tower, "grid_features") else tower.forward_features(pixels)["grid"]).detach()
-    cells = grid.flatten(2).transpose(1, 2).contiguous().requires_grad_()  # (1, P, C)
-    if kind == "light":
-        return cells, (tower.proj if hasattr(tower, "proj") else tower.joint)(cells.mean(1))
-    pool = tower.attnpool
-    x = pool_cells(pool, cells.transpose(1, 2).unflatten(2, grid.shape[2:]))
-    q, k, v = heads(pool, pool.q_proj(x[:, :1])), heads(pool, pool.k_proj(x)), heads(pool, pool.v_proj(x))
-    return cells, pool.c_proj(attend(q, k, v).transpose(1, 2).flatten(2))[:, 0]
+def _with_gradient(view: View) -> dict:
+    """The tower's features, with a graph from the pixels on: the weights themselves are frozen."""
+    return view.tower.forward_features(view.pixels().requires_grad_())
+
+
+def _scores(features: Tensor, texts: Tensor) -> Iterator[Tensor]:
+    yield from (F.normalize(features.float(), dim=-1) @ texts.to(features.device).t())[0]
 
 
 OCCLUDER, OCCLUSION_STEP = 4, 12  # the grey square is a fourth of the side; it stands at 12 places along each side
@@ -389,21 +263,13 @@ METHODS: dict[str, Callable[[View], Tensor]] = {
     "windows": windows, "surgery": surgery, "value": value, "relevance": relevance, "gradcam": gradcam, "occlusion": occlusion,
     "patches": patches}
 FOR_ANY_MODEL = ("windows", "occlusion")  # they ask for vectors of pictures only
-# From where on a pixel counts as the phrase's: best IoU of 0.2, 0.3 ... 0.7 on 50 scenes of four styles that the model knew.
-THRESHOLDS = {"windows": 0.4, "surgery": 0.6, "value": 0.6, "relevance": 0.3, "gradcam": 0.3, "occlusion": 0.6, "patches": 0.6}
 
 
 def default_method(embedder: Embedder) -> str:
     """"windows", which wins the README's table; for a tower that sees large pictures, and needs half a minute for some hundred
     of them, "surgery"."""
     small = embedder.config.vision.image_size <= 64
-    return "windows" if small or not hasattr(embedder.model, "visual") else "surgery"
-
-
-def segmented(found: Heatmap) -> Tensor:
-    """Which phrase each pixel shows most: (h, w) int64, K ("none") where none reaches the method's threshold."""
-    best = found.maps.max(0)
-    return torch.where(best.values > THRESHOLDS[found.method], best.indices, len(found.maps))
+    return "windows" if small or embedder.model.visual is None else "surgery"
 
 
 def word_relevance(embedder: Embedder, image, phrase: str) -> list[tuple[str, float]]:
@@ -417,30 +283,3 @@ def word_relevance(embedder: Embedder, image, phrase: str) -> list[tuple[str, fl
     without = [" ".join(words[:i] + words[i + 1:]) for i in range(len(words))]
     cosines = embedder.embed_texts([phrase, *without]) @ embedder.embed_images([image])[0]
     return list(zip(words, (cosines[0] - cosines[1:]).tolist(), strict=True))
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well a map finds a thing whose mask is known. pointing: is its highest pixel on the thing, or within 3% of the
-    picture's side of it (Zhang et al. 2016 allowed 15 pixels of about 500)? on_mask: the same without that; iou: of the pixels
-    above the threshold with the mask; average_precision: of the map as a ranking of pixels, which needs no threshold."""
-
-    pointing: bool
-    on_mask: bool
-    iou: float
-    average_precision: float
-
-
-def score(map_: Tensor, mask: Tensor, threshold: float) -> Score:
-    """map_ (h, w) from 0 to 1; mask (h, w) bool with at least one True."""
-    from sklearn.metrics import average_precision_score
-
-    if map_.shape != mask.shape or not mask.any():
-        raise HeatmapError(f"a map of {tuple(map_.shape)} and a mask of {tuple(mask.shape)} with {int(mask.sum())} pixels; give "
-                           "two of one size, and a mask that is not empty")
-    reach = round(0.03 * max(mask.shape))
-    wide = F.max_pool2d(mask[None].float(), 2 * reach + 1, stride=1, padding=reach)[0] > 0
-    best, above = int(map_.argmax()), map_ > threshold
-    return Score(bool(wide.flatten()[best]), bool(mask.flatten()[best]),
-                 ((above & mask).sum() / (above | mask).sum()).item(),
-                 float(average_precision_score(mask.flatten().numpy(), map_.flatten().numpy())))

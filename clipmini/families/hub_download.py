@@ -8,9 +8,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from clipmini.checkpoint import CheckpointError
-from clipmini.pretrained import WEIGHTS
-from clipmini.weights import read_json
+from clipmini.families import hugging_face, open_clip
+from clipmini.files import CheckpointError, read_json
 
 SMALL = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json", "merges.txt", "vocab.json",
          "vocab.txt", "tokenizer.json", "tokenizer_config.json", "spiece.model")
@@ -107,13 +106,13 @@ def _listed(hub, repo: str, revision: str | None) -> list[str]:
 
 def _wanted(name: str, files: list[str]) -> list[str]:
     """Which of a model's files we need: the small ones, and the best of its weights."""
-    open_clip = "open_clip_config.json" in files
-    for kind in ("hugging face", "open_clip") if "preprocessor_config.json" in files else ("open_clip", "hugging face"):
-        found = next((file for file in WEIGHTS[kind] if file in files), None)
-        if found and (kind == "hugging face" or open_clip):
+    kinds = [hugging_face, open_clip] if "preprocessor_config.json" in files else [open_clip, hugging_face]
+    for kind in kinds:
+        found = next((file for file in kind.WEIGHTS if file in files), None)
+        if found and (kind is hugging_face or "open_clip_config.json" in files):
             return [*(file for file in SMALL if file in files), found]
     raise CheckpointError(f"{name!r} has no weights that clipmini reads: it looks for "
-                          f"{', '.join(dict.fromkeys(WEIGHTS['hugging face'] + WEIGHTS['open_clip']))}; choose another model")
+                          f"{', '.join(dict.fromkeys(hugging_face.WEIGHTS + open_clip.WEIGHTS))}; choose another model")
 
 
 def _downloaded(hub, repo: str, revision: str | None, wanted: list[str], progress: bool) -> Path:

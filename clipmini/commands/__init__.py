@@ -120,7 +120,7 @@ def do_evaluate(args) -> None:
 
 def list_test_sets() -> str:
     """The test sets of the field, a line each."""
-    from clipmini.data.hub import TEST_SETS
+    from clipmini.data.testsets import TEST_SETS
 
     return "\n".join(f"{s.name:<17}{s.repo:<36}{'retrieval' if s.captions else 'templates ' + s.templates}"
                      for s in TEST_SETS.values())
@@ -128,7 +128,7 @@ def list_test_sets() -> str:
 
 def evaluate_test_set(embedder, args) -> dict:
     """A test set of the field: our number beside the published one, and how well the model knows what it knows."""
-    from clipmini.data.hub import find
+    from clipmini.data.testsets import find
     from clipmini.tasks.benchmark import Job, as_table, run
 
     test = find(args.dataset)
@@ -147,7 +147,7 @@ def evaluate_test_set(embedder, args) -> dict:
 def evaluate_order(embedder, args) -> dict:
     """Word order: how often the true caption of two with the same words wins."""
     from clipmini.data import shapes
-    from clipmini.tasks.wordorder import order_accuracy
+    from clipmini.tasks.evaluate import order_accuracy
 
     size = embedder.config.vision.image_size
     numbers = order_accuracy(embedder, shapes.make(args.rows, args.seed, size=size, objects=2, pairs="seen"))
@@ -159,7 +159,8 @@ def evaluate_order(embedder, args) -> dict:
 def evaluate_labels(embedder, args) -> dict:
     """Zero-shot accuracy on emoji, on unseen combinations of shape and colour, or on pictures of clothes."""
     from clipmini.recipes import record
-    from clipmini.tasks.zeroshot import compare, table
+    from clipmini.tasks.evaluate import compare
+    from clipmini.tasks.metrics import table
 
     if args.data == "emoji":
         from clipmini.data import emoji
@@ -215,7 +216,7 @@ def add_prompts(commands) -> None:
 def do_prompts(args) -> None:
     """Print the workbench."""
     from clipmini.embedder import load
-    from clipmini.tasks.workbench import as_text, examine
+    from clipmini.tasks.templates import as_text, examine
 
     if args.dataset == "list":
         print(list_test_sets())
@@ -242,7 +243,7 @@ def labelled_vectors(embedder, args):
     if args.dataset:
         from itertools import islice
 
-        from clipmini.data.hub import class_names, examples, find, open_rows
+        from clipmini.data.testsets import class_names, examples, find, open_rows
 
         test, copy = find(args.dataset), Path(args.folder) if args.folder else None
         if test.captions:
@@ -255,7 +256,7 @@ def labelled_vectors(embedder, args):
             targets += [truth for _, truth in batch]
         return torch.cat(features), torch.tensor(targets), class_names(test, rows, copy)
     from clipmini.data import emoji
-    from clipmini.tasks.zeroshot import embed_dataset
+    from clipmini.tasks.evaluate import embed_dataset
 
     dataset = emoji.load(args.style)
     note_of_seen(embedder, [args.style])
@@ -279,8 +280,8 @@ def do_classify(args) -> None:
     """Print cosine, logit and probability of each label, best first."""
     from clipmini.embedder import load
     from clipmini.image import ImageError
+    from clipmini.tasks.classify import classify
     from clipmini.tasks.prompts import TEMPLATES
-    from clipmini.tasks.zeroshot import classify
 
     embedder = load(args.model, packed=True)
     templates = args.templates or embedder.meta.get("templates", "emoji")
@@ -345,7 +346,7 @@ def do_heatmap(args) -> None:
     """Write the figure; print where each phrase is brightest."""
     from clipmini.embedder import load
     from clipmini.plots import heatmaps, segments
-    from clipmini.tasks.heatmap import heatmap
+    from clipmini.tasks.heatmap.methods import heatmap
 
     args.out = picture_file(args.out)
     known_templates(args.templates)
@@ -404,7 +405,8 @@ def do_map(args) -> None:
     from clipmini.embedder import load
     from clipmini.image import ENDINGS
     from clipmini.plots import map_of
-    from clipmini.tasks import atlas, mapfolder
+    from clipmini.tasks.maps import folder as mapfolder
+    from clipmini.tasks.maps import projection as atlas
 
     mapfolder.check_target(args.out)  # now, not after minutes of work
     for given in filter(None, (args.folder, args.film)):
@@ -499,7 +501,7 @@ def add_doctor(commands) -> None:
 def do_doctor(args) -> None:
     """Diagnose a run and redraw its curve."""
     from clipmini.plots import training_curve
-    from clipmini.train import diagnose, read_csv
+    from clipmini.training.doctor import diagnose, read_csv
 
     history = read_csv(args.folder / "curve.csv")
     print(*diagnose(history), sep="\n")
@@ -526,22 +528,17 @@ def add_export(commands) -> None:
 
 def do_export(args) -> None:
     """Export a checkpoint."""
+    from clipmini import families
     from clipmini.embedder import load
 
     embedder = load(args.model, device="cpu")
     how = {"transformers": f"transformers.CLIPModel.from_pretrained({str(args.folder)!r})",
            "open_clip": f"open_clip.create_model_from_pretrained('local-dir:{args.folder}')",
            "onnx": f"clipmini.load({str(args.folder)!r}), or image.onnx and text.onnx with any ONNX runtime"}[args.layout]
+    families.export(embedder.model, embedder.tokenizer, args.folder, args.layout, embedder.meta)
     if args.layout == "onnx":
-        from clipmini import onnx
-
-        onnx.export(embedder.model, embedder.tokenizer, args.folder, embedder.meta)
-        cosines = onnx.least_cosines(embedder.model, args.folder)
+        cosines = families.family("onnx").least_cosines(embedder.model, args.folder)
         how += "\nleast cosine to the vectors before: " + ", ".join(f"{c:.6f} ({what})" for what, c in cosines.items())
-    else:
-        from clipmini.pretrained import export
-
-        export(embedder.model, embedder.tokenizer, args.folder, "open_clip" if args.layout == "open_clip" else "hugging face")
     print(f"wrote {args.folder}; open it with {how}")
 
 
@@ -575,7 +572,7 @@ def main(argv: list[str] | None = None) -> int:
             return 1
         return app(argv[1:]) or 0
     args = parser().parse_args(argv)
-    from clipmini.train import TrainingError
+    from clipmini.training.config import TrainingError
 
     try:
         args.run(args)

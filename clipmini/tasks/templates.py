@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipmini.embedder import Embedder
+from clipmini.tasks.classify import build_classifier
+from clipmini.tasks.metrics import wilson
 from clipmini.tasks.prompts import clean_templates, fill
-from clipmini.tasks.zeroshot import build_classifier, wilson
 
 
 @dataclass(frozen=True)

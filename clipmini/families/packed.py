@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipmini.checkpoint import CheckpointError
+from clipmini.files import CheckpointError
 from clipmini.model import CLIP
 from clipmini.transformer import Attention, Transformer
 
@@ -62,8 +62,9 @@ def pack(model: nn.Module) -> nn.Module:
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return model
     _each_block(model, lambda block: block)
-    linears = [(module, name, child) for module in model.modules() for name, child in module.named_children()
-               if type(child) is nn.Linear]  # not its subclasses, which others read in ways of their own
+    # Not nn.Linear's subclasses, nor what is inside torch's own layers: those read their matrices in ways of their own.
+    linears = [(module, name, child) for module in model.modules() if not isinstance(module, nn.TransformerEncoderLayer)
+               for name, child in module.named_children() if type(child) is nn.Linear]
     for module, name, linear in linears:
         setattr(module, name, PackedLinear(linear))
     return model
@@ -76,14 +77,14 @@ def int8(model: CLIP) -> CLIP:
     """
     quantise = getattr(torch.ao.quantization, "quantize_dynamic", None)
     if quantise is None or not {"x86", "fbgemm", "qnnpack"} & set(torch.backends.quantized.supported_engines):
-        raise CheckpointError(f"torch {torch.__version__} has no dynamic quantisation for this processor; leave int8 away")
+        raise CheckpointError(f"torch {torch.__version__} has no dynamic quantisation for this processor; omit int8")
     if not isinstance(model, CLIP):
-        raise CheckpointError(f"int8 is for clipmini's own CLIPs, and this is a {type(model).__name__}; leave int8 away")
+        raise CheckpointError(f"int8 is for clipmini's own CLIPs, and this is a {type(model).__name__}; omit int8")
     model = copy.deepcopy(model).eval()
     with warnings.catch_warnings():  # torch says that this will move to torchao some day; the check above will tell then
         warnings.simplefilter("ignore")
         if not _each_block(model, lambda block: quantise(block, {nn.Linear}, dtype=torch.qint8)):
-            raise CheckpointError("int8 is for Transformers, and this model has none; leave int8 away")
+            raise CheckpointError("int8 is for Transformers, and this model has none; omit int8")
         if model.config.text.tower == "bert":
             model.text.bert = quantise(model.text.bert, {nn.Linear}, dtype=torch.qint8)
     return model

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from clipmini.checkpoint import CheckpointError
 from clipmini.config import ConfigError, VisionConfig
+from clipmini.families.hugging_face import hugging_face_pixels
+from clipmini.families.wordpieces import check_lengths
+from clipmini.files import CheckpointError, read_json
 from clipmini.model import unit
-from clipmini.pretrained import hugging_face_pixels
-from clipmini.weights import read_json
-from clipmini.wordpieces import check_lengths
+from clipmini.text import in_batches
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Siglip(nn.Module):
         super().__init__()
         self.theirs, self.config = theirs, config
         self.logit_scale, self.logit_bias = theirs.logit_scale, theirs.logit_bias
+        self.visual = None  # its cells can't be read
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """pixels (B, 3, S, S) float -> unit vectors (B, E)."""
@@ -81,15 +82,29 @@ class Siglip(nn.Module):
         """ids (B, T) int64, padded to the context -> unit vectors (B, E)."""
         return unit(self.theirs.get_text_features(input_ids=ids).pooler_output)
 
+    def encode_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
+        """N lists of ids, padded to the context -> unit vectors (N, E)."""
+        return in_batches(self.encode_text, lists, 0, batch, self.logit_scale.device)
+
+    def frame(self, image):
+        """The picture itself: resizing is all the preprocessing."""
+        return image
+
     @property
     def scale(self) -> Tensor:
         """Score = sigmoid(scale * cosine + logit_bias)."""
         return self.logit_scale.exp()[0]
 
 
-def load(folder: Path) -> tuple[Siglip, SiglipTokenizer, dict]:
+def claims(path: Path) -> bool:
+    """Whether config.json is of a SiglipModel, or of a Siglip2Model, which `load` refuses with a reason."""
+    return (path / "config.json").is_file() and read_json(path / "config.json").get("model_type") in ("siglip", "siglip2")
+
+
+def load(folder: Path, image_size: int | None = None) -> tuple[Siglip, SiglipTokenizer, dict]:
     """A folder of a SiglipModel -> (model in evaluation mode, tokenizer, meta). Raises CheckpointError."""
-    folder = Path(folder)
+    if image_size:
+        raise CheckpointError(f"{str(folder)!r} (siglip) takes pictures of its own size only; omit image_size")
     raw = read_json(folder / "config.json")
     if raw.get("model_type") != "siglip":
         raise CheckpointError(f"{str(folder)!r} is a {raw.get('model_type')!r} whose pictures have no fixed size (NaFlex); take "

@@ -1,9 +1,5 @@
-"""Tensors and JSON from files that others made: safetensors, shards, .bin and .pt, OpenAI's TorchScript archives.
+"""OpenAI's TorchScript archives: their tensors, without running the code that such an archive carries."""
 
-No code of any file is run. Every error names the file.
-"""
-
-import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -11,51 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipmini.checkpoint import CheckpointError, read_weights
-
-
-def read_json(path: Path) -> dict:
-    """A JSON object from a file. Raises CheckpointError that names it."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
-        raise ValueError(f"it holds a {type(found).__name__}, not an object")
-    except FileNotFoundError:
-        raise CheckpointError(f"{str(path.parent)!r} has no {path.name}; the download is incomplete") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{str(path)!r} is damaged ({error}); download it again") from error
-
-
-def value_of(section: dict, key: str, path: Path):
-    """section[key]. Raises CheckpointError that names the file where it is not there."""
-    if key not in section:
-        raise CheckpointError(f"{str(path)!r} lacks {key!r}; download it again")
-    return section[key]
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a .safetensors file, of the shards that an index.json lists, or of a .bin or .pt file (nothing else in it)."""
-    if path.name.endswith(".index.json"):
-        shards = sorted(set(value_of(read_json(path), "weight_map", path).values()))
-        gone = [name for name in shards if not (path.parent / name).is_file()]
-        if gone:
-            raise CheckpointError(f"{str(path.parent)!r} lacks {gone[0]!r}, one of {len(shards)} files that {path.name} lists; "
-                                  "download it again")
-        return {name: tensor for shard in shards for name, tensor in read_tensors(path.parent / shard).items()}
-    if path.suffix == ".safetensors":
-        return read_weights(path)
-    if zipfile.is_zipfile(path) and is_torchscript(path):
-        return read_torchscript(path)
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # UnpicklingError for code, RuntimeError or EOFError for a file cut short
-        raise CheckpointError(f"{str(path)!r} cannot be read ({type(error).__name__}); it is cut short, or holds more than "
-                              "tensors, and code is not run here. Download it again, or take a .safetensors file") from error
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
-        raise CheckpointError(f"{str(path)!r} holds no table of tensors; give the weights of a CLIP")
-    return {name.removeprefix("module."): tensor for name, tensor in found.items()}
+from clipmini.files import CheckpointError, read_tensors
 
 
 def is_torchscript(path: Path) -> bool:
@@ -128,3 +80,8 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
 
     walk(module, "")
     return found
+
+
+def read_archive(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of weights: a TorchScript archive, or whatever files.read_tensors reads."""
+    return read_torchscript(path) if zipfile.is_zipfile(path) and is_torchscript(path) else read_tensors(path)

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clipmini.checkpoint import CheckpointError, read_weights, written_whole
 from clipmini.embedder import Embedder
+from clipmini.files import CheckpointError, read_weights, written_whole
 from clipmini.image import open_image
-from clipmini.tasks import atlas
+from clipmini.tasks.maps import projection as atlas
 
 CELL, COLUMNS = 32, 48  # pixels of a thumbnail, thumbnails in a row
 FORMAT = 1

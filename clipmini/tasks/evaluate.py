@@ -1,0 +1,144 @@
+"""Zero-shot classification measured on a pairs dataset; and whether a model reads the order of words."""
+
+
+import torch
+from torch import Tensor
+
+from clipmini.embedder import Embedder
+from clipmini.image import ImageError, open_image
+from clipmini.model import CLIP
+from clipmini.tasks.classify import build_classifier
+from clipmini.tasks.metrics import Report, wilson
+from clipmini.tasks.prompts import clean_templates, listed
+from clipmini.tokenizer import Tokenizer
+
+
+def embed_dataset(embedder: Embedder, dataset, batch_size: int = 64) -> Tensor:
+    """The pictures of a pairs dataset -> (N, E). Raises ImageError that names the row of a broken picture."""
+    from datasets import Image
+
+    # Undecoded: the bytes then go through open_image, with its limits, and no more than a batch is in memory.
+    rows = dataset.with_format(None).select_columns("image").cast_column("image", Image(decode=False))
+    features = []
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start:start + batch_size]["image"]
+        pictures = [_open_row(picture, start + i) for i, picture in enumerate(batch)]
+        features.append(embedder.embed_images(pictures))
+    return torch.cat(features) if features else torch.empty(0, embedder.config.embed_dim)
+
+
+def _open_row(picture: dict | None, row: int):
+    try:
+        if picture is None:
+            raise ImageError("it has no picture")
+        return open_image(picture["bytes"] or picture["path"])
+    except ImageError as error:
+        raise ImageError(f"row {row} of the dataset: {error}") from error
+
+
+def _targets(dataset, labels, candidates) -> tuple[Tensor, tuple[str, ...]]:
+    """The class of each row (N,), counted among the candidates, and the candidates' names for the prompts (K,)."""
+    classes = getattr(dataset.features.get("label"), "names", None)
+    if not classes or not len(dataset):
+        raise ValueError("evaluate needs a dataset with rows and a column 'label' of type ClassLabel")
+    names = list(classes if labels is None else labels)
+    if len(names) != len(classes):
+        raise ValueError(f"{len(names)} labels for {len(classes)} classes; give one for each class, in the order of "
+                         "the ClassLabel")
+    chosen = list(classes if candidates is None else dict.fromkeys(candidates))
+    unknown = [c for c in chosen if c not in set(classes)]
+    if unknown or not chosen:
+        raise ValueError(f"candidates must be names of the ClassLabel; unknown: {listed(unknown) or '(none given)'}")
+    given = list(dataset.with_format(None)["label"])
+    place = {classes.index(c): i for i, c in enumerate(chosen)}
+    row = next((r for r, label in enumerate(given) if label not in place), None)
+    if row is not None:
+        known = given[row] is not None and given[row] >= 0
+        raise ValueError(f"row {row} is of class {classes[given[row]] if known else None!r}, which is not among the "
+                         "candidates; filter the dataset or add the class")
+    return torch.tensor([place[label] for label in given]), tuple(names[i] for i in place)
+
+
+def _report(embedder: Embedder, name: str, features: Tensor, targets: Tensor, labels, templates, topk) -> Report:
+    texts = build_classifier(embedder, labels, templates)
+    logits = embedder.logit_scale * features @ texts.t()  # (N, K)
+    N, K = logits.shape
+    order = logits.topk(min(max(topk), K), dim=1).indices  # fewer classes than k: every class is among the first k
+    hit = order == targets[:, None]
+    top = {k: hit[:, :k].any(dim=1).float().mean().item() for k in sorted({1, *topk})}
+    count = torch.bincount(targets, minlength=K)
+    right = torch.bincount(targets[hit[:, 0]], minlength=K)[count > 0]
+    count = count[count > 0].double()
+    recall = (right / count).mean().item()
+    intervals = {f"top{k}": wilson(share, N) for k, share in top.items()}
+    intervals["mean_per_class_recall"] = wilson(recall, len(count) ** 2 / (1 / count).sum().item())
+    confidence = logits.softmax(dim=1).amax(dim=1).mean().item()
+    return Report(name, N, K, top, recall, intervals, confidence, clean_templates(templates))
+
+
+def compare(embedder: Embedder, dataset, template_sets: dict, labels=None, candidates=None, batch_size: int = 64,
+            topk=(1, 5)) -> dict[str, Report]:
+    """The same pictures, embedded once, under several template sets, e.g. {"one": "plain", "ensemble": "emoji"}.
+
+    The other arguments are evaluate's. Returns {name: Report}; table(reports.values()) shows them side by side.
+    """
+    targets, names = _targets(dataset, labels, candidates)
+    features = embed_dataset(embedder, dataset, batch_size)
+    return {name: _report(embedder, name, features, targets, names, templates, topk)
+            for name, templates in template_sets.items()}
+
+
+def evaluate(embedder: Embedder, dataset, templates="plain", labels=None, candidates=None, batch_size: int = 64,
+             topk=(1, 5)) -> Report:
+    """Zero-shot accuracy on a pairs dataset (columns image and label).
+
+    templates: a set's name or templates. labels: what to call the classes in the prompts, one for each class of the
+    ClassLabel (default: its names). candidates: choose among these classes only (names of the ClassLabel); every row's
+    class must be one of them. Raises ImageError that names the row, PromptError, LabelTooLongError and ValueError.
+    """
+    templates = templates if isinstance(templates, str) else tuple(templates)
+    name = templates if isinstance(templates, str) else f"{len(templates)} template(s)"
+    return compare(embedder, dataset, {name: templates}, labels, candidates, batch_size, topk)[name]
+
+
+KINDS = ("relation", "binding")
+
+
+def order_accuracy(embedder: Embedder, dataset, batch_size: int = 256) -> dict[str, float]:
+    """Share of (true, false) caption pairs in which the true one has the larger cosine.
+
+    dataset: columns image, captions, relation_negatives and binding_negatives (lists of false captions of the same words).
+    Each false caption is compared with the row's first caption. Returns {"relation": share, "binding": share,
+    "n": rows used}. Raises ValueError when no row has such captions.
+    """
+    missing = [f"{kind}_negatives" for kind in KINDS if f"{kind}_negatives" not in dataset.column_names]
+    if missing:
+        raise ValueError(f"the data has no column {missing[0]!r}; clipmini.data.shapes.make(objects=2) has")
+    wins = {kind: [] for kind in KINDS}
+    rows = 0
+    for batch in dataset.iter(batch_size):
+        keep = [i for i in range(len(batch["image"])) if all(batch[f"{kind}_negatives"][i] for kind in KINDS)]
+        if not keep:
+            continue
+        rows += len(keep)
+        image = embedder.embed_images([batch["image"][i] for i in keep])
+        true = (image * embedder.embed_texts([batch["captions"][i][0] for i in keep])).sum(1)
+        for kind in KINDS:
+            false = (image * embedder.embed_texts([batch[f"{kind}_negatives"][i][0] for i in keep])).sum(1)
+            # A model blind to order gives both the same cosine: half a point, not a win or a loss by rounding.
+            wins[kind].append(torch.where((true - false).abs() < 1e-6, 0.5, (true > false).float()))
+    if not rows:
+        raise ValueError("no row of the data has captions to compare; use scenes with two objects")
+    return {**{kind: torch.cat(wins[kind]).mean().item() for kind in KINDS}, "n": rows}
+
+
+@torch.inference_mode()
+def zero_shot_score(model: CLIP, tokenizer: Tokenizer, pixels: Tensor, labels: Tensor, names: list[str],
+                    batch: int = 256) -> float:
+    """Share of pictures whose own name is the nearest of all names: a validation score for `train`.
+
+    pixels (N, 3, S, S) preprocessed; labels (N,) int64 into names.
+    """
+    texts = torch.cat([model.encode_text(tokenizer(names[i:i + batch], truncate=True)) for i in range(0, len(names), batch)])
+    images = torch.cat([model.encode_image(part) for part in pixels.split(batch)])
+    return ((images @ texts.t()).argmax(1) == labels).float().mean().item()

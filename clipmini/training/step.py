@@ -1,0 +1,141 @@
+"""One step: towers, loss, gradient, optimiser, average."""
+
+import ctypes
+import math
+import sys
+
+import torch
+from torch import Tensor
+
+from clipmini.loss import ambiguity, clip_loss, matching_loss, multi_positive_loss, random_loss, sigmoid_loss
+from clipmini.model import CLIP, no_decay
+from clipmini.training.config import TrainConfig, TrainingError
+from clipmini.training.pairs import Batch
+
+
+def encodings(model: CLIP, batch: Batch) -> list[tuple]:
+    """What a step sends through the towers, in the order that `objective` takes it: (encoder, input) pairs."""
+    texts = [batch.ids, *(ids for ids, _ in batch.kinds), *([] if batch.negative_ids is None else [batch.negative_ids])]
+    return [(model.encode_image, batch.pixels), *((model.encode_text, ids) for ids in texts)]
+
+
+def objective(model: CLIP, config: TrainConfig, batch: Batch, vectors: list[Tensor]) -> Tensor:
+    """The configured loss of the unit vectors of `encodings`, in nats."""
+    image, text, *rest = vectors
+    if config.loss == "sigmoid":
+        return sigmoid_loss(image, text, model.scale, model.logit_bias, batch.groups)
+    negatives = None if batch.negative_ids is None else rest.pop()
+    if config.loss == "clip":
+        loss = clip_loss(image, text, model.scale, negatives)
+    else:
+        loss = multi_positive_loss(image, text, model.scale, batch.groups, negatives)
+    for texts, (_, true) in zip(rest, batch.kinds, strict=True):
+        loss = loss + config.categories * matching_loss(image, texts, model.scale, true)
+    return loss
+
+
+def quick_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16 (AVX512-BF16, AMX): products then run two to four times as
+    fast as in float32. Without them they run hundreds of times slower."""
+    found = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(ask() for ask in found if ask)
+
+
+def chosen_precision(config: TrainConfig) -> str:
+    """The precision that "auto" means on this computer, or the one that was asked for."""
+    if config.precision != "auto":
+        return config.precision
+    return "bfloat16" if quick_bfloat16() else "float32"
+
+
+def mixed_precision(config: TrainConfig):
+    """The context in which the towers run."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=chosen_precision(config) == "bfloat16")
+
+
+def plain_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Tensor, Tensor]:
+    """Forward and backward in one go. Returns the loss and the image vectors (B, E)."""
+    with mixed_precision(config):
+        vectors = [encode(x) for encode, x in encodings(model, batch)]
+    loss = objective(model, config, batch, vectors)
+    loss.backward()
+    return loss.detach(), vectors[0].detach()
+
+
+def cached_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Tensor, Tensor]:
+    """The same gradient with the memory of one chunk (GradCache, Gao et al. 2021).
+
+    Gradient accumulation would not do: it forgets the negatives between chunks. Here all vectors are computed first
+    without a graph, the loss gives the gradient of each vector, and each chunk is run again to carry it on.
+    Exact unless a tower has BatchNorm, whose statistics would be a chunk's: that is a TrainingError.
+    """
+    if any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        raise TrainingError("the gradient cache is not exact with BatchNorm (towers 'light' and 'resnet'); "
+                            "use vision.tower='vit', or leave chunk unset")
+    passes = encodings(model, batch)
+    with torch.no_grad(), mixed_precision(config):
+        vectors = [torch.cat([encode(part) for part in inputs.split(config.chunk)]) for encode, inputs in passes]
+    leaves = [v.requires_grad_() for v in vectors]
+    loss = objective(model, config, batch, leaves)
+    loss.backward()  # fills the leaves' gradients, and those of logit_scale and logit_bias
+    for (encode, inputs), leaf in zip(passes, leaves, strict=True):
+        for part, gradient in zip(inputs.split(config.chunk), leaf.grad.split(config.chunk), strict=True):
+            with mixed_precision(config):
+                again = encode(part)
+            again.backward(gradient)
+    return loss.detach(), leaves[0].detach()
+
+
+def make_optimizer(model: CLIP, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW in one fused kernel; gains, biases, positions and the scale are not decayed."""
+    named = list(model.named_parameters())
+    groups = [{"params": [p for n, p in named if not no_decay(n, p)], "weight_decay": config.weight_decay},
+              {"params": [p for n, p in named if no_decay(n, p)], "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), eps=1e-6, fused=True)
+
+
+def learning_rate(config: TrainConfig, step: int, total: int) -> float:
+    """Linear warm-up, then half a cosine down to 0."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, total - config.warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+@torch.no_grad()
+def update_average(average: CLIP, model: CLIP, decay: float, step: int) -> None:
+    """average <- decay * average + (1 - decay) * model; young averages forget faster."""
+    decay = min(decay, (1 + step) / (10 + step))
+    ours, theirs = list(average.state_dict().values()), list(model.state_dict().values())
+    floats = [i for i, t in enumerate(ours) if t.is_floating_point()]
+    torch._foreach_lerp_([ours[i] for i in floats], [theirs[i] for i in floats], 1 - decay)
+    for i in set(range(len(ours))) - set(floats):
+        ours[i].copy_(theirs[i])
+
+
+def guessing_loss(batch: Batch, config: TrainConfig) -> float:
+    """The loss of a model that knows nothing: ln N; less where concepts repeat, more with negatives and categories.
+
+    For the sigmoid loss that of the best constant answer, N times the entropy of a yes: near 1 + ln N.
+    """
+    N = len(batch.groups)
+    same = batch.groups[:, None] == batch.groups
+    if config.loss == "sigmoid":
+        yes = same.float().mean()
+        return N * (torch.special.entr(yes) + torch.special.entr(1 - yes)).item()
+    wrong = 0 if batch.negative_ids is None else len(batch.negative_ids)
+    names = (random_loss(N) + random_loss(N + wrong)) / 2 - (ambiguity(same).item() if config.loss == "multi" else 0.0)
+    kinds = [random_loss(N) - (ambiguity(true) + ambiguity(true.t())).item() / 2 for _, true in batch.kinds]
+    return names + config.categories * sum(kinds)
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc's malloc to keep freed memory. Each step frees and asks for the same large blocks; given back to the
+    kernel they return page by page, and page faults can cost as much as the arithmetic. Does nothing elsewhere."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        return bool(libc.mallopt(-1, 2**31 - 1) and libc.mallopt(-3, 2**30))  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+    except (OSError, AttributeError):
+        return False
