@@ -1,5 +1,6 @@
 """The checkers of the lessons: the right answer passes, wrong ones are told apart, a stub is only a todo."""
 
+import importlib
 import math
 from collections import Counter
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clipmini import checks
+from clipmini.course import checks
 
 
 def cross(x, target=None):
@@ -24,7 +25,9 @@ def all_of(merges, order):
     def mine(pieces, merges=merges):
         pieces = list(pieces)
         while fits := [
-            (order(i, merges.index(pair)), i) for i, pair in enumerate(zip(pieces, pieces[1:], strict=False)) if pair in merges
+            (order(i, merges.index(pair)), i)
+            for i, pair in enumerate(zip(pieces, pieces[1:], strict=False))
+            if pair in merges
         ]:
             i = min(fits)[1]
             pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
@@ -158,7 +161,10 @@ ANSWERS = {
     "count_pairs": (
         [
             lambda words: sum(
-                (Counter({p: n * c for p, c in Counter(zip(w, w[1:], strict=False)).items()}) for w, n in words.items()),
+                (
+                    Counter({p: n * c for p, c in Counter(zip(w, w[1:], strict=False)).items()})
+                    for w, n in words.items()
+                ),
                 Counter(),
             )
         ],
@@ -200,7 +206,9 @@ ANSWERS = {
             "joined first, wherever": lambda p, m: all_of(m, lambda i, rank: (i, rank))(p),
             "must become one piece": lambda p, m: [p[0], "".join(p[1:])],
             "every place": lambda p, m: ["abcd"] if p == list("abcd") else once(p, m),
-            "was learnt after": lambda p, m: ["abcd"] if p == list("abcd") else ["abab"] if len(set(p)) == 2 else ["x", "abc"],
+            "was learnt after": lambda p, m: (
+                ["abcd"] if p == list("abcd") else ["abab"] if len(set(p)) == 2 else ["x", "abc"]
+            ),
             "pieces may be longer": lambda p, m: all_of(m, lambda i, rank: (rank, i))("".join(p)),
             "one piece comes back": lambda p, m: [] if len(p) == 1 else all_of(m, lambda i, rank: (rank, i))(p),
         },
@@ -389,8 +397,12 @@ ANSWERS = {
             ),
             "began at step 0": lambda s, total, w, peak: warm(s, w, peak) if s < w else half(s / total, peak),
             "not peak": lambda s, total, w, peak: warm(s, w, 1) if s < w else half((s - w) / (total - w), 1),
-            "count from 1": lambda s, total, w, peak: warm(s - 1, w, peak) if s < w else half((s - w) / (total - w), peak),
-            "above the peak": lambda s, total, w, peak: warm(s, w, peak) if s <= w else half((s - w) / (total - w), peak),
+            "count from 1": lambda s, total, w, peak: (
+                warm(s - 1, w, peak) if s < w else half((s - w) / (total - w), peak)
+            ),
+            "above the peak": lambda s, total, w, peak: (
+                warm(s, w, peak) if s <= w else half((s - w) / (total - w), peak)
+            ),
             "with total 100": lambda s, total, w, peak: 0.5,
         },
     ),
@@ -400,7 +412,9 @@ ANSWERS = {
             "copies are punished": lambda g: torch.eye(len(g)),
             "how many copies": lambda g: (g[:, None] == g).float(),
             "divided by N": lambda g: (g[:, None] == g).float() / len(g),
-            "itself is left out": lambda g: (m := (g[:, None] == g).float() - torch.eye(5)) / m.sum(1, keepdim=True).clamp(min=1),
+            "itself is left out": lambda g: (
+                (m := (g[:, None] == g).float() - torch.eye(5)) / m.sum(1, keepdim=True).clamp(min=1)
+            ),
             "where captions differ": lambda g: (g[:, None] != g).float(),
             "row i must be": lambda g: torch.full((5, 5), 0.2),
         },
@@ -408,7 +422,11 @@ ANSWERS = {
     "verdict": (
         [
             lambda first, last, n: (
-                "sure and wrong" if first > 2 * math.log(n) else "knows nothing" if last > 0.99 * math.log(n) else "learning"
+                "sure and wrong"
+                if first > 2 * math.log(n)
+                else "knows nothing"
+                if last > 0.99 * math.log(n)
+                else "learning"
             )
         ],
         {
@@ -417,7 +435,11 @@ ANSWERS = {
             "starts at 31": lambda f, last, n: "knows nothing" if last > 0.99 * math.log(n) else "learning",
             "fell to 2.1": lambda *_: "knows nothing",
             "slow, but learning": lambda f, last, n: (
-                "sure and wrong" if f > 2 * math.log(n) else "knows nothing" if last > 0.95 * math.log(n) else "learning"
+                "sure and wrong"
+                if f > 2 * math.log(n)
+                else "knows nothing"
+                if last > 0.95 * math.log(n)
+                else "learning"
             ),
             "not log2": lambda f, last, n: (
                 "sure and wrong" if f > 2 * math.log2(n) else "knows nothing" if last > 4 else "learning"
@@ -668,12 +690,14 @@ ANSWERS = {
 
 
 def test_every_checker_is_tested_and_known():
-    public = {
+    lessons = [importlib.import_module(f"clipmini.course.lesson_{n:02}") for n in range(12)]
+    public = [
         name
-        for name, value in vars(checks).items()
-        if callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == "clipmini.checks"
-    }
-    assert public == set(ANSWERS)
+        for lesson in lessons
+        for name, value in vars(lesson).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == lesson.__name__
+    ]
+    assert sorted(public) == sorted(ANSWERS) and sorted(checks.__all__) == sorted([*public, "FAST"])
     for right, wrong in ANSWERS.values():
         assert right and len(wrong) >= 3
 
@@ -687,10 +711,11 @@ def test_right_answers_pass(name, capsys):
 
 
 def test_a_mistake_shows_its_message_and_not_the_answer():
-    """In the notebook: a traceback through checks.py would print the lines with the right answer."""
+    """In the notebook: a traceback through a checker would print the lines with the right answer."""
     with pytest.raises(AssertionError) as told:
         checks.normalise(lambda x: x)
-    assert told.value.__suppress_context__ and len(told.traceback) == 2  # this line, and the hidden frame of the decorator
+    # Two frames: this line, and the hidden one of the decorator.
+    assert told.value.__suppress_context__ and len(told.traceback) == 2
 
     def broken(x):
         return x @ x

@@ -1,0 +1,71 @@
+"""The checkers of lesson 07: prompts."""
+
+import torch
+import torch.nn.functional as F
+
+from clipmini.course.base import checker, expect, is_near, judge, randn
+from clipmini.tasks.calibration import reliability
+
+
+@checker
+def class_vector(function) -> None:
+    """Lesson 07: function(vectors (M, E)): unit vectors of one class in M templates -> (E,),
+    their mean, of unit length.
+    """
+    x = F.normalize(randn(4, 5), dim=-1)
+    judge(function, (x,), F.normalize(x.mean(0), dim=-1), {
+        "the mean of unit vectors is shorter than 1: classes that their templates agree on would win. Normalise it":
+            x.mean(0),
+        "a sum, and of no unit length": x.sum(0),
+        "only the first template was used": x[0],
+        "rows are templates; the mean over dim=0 leaves one vector of the class": x.mean(1),
+        "nothing was averaged": x,
+    }, "it must be the mean over the templates (dim=0), divided by its own length")
+
+
+@checker
+def average_probabilities(function) -> None:
+    """Lesson 07: function(cosines (M, K), scale): of M templates -> (K,), the mean of their softmaxes."""
+    x, scale = 0.3 * randn(3, 4), 30.0
+    judge(function, (x, scale), (scale * x).softmax(1).mean(0), {
+        "cosines were averaged and then shared out: that is ensembling before the softmax, the other way":
+            (scale * x.mean(0)).softmax(0),
+        "the softmax ran over templates: each template shares 1 among the classes, dim=1":
+            (scale * x).softmax(0).mean(0),
+        "the scale is missing": x.softmax(1).mean(0),
+        "a sum over templates; the shares must sum to 1": (scale * x).softmax(1).sum(0),
+        "one row for each template still: take their mean": (scale * x).softmax(1),
+    }, "it must be the mean over templates of softmax(scale * cosines)")
+
+
+@checker
+def calibration_error(function) -> None:
+    """Lesson 07: function(confidence (N,), right (N,) bool, bins) -> the expected calibration error."""
+    sure = torch.tensor([0.05, 0.15, 0.15, 0.95, 0.95, 0.95, 0.95, 0.65])
+    right = torch.tensor([False, False, True, True, True, False, True, False])
+    gaps = torch.tensor([0.05, 0.35, 0.20, 0.65])
+    signed = torch.tensor([-0.05, 0.35, -0.20, -0.65])
+    counts = torch.tensor([1.0, 2.0, 4.0, 1.0])
+    judge(function, (sure, right, 10), (gaps * counts).sum() / 8, {
+        "every bin counts the same; weigh each by how many answers it holds": gaps.mean(),
+        "one gap over all answers, where too sure and not sure enough cancel: bins first":
+            abs(sure.mean() - right.float().mean()),
+        "the sign is still there: take the absolute value of each gap": (signed * counts).sum() / 8,
+        "this is the largest gap, the maximum calibration error": gaps.max(),
+        "a sum over bins: divide by the number of answers": (gaps * counts).sum(),
+        "this is the distance of each answer from its own confidence (no bins)": (sure - right.float()).abs().mean(),
+        "with equally many answers in each bin it is another measure: bins have equal width, "
+        "(confidence * bins).long()":
+            torch.stack([(sure[rows].mean() - right[rows].float().mean()).abs()
+                         for rows in sure.argsort().chunk(4)]).mean(),
+    }, "for each bin that is not empty: |mean confidence - share right| times the share of answers in it; then the sum")
+    sure = randn(40).sigmoid().where(torch.arange(40) > 5, torch.ones(()))
+    hit = randn(40, seed=1) > 0
+    found = function(sure.clone(), hit.clone(), 7)
+    expect(not is_near(found, reliability(sure, hit, 10).ece), "there are always ten bins: use the argument")
+    expect(not is_near(found, reliability(sure[6:], hit[6:], 7).ece * 34 / 40),
+           "answers of confidence 1.0 are lost: they belong to the last bin")
+    expect(is_near(found, reliability(sure, hit, 7).ece),
+           f"right for the first example; for 40 answers in 7 bins it must be {reliability(sure, hit, 7).ece:.4f}, "
+           f"yours gave {float(found):.4f}. Bins go from 0 to 1, and mean confidence is that of the answers in the "
+           "bin, not its middle")
