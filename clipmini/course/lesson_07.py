@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from clipmini.course.base import checker, expect, is_near, judge, randn
-from clipmini.tasks.calibration import reliability
+from clipmini.tasks.metrics import reliability
 
 
 @checker
