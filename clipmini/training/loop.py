@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 
 from clipmini import checkpoint
-from clipmini.checks import learning_rate
 from clipmini.files import remove_leftovers, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
@@ -28,6 +27,7 @@ from clipmini.training.step import (
     cached_backward,
     guessing_loss,
     keep_freed_memory,
+    learning_rate,
     make_optimizer,
     plain_backward,
     update_average,
