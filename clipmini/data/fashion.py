@@ -11,17 +11,23 @@ import io
 import json
 import math
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipmini.data.emoji.art import save_columns
-from clipmini.data.emoji.sources import Source
+from clipmini.data.base import Package, Question, Source, SourceError, option, save_columns
 from clipmini.files import cache_root, written_whole
+
+if TYPE_CHECKING:
+    from clipmini.embedder import Embedder
+
 
 PACKAGE = Path("/usr/share/datasets/fashion-mnist")  # where apt puts it
 HUB = "zalando-datasets/fashion_mnist"
-SOURCE = Source("fashion", "dataset-fashion-mnist", "apt", "grey photographs of clothes (idx, 28 px)", "Zalando SE", "MIT")
+PACKAGE_ROW = Package("fashion", "dataset-fashion-mnist", "apt", "grey photographs of clothes (idx, 28 px)", "Zalando SE",
+                      "MIT")
 FORMAT = "fashion-v1"  # change it when the stored columns change
 FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
          "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
@@ -39,7 +45,7 @@ KINDS = {  # in the order of the label numbers; phrasings, the plain name first
 }
 
 
-class FashionError(ValueError):
+class FashionError(SourceError):
     """Files that are missing or damaged; the message names the file, what is wrong with it and the remedy."""
 
 
@@ -72,7 +78,7 @@ def find_files(split: str, folder: str | Path) -> tuple[Path, Path]:
     found = [next((path for path in paths if path.is_file()), None) for paths in candidates]
     missing = [paths[0].name for paths, path in zip(candidates, found, strict=True) if path is None]
     if missing:
-        raise FashionError(f"{str(folder)!r} lacks {' and '.join(missing)}; put the files there, leave the folder away, "
+        raise FashionError(f"{str(folder)!r} lacks {' and '.join(missing)}; put the files there, omit the folder, "
                            "or apt install dataset-fashion-mnist")
     return tuple(found)
 
@@ -107,7 +113,7 @@ def load(split: str = "train", folder: str | Path | None = None, cache: str | Pa
     """Fashion-MNIST as a pairs dataset: image (grey PNG, on white), captions (plain name first), label (ClassLabel).
 
     split: "train" (60,000 rows) or "test" (10,000). folder: where the idx files are; default: Debian's package, else the
-    hub. cache: folder for what is built once (see emoji.cache_root), memory-mapped afterwards. Raises FashionError.
+    hub. cache: folder for what is built once (see files.cache_root), memory-mapped afterwards. Raises FashionError.
     """
     import datasets
 
@@ -154,3 +160,48 @@ def preview(dataset, columns: int = 16, side: int = 56):
         for x, row in enumerate(np.flatnonzero(labels == y)[:columns].tolist()):
             sheet.paste(dataset[row]["image"].resize((side, side)), (margin + x * cell + 3, y * cell + 3))
     return sheet
+
+
+@dataclass(frozen=True)
+class Fashion(Source):
+    """Trains on the 60,000 training pictures, asks about the 10,000 test pictures."""
+
+    name: str = "fashion"
+    about: str = "photographs of ten kinds of clothes, shoes and bags, grey on white"
+    templates: str = "fashion"
+    limits: str = ("It knows ten kinds of clothes, each alone on white, in grey and 28 pixels wide, and forty words "
+                   "for them. Whatever else it is shown, it calls the least wrong of the labels offered.")
+    folder: str | None = option(None, "folder of the four idx files (default: Debian's package, else the hub)")
+
+    def training_rows(self, size: int, seed: int, progress: bool = True):
+        """The 60,000 of the split "train", 28 pixels wide."""
+        return load("train", self.folder, progress=progress)
+
+    def held_out_rows(self, size: int):
+        """The 10,000 of the split "test"."""
+        return load("test", self.folder)
+
+    def trained_on(self) -> str:
+        """The split in words."""
+        return "Fashion-MNIST's training pictures"
+
+    def report(self, embedder: "Embedder") -> dict[str, Question]:
+        """The test pictures."""
+        return {f"test pictures, {name}": question for name, question in self.questions(embedder).items()}
+
+    def described(self) -> list[str]:
+        """How many, from whom, and the ten kinds with their phrasings."""
+        kinds = [f"  {', '.join(phrasings)}" for phrasings in KINDS.values()]
+        return [f"{len(load('train', self.folder)):,} pictures to train on, {len(load('test', self.folder)):,} to test; "
+                f"{PACKAGE_ROW.author}, {PACKAGE_ROW.licence}", *kinds]
+
+    def preview(self):
+        """A row for each kind."""
+        return preview(load("train", self.folder))
+
+    def packages(self, trained_on: str | None = None) -> tuple[Package, ...]:
+        """One."""
+        return (PACKAGE_ROW,)
+
+
+SOURCE = Fashion()

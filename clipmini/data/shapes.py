@@ -7,8 +7,14 @@ The same (n, seed, options) gives the same bits.
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from clipmini.data.base import Question, Source, contact_sheet, option
+
+if TYPE_CHECKING:
+    from clipmini.embedder import Embedder
 
 COLOURS = {"red": (222, 40, 40), "orange": (245, 135, 15), "yellow": (248, 222, 40), "green": (40, 165, 70),
            "cyan": (50, 205, 215), "blue": (45, 85, 220), "purple": (140, 55, 190), "pink": (250, 130, 185)}
@@ -304,15 +310,74 @@ def make(n: int, seed: int = 0, size: int = 32, objects=1, pairs: str = "all"):
 
 def preview(dataset, columns: int = 8, side: int = 96):
     """A contact sheet with the captions under the pictures, as a PIL image."""
-    from textwrap import wrap
+    rows = dataset[:]
+    return contact_sheet(rows["image"], [captions[0] for captions in rows["captions"]], columns, side)
 
-    from PIL import Image, ImageDraw, ImageFont
 
-    rows, cell, foot = -(-len(dataset) // columns), side + 8, 40
-    sheet = Image.new("RGB", (columns * cell, rows * (cell + foot)), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=10)
-    for i, row in enumerate(dataset):
-        x, y = i % columns * cell, i // columns * (cell + foot)
-        sheet.paste(row["image"].resize((side, side)), (x + 4, y + 4))
-        pen.multiline_text((x + 4, y + cell), "\n".join(wrap(row["captions"][0], 18)), fill="black", font=font, spacing=1)
-    return sheet
+@dataclass(frozen=True)
+class Shapes(Source):
+    """objects: 1 or 2 a scene; scenes: how many to train on; seed: None for 0 in a preview and QUESTION_SEED in questions."""
+
+    objects: int = 1
+    scenes: int = 40_000
+    rows: int = option(2000, "scenes to ask about (default 2000)")
+    seed: int | None = option(None, "of the scenes in a preview or a question; training uses small ones")
+    about: str = "endless scenes of 8 shapes, 8 colours, 2 sizes and 4 relations, drawn by this package"
+    limits: str = "It knows eight shapes in eight colours on soft backgrounds, and sentences about them."
+
+    @property
+    def name(self) -> str:
+        """Two objects are there to ask about the order of words."""
+        return "shapes" if self.objects == 1 else "order"
+
+    @property
+    def templates(self) -> str:
+        """Sentences about two objects go into no template."""
+        return "shapes" if self.objects == 1 else "plain"
+
+    def training_rows(self, size: int, seed: int, progress: bool = True):
+        """Scenes of 48 of the 64 combinations of colour and shape."""
+        data = make(self.scenes, seed, size=size, objects=self.objects, pairs="seen")
+        # With two objects the label names the first alone: there the caption says what is the same.
+        return data if self.objects == 1 else data.remove_columns("label")
+
+    def held_out_rows(self, size: int):
+        """Scenes of the other 16 combinations; of two objects, other scenes."""
+        seed = QUESTION_SEED if self.seed is None else self.seed
+        return make(self.rows, seed, size=size, objects=self.objects, pairs="unseen" if self.objects == 1 else "seen")
+
+    def trained_on(self) -> str:
+        """How many scenes of how many objects."""
+        return f"{self.scenes:,} generated scenes of {self.objects} object(s), 48 of 64 colour-shape combinations"
+
+    def questions(self, embedder: "Embedder", templates: str | None = None) -> dict[str, Question]:
+        """Unseen combinations by name; of two objects, whether the words' order is read."""
+        rows = self.held_out_rows(embedder.config.vision.image_size)
+        if self.objects == 2:
+            return {"word order": Question(rows, kind="order")}
+        return {"one template": Question(rows, ("a {}",)), "ensemble": Question(rows, templates or "shapes")}
+
+    def report(self, embedder: "Embedder") -> dict[str, Question]:
+        """Combinations of colour and shape that were seen, and others; or the order of words."""
+        size = embedder.config.vision.image_size
+        if self.objects == 2:
+            rows = make(2000, REPORT_SEED, size=size, objects=2, pairs="seen")
+            return {"word order": Question(rows, kind="order")}
+        return {f"{which} combinations": Question(make(2000, QUESTION_SEED, size=size, pairs=which), ("a {}",))
+                for which in ("seen", "unseen")}
+
+    def _shown(self):
+        return make(48, self.seed or 0, size=64, objects="both" if self.objects == 1 else 2)
+
+    def described(self) -> list[str]:
+        """The world, and eight captions of it."""
+        captions = [f"  {row[0]}" for row in self._shown()["captions"][:8]]
+        return [f"{self.about}; for example:", *captions]
+
+    def preview(self):
+        """Scenes of one and two objects."""
+        return preview(self._shown())
+
+
+REPORT_SEED, QUESTION_SEED = 10_001, 10_002  # training uses small ones
+SOURCE, ORDER = Shapes(), Shapes(objects=2)

@@ -7,23 +7,29 @@ small local copies.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from clipmini.data.base import Package, Question, Source, SourceError, contact_sheet, option
 from clipmini.data.classnames import CLASS_NAMES, imagenet_names
 from clipmini.image import ImageError, open_image
 
+if TYPE_CHECKING:
+    from clipmini.embedder import Embedder
 
-class DatasetError(ValueError):
+
+class DatasetError(SourceError):
     """A test set that cannot be read; the message names it, what is wrong and the remedy."""
 
 
 @dataclass(frozen=True)
-class TestSet:
+class TestSet(Source):
     """One data set of the field.
 
     repo, config, split: where it is on the hub. image, label: names of its columns; captions: the column with the
-    captions of a retrieval set, which has no label. names: a key of names.CLASS_NAMES, "imagenet", or "" for those that the
-    data brings (classnames.txt of clip-benchmark's archives, or the ClassLabel). templates: a set of prompts.TEMPLATES.
+    captions of a retrieval set, which has no label. names: a key of classnames.CLASS_NAMES, "imagenet", or "" for those that
+    the data brings (classnames.txt of clip-benchmark's archives, or the ClassLabel). templates: a set of prompts.TEMPLATES.
     published: {model: top-1 in percent, or for retrieval "t->i R@1/5/10, i->t R@1/5/10"}.
     """
 
@@ -39,6 +45,53 @@ class TestSet:
     names: str = ""
     templates: str = "photo"
     published: dict = field(default_factory=dict)
+    folder: str | None = option(None, "a copy of the test set, as parquet files or tar archives (default: the hub)")
+    limit: int | None = option(None, "the first so many rows only")
+    limits: str = ""
+
+    @property
+    def about(self) -> str:
+        """Where it is, and what it is measured with."""
+        return f"{self.repo}, {'retrieval' if self.captions else 'templates ' + self.templates}"
+
+    def training_rows(self, size: int, seed: int, progress: bool = True):
+        """None: raises DatasetError."""
+        raise DatasetError(f"{self.name!r} is a test set and is not trained on; `clipmini train --list` names the recipes")
+
+    def held_out_rows(self, size: int):
+        """All of its rows, streamed."""
+        return self.open_rows(self.folder)
+
+    def questions(self, embedder: "Embedder", templates: str | None = None) -> dict[str, Question]:
+        """The field's number for it."""
+        return {self.name: Question(self, templates or self.templates, kind="stream")}
+
+    def described(self) -> list[str]:
+        """Where it is, and the published numbers."""
+        return [self.about, *(f"  published, {model}: {value}" for model, value in self.published.items())]
+
+    def preview(self):
+        """Its first 48 pictures."""
+        found = list(islice(self.examples(self.open_rows(self.folder)), 48))
+        names = None if self.captions else self.class_names(self.open_rows(self.folder), self.folder)
+        said = [truth[0] if names is None else names[truth] for _, truth in found]
+        return contact_sheet([picture for picture, _ in found], said)
+
+    def packages(self, trained_on: str | None = None) -> tuple[Package, ...]:
+        """The repository; its page says whose it is."""
+        return (Package(self.name, self.repo, "hub", "a test set", "see its page", "see its page"),)
+
+    def open_rows(self, folder: str | Path | None = None):
+        """See the function open_rows."""
+        return open_rows(self, folder)
+
+    def examples(self, rows, start: int = 0) -> Iterator[tuple]:
+        """See the function examples."""
+        return examples(self, rows, start)
+
+    def class_names(self, rows, folder: str | Path | None = None) -> list[str]:
+        """See the function class_names."""
+        return class_names(self, rows, folder)
 
 
 OPENAI = "openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14"

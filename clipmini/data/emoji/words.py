@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipmini.data.emoji.sources import npm_folder
+from clipmini.data.emoji import sources
 
 MAX_TAG_OWNERS = 3             # a tag of more concepts ("face") names none of them and is no caption
 
@@ -121,7 +121,7 @@ def names(language: str) -> dict[str, str]:
 
 def emojibase(language: str, cache: str | Path | None = None) -> dict[str, dict]:
     """Return {hex: {tags, group, subgroup}} of emojibase-data, or {} when it or the language is not there."""
-    folder = npm_folder(cache, "emojibase-data")
+    folder = sources.npm_folder(cache, "emojibase-data")
     if not (folder / language / "data.json").is_file():
         return {}
     meta = json.loads((folder / "meta/groups.json").read_text("utf-8"))
@@ -140,7 +140,7 @@ def categories(level: str, language: str | tuple[str, ...] = "en", cache: str | 
 
     In English "animals & nature" is also called by its parts and in the singular, where no other category claims that word.
     """
-    folder = npm_folder(cache, "emojibase-data")
+    folder = sources.npm_folder(cache, "emojibase-data")
     wanted = (language,) if isinstance(language, str) else tuple(language)
     found: dict[str, dict[str, None]] = {}
     for code in wanted:
