@@ -2,7 +2,7 @@
 
 import platform
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
@@ -10,12 +10,9 @@ from clipmini import __version__
 from clipmini.embedder import Embedder
 from clipmini.model import count_parameters
 
-if TYPE_CHECKING:
-    from clipmini.recipes import Recipe
 
-
-def card(recipe: "Recipe", embedder: Embedder, meta: dict, words: list[str]) -> str:
-    """The model card: what it is, how it was made, what it can do, what not."""
+def card(recipe: Any, embedder: Embedder, meta: dict, words: list[str]) -> str:
+    """The text of README.md. recipe: a recipes.Recipe; meta: what config.json keeps; words: the doctor's."""
     config = embedder.config
     threads = f"{meta['threads']} CPU thread{'s' * (meta['threads'] > 1)}"
     about = f"{recipe.about[0].upper()}{recipe.about[1:]}. Trained from nothing by clipmini {__version__}."

@@ -10,7 +10,8 @@ import torch
 from clipmini import __version__, checkpoint
 from clipmini.card import card, in_one_line
 from clipmini.config import preset
-from clipmini.data.base import Source, configured, find
+from clipmini.data import find
+from clipmini.data.base import Source, configured
 from clipmini.embedder import Embedder
 from clipmini.model import CLIP
 from clipmini.plots import training_curve

@@ -1,22 +1,12 @@
-"""A source of data: what recipes, commands and model cards ask of one, and the table of all of them.
+"""A source of data: what recipes, commands and model cards ask of one. The table of all of them is in data/__init__.py."""
 
-To add one: write a file with a frozen dataclass that has what Source promises, and put a line into SOURCES.
-"""
-
+from abc import abstractmethod
 from dataclasses import dataclass, field, fields, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # its imports take a second, and a table of data needs none of them
     from clipmini.embedder import Embedder
-
-SOURCES = {  # name -> module:object
-    "emoji": "clipmini.data.emoji.dataset:EMOJI", "emoji-pip": "clipmini.data.emoji.dataset:EMOJI_PIP",
-    "shapes": "clipmini.data.shapes:SOURCE", "order": "clipmini.data.shapes:ORDER",
-    "scenes": "clipmini.data.scenes:SOURCE", "fashion": "clipmini.data.fashion:SOURCE",
-}
-
 
 SHEET_SIDE = 64  # pixels, of pictures that are made for a contact sheet
 
@@ -58,10 +48,12 @@ class Source(Protocol):
     templates: str  # the template set that wraps its captions
     limits: str  # what a model that knows nothing else is not to be trusted with, for its card
 
+    @abstractmethod
     def training_rows(self, size: int, seed: int, progress: bool = True) -> Any:
         """A pairs dataset to train on, without column label where rows have no single name. size: side in pixels, for
         pictures that are made; seed: for what is random."""
 
+    @abstractmethod
     def held_out_rows(self, size: int) -> Any:
         """A pairs dataset, with label, of which training_rows never holds a row."""
 
@@ -147,15 +139,3 @@ def configured(source: Source, **changes: Any) -> Source:
         raise SourceError(f"the data {source.name!r} has no option --{unknown.replace('_', '-')}; it has "
                           f"{', '.join('--' + o.replace('_', '-') for o in options(source)) or 'none'}. Omit it")
     return replace(source, **changes)
-
-
-def find(name: str) -> Source:
-    """A source by its name in SOURCES, else a test set of the field. Raises SourceError that lists them."""
-    from clipmini.data import testsets
-
-    if name in SOURCES:
-        module, _, attribute = SOURCES[name].partition(":")
-        return getattr(import_module(module), attribute)
-    if name in testsets.TEST_SETS:
-        return testsets.TEST_SETS[name]
-    raise SourceError(f"there is no data {name!r}; there are {', '.join([*SOURCES, *testsets.TEST_SETS])}")

@@ -6,7 +6,7 @@ small local copies.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +81,24 @@ class TestSet(Source):
         """The repository; its page says whose it is."""
         return (Package(self.name, self.repo, "hub", "a test set", "see its page", "see its page"),)
 
+    def copied(self, folder: str | Path | None, limit: int | None) -> "TestSet":
+        """The same test set read from a copy of it, or of fewer rows."""
+        return replace(self, folder=folder and str(folder), limit=limit)
+
+    def labelled_vectors(self, embedder: "Embedder"):
+        """Picture vectors (N, E), their classes (N,) and the classes' names; a batch of pictures in memory, not all of them."""
+        import torch
+
+        if self.captions:
+            raise DatasetError(f"{self.name!r} has captions and no classes, so templates have nothing to fill; choose a set "
+                               "with templates of `clipmini evaluate --dataset list`")
+        rows = self.open_rows(self.folder)
+        stream, features, targets = islice(self.examples(rows), self.limit), [torch.empty(0, embedder.config.embed_dim)], []
+        while batch := list(islice(stream, 64)):
+            features.append(embedder.embed_images([picture for picture, _ in batch]))
+            targets += [truth for _, truth in batch]
+        return torch.cat(features), torch.tensor(targets), self.class_names(rows, self.folder)
+
     def open_rows(self, folder: str | Path | None = None):
         """See the function open_rows."""
         return open_rows(self, folder)
@@ -133,6 +151,12 @@ def find(name: str) -> TestSet:
     if name not in TEST_SETS:
         raise DatasetError(f"there is no test set {name!r}; there are {', '.join(TEST_SETS)}")
     return TEST_SETS[name]
+
+
+def as_list() -> str:
+    """The test sets of the field, a line each."""
+    return "\n".join(f"{s.name:<17}{s.repo:<36}{'retrieval' if s.captions else 'templates ' + s.templates}"
+                     for s in TEST_SETS.values())
 
 
 def open_rows(test: TestSet, folder: str | Path | None = None):
