@@ -22,9 +22,9 @@ def card(recipe: Any, embedder: Embedder, meta: dict, words: list[str]) -> str:
              f"| text tower | {config.text.tower}, {config.text.vocab_size:,} tokens |",
              f"| parameters | {count_parameters(embedder.model):,} |",
              f"| data | {meta['data']}; {meta['pictures']:,} pictures |",
-             f"| training | {meta['steps']:,} steps of {recipe.train.batch} pairs, {meta['seconds'] / 60:.1f} minutes on "
-             f"{threads}, in {meta['precision']}; `--steps {meta['steps']}` repeats it to the bit on the same machine with as "
-             "many threads |",
+             f"| training | {meta['steps']:,} steps of {recipe.train.batch} pairs, {meta['seconds'] / 60:.1f} minutes "
+             f"on {threads}, in {meta['precision']}; `--steps {meta['steps']}` repeats it to the bit on the same "
+             "machine with as many threads |",
              f"| seed | {recipe.train.seed} |", f"| command | `{meta['command'] or 'clipmini train ' + recipe.name}` |",
              f"| made on | {time.strftime('%Y-%m-%d')}, {platform.system()}, torch {torch.__version__} |", "",
              "![training curve](curve.png)", "", "## Measured", ""]
@@ -47,7 +47,8 @@ def in_one_line(results: dict) -> dict:
     name = next((name for name in held if name.endswith("ensemble")), list(held)[-1])
     r = held[name]
     style = name.split(",")[0]
-    return {"en": f"right on {r['top1']:.0%} of {r['n']:,} pictures it never saw ({style}), among {r['classes']:,} names",
+    return {"en": f"right on {r['top1']:.0%} of {r['n']:,} pictures it never saw ({style}), among {r['classes']:,} "
+                  "names",
             "zh": f"在 {r['n']:,} 张从未见过的图片（{style}）上，从 {r['classes']:,} 个名称中选对 {r['top1']:.0%}"}
 
 
@@ -55,6 +56,7 @@ def sentence(result: dict) -> str:
     """One measured result in words."""
     if "top1" in result:
         return (f"top-1 {result['top1']:.1%}, top-5 {result['top5']:.1%} of {result['n']:,} pictures among "
-                f"{result['classes']:,} names (95% interval of top-1: {result['top1_low']:.1%} to {result['top1_high']:.1%})")
-    return (f"true caption preferred: relation {result['relation']:.1%}, binding {result['binding']:.1%} of {result['n']:,} "
-            "scenes (chance 50%)")
+                f"{result['classes']:,} names (95% interval of top-1: {result['top1_low']:.1%} to "
+                f"{result['top1_high']:.1%})")
+    return (f"true caption preferred: relation {result['relation']:.1%}, binding {result['binding']:.1%} of "
+            f"{result['n']:,} scenes (chance 50%)")

@@ -44,27 +44,28 @@ class Recipe:
 
 
 EMOJI_TRIED = (
-    "Top-1 / top-5 on the validation style fluent-emoji-flat, with its family left out of training (openmoji, noto, noto-v1, "
-    "fxemoji, streamline-emojis and the three of emojione are left); light ResNet and CBOW, batches of 128, one seed each on a "
-    "busy machine: a point or two means little:",
+    "Top-1 / top-5 on the validation style fluent-emoji-flat, with its family left out of training (openmoji, noto, "
+    "noto-v1, fxemoji, streamline-emojis and the three of emojione are left); light ResNet and CBOW, batches of 128, "
+    "one seed each on a busy machine: a point or two means little:",
     "6,000 steps, English: 32 pixels, width 32: 51.9 / 76.9 (after 4,000 steps of them 50.4); width 48: 53.4 / 76.9",
     "the same at 48 pixels: 54.2 after 4,000 of 6,000 steps, where it was stopped; kept",
-    "MixStyle on the first two stages: 48.9 after 4,000; mirror images of all but symbols: 45.9 after 4,000; elastic warps and "
-    "outlines: 38.9 after 2,000, against 41.4. All slower; not tried for longer",
+    "MixStyle on the first two stages: 48.9 after 4,000; mirror images of all but symbols: 45.9 after 4,000; elastic "
+    "warps and outlines: 38.9 after 2,000, against 41.4. All slower; not tried for longer",
     "3,000 steps, English and Chinese: 38.5 / 64.0",
-    "with tags, subgroups and groups as losses of their own, weight 0.2: 37.5 / 65.5, and the names of 95 subgroups rise from "
-    "5.5 to 48.0, of 8 groups from 15 to 68, in Chinese from 7.4 to 47.7 and from 18 to 67; kept",
+    "with tags, subgroups and groups as losses of their own, weight 0.2: 37.5 / 65.5, and the names of 95 subgroups "
+    "rise from 5.5 to 48.0, of 8 groups from 15 to 68, in Chinese from 7.4 to 47.7 and from 18 to 67; kept",
     "with 1,024 captions of other concepts as wrong answers: 40.1 / 64.1; kept, with half as many",
     "32 pixels, both languages, a CPU thread each: 8,000 steps 54.8 / 76.0, 14,000 steps 57.7: longer is better",
-    "and at 8,000 steps: Noto Emoji's line drawings as a ninth style 54.2 / 74.9. Given up earlier, as they lagged behind the "
-    "same step of a plain run: weight decay 0.5 (45.5 at 4,000 against 50.2), half of the batches mixed or cut and pasted (30.8 "
-    "at 2,000 against 35.1), mirror images of all but symbols (55.8 at 12,000 against 57.9), no first stage at 48 pixels (49.6 "
-    "at 4,000; 1.6 times as fast) and at 64 pixels (33.2 at 2,000)",
-    "of what those 8,000 steps got wrong, 36% are things that only two hands drew in training: 29% of those are right, against "
-    "63 to 70% of those with seven pictures or more",
-    "an earlier version, five styles, 2,000 steps: recolouring every second step 34.2 / 62.6, the sigmoid loss 34.8 / 60.7, "
-    "recolouring every step from 10% to 90% of the run 36.3 / 63.1; kept",
-    "three minutes of it: one block a stage 42.7 / 69.6, kept; two blocks 30.4 / 56.5: deeper is slower, and minutes are short",
+    "and at 8,000 steps: Noto Emoji's line drawings as a ninth style 54.2 / 74.9. Given up earlier, as they lagged "
+    "behind the same step of a plain run: weight decay 0.5 (45.5 at 4,000 against 50.2), half of the batches mixed or "
+    "cut and pasted (30.8 at 2,000 against 35.1), mirror images of all but symbols (55.8 at 12,000 against 57.9), no "
+    "first stage at 48 pixels (49.6 at 4,000; 1.6 times as fast) and at 64 pixels (33.2 at 2,000)",
+    "of what those 8,000 steps got wrong, 36% are things that only two hands drew in training: 29% of those are right, "
+    "against 63 to 70% of those with seven pictures or more",
+    "an earlier version, five styles, 2,000 steps: recolouring every second step 34.2 / 62.6, the sigmoid loss 34.8 / "
+    "60.7, recolouring every step from 10% to 90% of the run 36.3 / 63.1; kept",
+    "three minutes of it: one block a stage 42.7 / 69.6, kept; two blocks 30.4 / 56.5: deeper is slower, and minutes "
+    "are short",
 )
 
 # Colours are what these captions name: no recolouring. Two scenes may share a caption: equal captions are one group.
@@ -73,7 +74,8 @@ ORDER_TRAIN = replace(SHAPES_TRAIN, hard_negatives=True)
 # Grey things on white: nothing to recolour, no other background. A shoe stands on its sole: small turns only.
 FASHION_TRAIN = TrainConfig(minutes=3, colour=0.0, background=0.0, geometry=0.3)
 FASHION_TRIED = (
-    "On 5,000 of the 60,000 training pictures, kept aside; 1,500 steps of 128, one seed each, so that a point means little:",
+    "On 5,000 of the 60,000 training pictures, kept aside; 1,500 steps of 128, one seed each, so that a point means "
+    "little:",
     "32 x 32 pixels, small turns and shifts (geometry 0.3): top-1 92.3; kept",
     "without turns and shifts: 92.8; that is within the luck of a seed, and things of yours will not stand as straight",
     "28 x 28 pixels, as the pictures come: 92.1",
@@ -81,8 +83,8 @@ FASHION_TRIED = (
     "not tried: mirror images, as every shoe that we looked at points the same way",
 )
 
-# Names, and beside them what is true of many: tags, subgroups, groups. Text is cheap with CBOW: four times as many names
-# as pictures a step.
+# Names, and beside them what is true of many: tags, subgroups, groups. Text is cheap with CBOW: four times as many
+# names as pictures a step.
 EMOJI_TRAIN = TrainConfig(minutes=20, categories=0.2, other_texts=512)
 FINE = {"image_size": 48}
 EMOJI = configured(find("emoji"), hold_out="twemoji")
@@ -102,8 +104,8 @@ RECIPES = {r.name: r for r in (
            vocabulary=600),
     Recipe("shapes-plain", "two objects and their relation, plain training", find("order"), SHAPES_TRAIN,
            model="light-transformer", vocabulary=600),
-    Recipe("shapes-order", "two objects and their relation, swapped captions as hard negatives", find("order"), ORDER_TRAIN,
-           model="light-transformer", vocabulary=600),
+    Recipe("shapes-order", "two objects and their relation, swapped captions as hard negatives", find("order"),
+           ORDER_TRAIN, model="light-transformer", vocabulary=600),
     Recipe("shapes-order-cbow", "the same with a text tower that cannot read word order", find("order"), ORDER_TRAIN,
            vocabulary=600),
     Recipe("fashion", "photographs of ten kinds of clothes, the 10,000 test pictures held out", find("fashion"),
@@ -158,7 +160,8 @@ def split(dataset, rows: int, seed: int):
 
 
 def validation(model: CLIP, tokenizer: Tokenizer, dataset):
-    """model -> share of the validation pictures whose own label is the nearest of all labels; None where rows have no label."""
+    """model -> share of the validation pictures whose own label is the nearest of all labels; None where rows have no
+    label."""
     if "label" not in dataset.column_names:
         return None
     names = dataset.features["label"].names
@@ -171,7 +174,8 @@ def validation(model: CLIP, tokenizer: Tokenizer, dataset):
 FILM_STEPS = (20, 50, 100, 200, 400, 700, 1100, 1700, 2600, 4000, 6000, 9000, 13_000, 18_000)
 
 
-def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = True, film: bool = False) -> tuple[Run, dict]:
+def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = True,
+        film: bool = False) -> tuple[Run, dict]:
     """Train, measure what was held out, and leave the finished checkpoint in folder/final.
 
     command: what the user typed, for the card; film: keep the weights after FILM_STEPS in folder/film. Returns
@@ -191,7 +195,7 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     curve.savefig(folder / "curve.png")
     embedder = Embedder(done.average, tokenizer, recipe.name)
     results = recorded(ask(embedder, source.report(embedder)))
-    words = diagnose(done.history, scale_max=100.0, groups=pairs.groups, batch=recipe.train.batch, loss=recipe.train.loss)
+    words = diagnose(done.history, 100.0, pairs.groups, recipe.train.batch, recipe.train.loss)
     meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "command": command, "data": about, "pictures": len(pairs),
             "steps": done.step, "seconds": round(done.seconds), "threads": torch.get_num_threads(), "results": results,
             "precision": chosen_precision(recipe.train), "measured": in_one_line(results),

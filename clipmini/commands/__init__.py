@@ -61,7 +61,8 @@ def main(argv: list[str] | None = None) -> int:
         print("clipmini:", " ".join(str(error).split()), file=sys.stderr)  # torch's are many lines long
         return 1
     except ModuleNotFoundError as error:
-        print(f"clipmini: this command needs {error.name!r}; install it with: pip install \"clipmini[train]\"", file=sys.stderr)
+        print(f"clipmini: this command needs {error.name!r}; install it with: pip install \"clipmini[train]\"",
+              file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("clipmini: stopped; the same command goes on from the last save", file=sys.stderr)
@@ -73,6 +74,7 @@ def _app(argv: list[str]) -> int:
     try:
         from demo_app.app import main as app
     except ModuleNotFoundError as error:
-        print(f"clipmini: the app needs {error.name!r}; install it with: pip install \"clipmini[app]\"", file=sys.stderr)
+        print(f"clipmini: the app needs {error.name!r}; install it with: pip install \"clipmini[app]\"",
+              file=sys.stderr)
         return 1
     return app(argv) or 0

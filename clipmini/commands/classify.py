@@ -17,7 +17,7 @@ def add(p) -> None:
 
 
 def run(args) -> None:
-    """Print cosine, logit and probability of each label, best first. A picture that can't be read is told at the end."""
+    """Print cosine, logit and probability of each label, best first; what can't be read is told at the end."""
     from clipmini.embedder import load
     from clipmini.image import ImageError
     from clipmini.tasks.classify import classify, make_classifier

@@ -17,9 +17,10 @@ def add(p) -> None:
     """The options."""
     p.epilog = EXAMPLES
     p.add_argument("model", nargs="?", default="emoji", help=MODEL_HELP)
-    p.add_argument("--data", choices=tuple(SOURCES), help="our data (default: emoji); `clipmini data --help` says what each is")
+    p.add_argument("--data", choices=tuple(SOURCES),
+                   help="our data (default: emoji); `clipmini data --help` says what each is")
     p.add_argument("--dataset", metavar="NAME", help="a test set of the field instead, streamed from the hub: cifar10, "
-                   "imagenet, food101, flickr30k ...; `--dataset list` names them. Ctrl-C, and the same command goes on")
+                   "imagenet, food101, flickr30k ...; `--dataset list` names them; Ctrl-C, and it goes on")
     p.add_argument("--limit", type=int, metavar="N", help="--dataset: the first N rows only")
     p.add_argument("--out", type=Path, default=Path("runs/evaluate"),
                    help="--dataset: keeps what is done (default runs/evaluate)")
@@ -42,20 +43,18 @@ def run(args) -> None:
     if args.dataset and args.data:
         raise ValueError(f"--data {args.data} and --dataset {args.dataset}: give one of the two")
     templates = args.templates and named_or_own(args.templates)
-    source = find(args.dataset) if args.dataset else source_of(args, args.data or "emoji")
-    if args.dataset:
-        source = source.copied(args.folder, args.limit)
+    copy = args.dataset and find(args.dataset).copied(args.folder, args.limit)
+    source = copy or source_of(args, args.data or "emoji")
     embedder = load(args.model, packed=True)
     if seen := source.seen(embedder.meta.get("data", "")):
         print(f"note: this model was trained on {', '.join(seen)}: these numbers are not of pictures it never saw")
     answers = ask(embedder, source.questions(embedder, templates), args.out)
     print(told(answers))
     numbers = recorded(answers)
-    for name, found in numbers.items():
-        if "reliability" in found:
-            picture = args.out / f"reliability-{name}.png"
-            reliability_curve(found["reliability"], f"{embedder.name} on {name}").savefig(picture)
-            print(f"reliability curve: {picture}")
+    if "reliability" in numbers.get(source.name, {}):
+        picture = args.out / f"reliability-{source.name}.png"
+        reliability_curve(numbers[source.name]["reliability"], f"{embedder.name} on {source.name}").savefig(picture)
+        print(f"reliability curve: {picture}")
     if args.json:  # one question alone is written without its name
         flat = numbers if len(numbers) > 1 else next(iter(numbers.values()))
         args.json.write_text(json.dumps(flat, indent=2) + "\n", encoding="utf-8")

@@ -22,9 +22,10 @@ def run(args) -> None:
     from clipmini.embedder import load
 
     embedder = load(args.model, device="cpu")
-    how = {"transformers": f"transformers.CLIPModel.from_pretrained({str(args.folder)!r})",
-           "open_clip": f"open_clip.create_model_from_pretrained('local-dir:{args.folder}')",
-           "onnx": f"clipmini.load({str(args.folder)!r}), or image.onnx and text.onnx with any ONNX runtime"}[args.layout]
+    ways = {"transformers": f"transformers.CLIPModel.from_pretrained({str(args.folder)!r})",
+            "open_clip": f"open_clip.create_model_from_pretrained('local-dir:{args.folder}')",
+            "onnx": f"clipmini.load({str(args.folder)!r}), or image.onnx and text.onnx with any ONNX runtime"}
+    how = ways[args.layout]
     families.export(embedder.model, embedder.tokenizer, args.folder, args.layout, embedder.meta)
     if args.layout == "onnx":
         cosines = families.family("onnx").least_cosines(embedder.model, args.folder)

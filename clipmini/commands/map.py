@@ -8,14 +8,14 @@ from clipmini.commands.shared import MODEL_HELP
 
 def add(p) -> None:
     """The options."""
-    p.add_argument("folder", nargs="?", type=Path, help="folder of picture files, named by their file names; without it, "
-                   "the emoji of --style")
+    p.add_argument("folder", nargs="?", type=Path,
+                   help="folder of picture files, named by their file names; without it, the emoji of --style")
     p.add_argument("--model", default="emoji", help=MODEL_HELP)
     p.add_argument("--style", default="system", help="emoji: art style (default: system, your own font)")
     p.add_argument("--out", type=Path, default=Path("map"), help="folder to write: the map, and map.png; an older map "
                    "there is replaced (default: map)")
-    p.add_argument("--film", type=Path, metavar="RUN", help="folder of a run that was trained with --film: a map for each "
-                   "step")
+    p.add_argument("--film", type=Path, metavar="RUN",
+                   help="folder of a run that was trained with --film: a map for each step")
     p.add_argument("--seed", type=int, default=0, help="of UMAP (default 0)")
 
 

@@ -9,9 +9,10 @@ def add(p) -> None:
     """The options."""
     p.add_argument("model", nargs="?", default="emoji", help=MODEL_HELP)
     p.add_argument("--templates", default="emoji", help="template set (default: emoji); openai80, openai7, cifar ...")
-    p.add_argument("--style", default="system", help="emoji: art style of the labelled drawings (default: system, your own "
-                   "font)")
-    p.add_argument("--dataset", metavar="NAME", help="a test set of the field instead; `clipmini evaluate --dataset list`")
+    p.add_argument("--style", default="system",
+                   help="emoji: art style of the labelled drawings (default: system, your own font)")
+    p.add_argument("--dataset", metavar="NAME",
+                   help="a test set of the field instead; `clipmini evaluate --dataset list`")
     p.add_argument("--folder", help="--dataset: a copy of it, as parquet files or tar archives")
     p.add_argument("--limit", type=int, default=2000, metavar="N", help="--dataset: the first N rows (default 2000)")
     p.add_argument("--plot", type=Path, metavar="FILE", help="draw it too")

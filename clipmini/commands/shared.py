@@ -9,7 +9,7 @@ MODEL_HELP = "embedded name, checkpoint folder or file, or hub name like openai/
 
 
 def add_source_options(p: argparse.ArgumentParser, skip: tuple[str, ...] = ()) -> None:
-    """An option for each field that a source offers to commands; two sources may share one. skip: names that p has already."""
+    """An option for each field that a source offers to commands. skip: names that p has already."""
     found: dict[str, list] = {}
     for source in map(find, SOURCES):
         for name, field in options(source).items():

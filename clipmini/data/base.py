@@ -1,4 +1,5 @@
-"""A source of data: what recipes, commands and model cards ask of one. The table of all of them is in data/__init__.py."""
+"""A source of data: what recipes, commands and model cards ask of one. The table of all of them is in
+data/__init__.py."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, field, fields, replace
@@ -29,8 +30,9 @@ class Package:
 
 @dataclass(frozen=True)
 class Question:
-    """What to measure of an Embedder. rows: a pairs dataset; kind: "labels" (zero-shot among the names of its ClassLabel) or
-    "order" (the caption or the same words swapped?); templates, labels, candidates: as in tasks.evaluate.evaluate."""
+    """What to measure of an Embedder. rows: a pairs dataset; kind: "labels" (zero-shot among the names of its
+    ClassLabel) or "order" (the caption or the same words swapped?); templates, labels, candidates: as in
+    tasks.evaluate.evaluate."""
 
     rows: Any
     templates: str | tuple[str, ...] = "plain"
@@ -40,8 +42,8 @@ class Question:
 
 
 class Source(Protocol):
-    """A kind of data. A dataclass that inherits from it needs the names, training_rows and held_out_rows; the rest has a sensible
-    answer already. Its fields are its options; those made by `option` are the commands' too."""
+    """A kind of data. A dataclass that inherits from it needs the names, training_rows and held_out_rows; the rest has
+    a sensible answer already. Its fields are its options; those made by `option` are the commands' too."""
 
     name: str  # what commands and recipes call it
     about: str  # one sentence

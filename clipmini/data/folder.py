@@ -9,12 +9,13 @@ from clipmini.image import ENDINGS, ImageError, open_image
 def check_folder(folder: Path) -> None:
     """Raise SourceError for what is no folder."""
     if not folder.is_dir():
-        raise SourceError(f"{str(folder)!r} is {'a file, not a folder' if folder.exists() else 'not there'}; give a folder")
+        raise SourceError(f"{str(folder)!r} is {'a file, not a folder' if folder.exists() else 'not there'}; give a "
+                          "folder")
 
 
 def named_pictures(folder: Path) -> tuple[list[Path], list[str], list[str], list[ImageError]]:
-    """(files, names, groups, errors): every picture below a folder, its name from its file, its group from the folder it lies in,
-    and why others can't be read. Raises SourceError where none can."""
+    """(files, names, groups, errors): every picture below a folder, its name from its file, its group from the folder
+    it lies in, and why others can't be read. Raises SourceError where none can."""
     check_folder(folder)
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS)
     if not files:

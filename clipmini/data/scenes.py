@@ -1,4 +1,4 @@
-"""Scenes of several emoji on busy backgrounds, with exact masks: where a phrase should light up is known to the pixel."""
+"""Scenes of several emoji on busy backgrounds, with masks: where a phrase should light up is known to the pixel."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,9 +44,9 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
 def make(dataset, n: int, seed: int = 0, size: int = SIDE) -> list[Scene]:
     """n scenes from a pairs dataset of drawings on nothing (RGBA), such as emoji.load("twemoji").
 
-    The dataset's columns captions (the first is the thing's name) and, where there is one, subgroup are used: a scene never
-    holds two things of one subgroup, for "grinning face" would fit both. size: side in pixels. Raises ValueError for n < 1
-    and for a dataset with fewer than four rows.
+    The dataset's columns captions (the first is the thing's name) and, where there is one, subgroup are used: a scene
+    never holds two things of one subgroup, for "grinning face" would fit both. size: side in pixels. Raises ValueError
+    for n < 1 and for a dataset with fewer than four rows.
     """
     if n < 1 or len(dataset) < 4:
         raise ValueError(f"{n} scenes of {len(dataset)} drawings; ask for one scene or more, of four drawings or more")
@@ -87,7 +87,8 @@ def _turned(image: Image.Image, rng: np.random.Generator, size: int) -> np.ndarr
     return np.asarray(image.rotate(rng.uniform(-15, 15), Image.Resampling.BICUBIC, expand=True), np.float32)
 
 
-def _free_corner(shape: np.ndarray, masks: list[np.ndarray], rng: np.random.Generator, size: int) -> tuple[int, int] | None:
+def _free_corner(shape: np.ndarray, masks: list[np.ndarray], rng: np.random.Generator,
+                 size: int) -> tuple[int, int] | None:
     h, w = shape.shape
     taken = np.any(masks, axis=0) if masks else np.zeros((size, size), bool)
     for _ in range(PLACES_TRIED):

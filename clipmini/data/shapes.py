@@ -41,7 +41,8 @@ def held_out_pairs(seed: int = 0) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True)
 class Object:
-    """One thing in a scene. mask: bool (S, S), the pixels it shows; box: x0, y0, x1, y1 in pixels, x1 and y1 exclusive."""
+    """One thing in a scene. mask: bool (S, S), the pixels it shows; box: x0, y0, x1, y1 in pixels, x1 and y1
+    exclusive."""
 
     shape: str
     colour: str
@@ -71,8 +72,8 @@ class Scene:
 class Plan:
     """n scenes as arrays; the second axis is the object. A missing second object has shape -1.
 
-    shape, colour, large (n, 2); centre (n, 2, 2) as x, y and radius (n, 2), in units of the picture's side; angle (n, 2)
-    in radians; relation (n,), -1 for one object.
+    shape, colour, large (n, 2); centre (n, 2, 2) as x, y and radius (n, 2), in units of the picture's side; angle
+    (n, 2) in radians; relation (n,), -1 for one object.
     """
 
     shape: np.ndarray
@@ -108,10 +109,12 @@ def plan(n: int, seed: int, objects, pairs: str) -> Plan:
     two = np.full(n, objects == 2) if objects != "both" else rng.random(n) < 0.5
     large = rng.random((n, 2)) < 0.5
     relation = np.where(two, rng.integers(4, size=n), -1)
-    radius = np.where(two[:, None], np.where(large, 0.23, 0.13), np.where(large, 0.38, 0.2)) * rng.uniform(0.92, 1.08, (n, 2))
+    radius = np.where(two[:, None], np.where(large, 0.23, 0.13), np.where(large, 0.38, 0.2))
+    radius = radius * rng.uniform(0.92, 1.08, (n, 2))
     colour, shape = np.stack([first, second], 1).transpose(2, 0, 1).copy()
     shape[~two, 1] = -1
-    return Plan(shape, colour, large, _places(rng, n, relation, radius), radius, rng.uniform(-0.2, 0.2, (n, 2)), relation)
+    places = _places(rng, n, relation, radius)
+    return Plan(shape, colour, large, places, radius, rng.uniform(-0.2, 0.2, (n, 2)), relation)
 
 
 def _places(rng, n: int, relation: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -172,8 +175,8 @@ def _coverage(p: Plan, k: int, size: int) -> np.ndarray:
             continue
         x = (ticks - p.centre[rows, k, 0, None].astype(np.float32))[:, None, :]
         y = (ticks - p.centre[rows, k, 1, None].astype(np.float32))[:, :, None]
-        cos, sin = (f(p.angle[rows, k]).astype(np.float32)[:, None, None] / p.radius[rows, k, None, None].astype(np.float32)
-                    for f in (np.cos, np.sin))
+        radius = p.radius[rows, k, None, None].astype(np.float32)
+        cos, sin = (f(p.angle[rows, k]).astype(np.float32)[:, None, None] / radius for f in (np.cos, np.sin))
         covered = inside(shape, x * cos + y * sin, y * cos - x * sin)
         out[rows] = covered.reshape(len(rows), size, _SUPER, size, _SUPER).mean((2, 4), dtype=np.float32)
     return out
@@ -187,7 +190,8 @@ def _backgrounds(rng, n: int, size: int) -> np.ndarray:
     grey = ends[..., 0] * (1 - ramp) + ends[..., 1] * ramp  # (n, 1, size)
     grey = np.where(rng.random((n, 1, 1)) < 0.5, np.broadcast_to(grey, (n, size, size)), grey.transpose(0, 2, 1))
     tint = rng.uniform(-12, 12, (n, 1, 1, 3)).astype(np.float32)
-    noise = rng.standard_normal((n, size, size, 1), dtype=np.float32) * rng.uniform(0, 12, (n, 1, 1, 1)).astype(np.float32)
+    noise = rng.standard_normal((n, size, size, 1), dtype=np.float32)
+    noise = noise * rng.uniform(0, 12, (n, 1, 1, 1)).astype(np.float32)
     return grey[..., None] + tint + noise
 
 
@@ -282,8 +286,9 @@ def make(n: int, seed: int = 0, size: int = 32, objects=1, pairs: str = "all"):
     """A pairs dataset of n scenes.
 
     size: side in pixels; objects: 1, 2 or "both"; pairs: colour-shape combinations, "seen", "unseen" or "all".
-    Returns a datasets.Dataset with columns image, captions (true, plain first), label (ClassLabel: colour and shape of the
-    first object), relation, relation_negatives and binding_negatives (false captions of the same words; empty for one object).
+    Returns a datasets.Dataset with columns image, captions (true, plain first), label (ClassLabel: colour and shape of
+    the first object), relation, relation_negatives and binding_negatives (false captions of the same words; empty for
+    one object).
     """
     from datasets import ClassLabel, Dataset, Features, Image, List, Value
     from PIL import Image as Pictures
@@ -316,7 +321,8 @@ def preview(dataset, columns: int = 8, side: int = 96):
 
 @dataclass(frozen=True)
 class Shapes(Source):
-    """objects: 1 or 2 a scene; scenes: how many to train on; seed: None for 0 in a preview and QUESTION_SEED in questions."""
+    """objects: 1 or 2 a scene; scenes: how many to train on; seed: None for 0 in a preview and QUESTION_SEED in
+    questions."""
 
     objects: int = 1
     scenes: int = 40_000

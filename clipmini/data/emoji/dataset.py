@@ -132,8 +132,8 @@ def renamed(dataset, level: str = "concept", language: str = "en", cache: str | 
     else:
         raise ValueError(f"level is {level!r}; choose concept, subgroup or group")
     if not names_of:
-        raise ValueError(f"there are no {level} names in language {language!r}: they come with emojibase-data; fetch it "
-                         "with `clipmini data emoji --fetch`")
+        raise ValueError(f"there are no {level} names in language {language!r}: they come with emojibase-data; fetch "
+                         "it with `clipmini data emoji --fetch`")
     order = list(names_of)
     shown = [names_of[key] for key in order]
     shown = [f"{name} ({key})" if shown.count(name) > 1 else name for key, name in zip(order, shown, strict=True)]
@@ -175,14 +175,14 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 # ---- the source ----------------------------------------------------------------------------------------
-LIMITS = ("It knows the drawings and words it was trained on. It has seen no photograph, of people or of anything else; "
-          "do not use it to judge any.")
+LIMITS = ("It knows the drawings and words it was trained on. It has seen no photograph, of people or of anything "
+          "else; do not use it to judge any.")
 
 
 @dataclass(frozen=True)
 class Emoji(Source):
-    """pool: the art styles there may be, () for all that are installed; language: of the names, the first one is the labels';
-    hold_out_concepts: so many things of which no picture and no caption is trained on."""
+    """pool: the art styles there may be, () for all that are installed; language: of the names, the first one is the
+    labels'; hold_out_concepts: so many things of which no picture and no caption is trained on."""
 
     name: str = "emoji"
     about: str = "about 1,450 things drawn in up to thirteen art styles, with names in fourteen languages"
@@ -237,7 +237,8 @@ class Emoji(Source):
         rows = load([self.hold_out])
         if self.hold_out_concepts:
             return self._unseen_questions(embedder, rows)
-        found = {f"{self.hold_out}, one template": Question(rows), f"{self.hold_out}, ensemble": Question(rows, "emoji")}
+        found = {f"{self.hold_out}, one template": Question(rows),
+                 f"{self.hold_out}, ensemble": Question(rows, "emoji")}
         for language in self.language:
             for level in ("concept", "subgroup", "group"):
                 known = level == "concept" or words.categories(level, language)
