@@ -11,6 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import colab_links
 import pytest
 from test_checks import ANSWERS
 
@@ -36,14 +37,15 @@ def test_structure(path):
     colab = code[0]["source"]
     assert "find_spec(\"clipmini\") is None" in colab and "%pip install" in colab and len(colab.splitlines()) <= 5
     assert len(code[1]["source"].splitlines()) <= 20 and "%matplotlib inline" in code[1]["source"]
-    assert max(len(cell["source"].splitlines()) for cell in code if not any(t.startswith("shows:") for t in cell["tags"])) <= 25
+    written = [cell for cell in code if not any(t.startswith("shows:") for t in cell["tags"])]
+    assert max(len(cell["source"].splitlines()) for cell in written) <= 25
     ideas = [text for text in words if re.match(r"## \d", text)]
     assert 3 <= len(ideas) <= 6 and all(len(text.split("**By hand.**")[0].split()) <= 70 for text in ideas)
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_exercises(path):
-    """Stub, check, hint and solution follow each other; the solution has the stub's first line, runs, and passes the check."""
+    """Stub, check, hint and solution follow each other; the solution has the stub's first line and passes the check."""
     from clipmini import checks
 
     cells = read(path)
@@ -70,7 +72,8 @@ def test_outputs_are_kept_and_clean(path):
         assert cell["execution_count"], "a stripped notebook makes nbval check nothing"
         for output in cell["outputs"]:
             assert output.get("name") != "stderr" and output["output_type"] != "error"
-            assert not {"image/svg+xml", "text/html", "application/vnd.jupyter.widget-view+json"} & set(output.get("data", {}))
+            unwanted = {"image/svg+xml", "text/html", "application/vnd.jupyter.widget-view+json"}
+            assert not unwanted & set(output.get("data", {}))
             assert not re.search(r"0x[0-9a-f]{6,}", json.dumps(output.get("text", "")))
         if any("image/png" in output.get("data", {}) for output in cell["outputs"]):
             assert re.search(r"plt\.show\(\)$|display\(.*\)$", cell["source"].rstrip(), re.S)
@@ -119,6 +122,36 @@ def test_links_resolve():
             assert (ROOT / address).is_file(), f"{page.name} opens {address} in Colab, which is not there"
 
 
+def test_links_to_colab_and_install_lines_name_the_repository(capsys):
+    assert colab_links.main([]) == 0, capsys.readouterr().out
+
+
+def test_colab_links_rewrites_these_lines_and_no_other(tmp_path, capsys):
+    files = [ROOT / "pyproject.toml", ROOT / "README.md", *(ROOT / "lessons").glob("*.md"), *LESSONS]
+    for path in files:
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    project, lesson = tmp_path / "pyproject.toml", tmp_path / "lessons" / LESSONS[0].name
+    old, new = colab_links.repository(ROOT), "https://github.com/some-body/their.fork"
+    project.write_text(project.read_text("utf-8").replace(f'Repository = "{old}"', f'Repository = "{new}"'), "utf-8")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert colab_links.main([], tmp_path) == 1 and f"lessons/{lesson.name}:" in capsys.readouterr().out
+    assert before == {path: path.read_bytes() for path in before}  # it only told
+    assert colab_links.main(["--write"], tmp_path) == 0 and colab_links.main([], tmp_path) == 0
+    short, place = (address.removeprefix("https://github.com/").encode() for address in (old, new))
+    for path, was in before.items():
+        lines = list(zip(was.split(b"\n"), path.read_bytes().split(b"\n"), strict=True))
+        changed = [(a, b) for a, b in lines if a != b]
+        assert path.suffix == ".md" or len(changed) == (4 if path == project else 2), path.name
+        assert all(a.replace(short, place) == b for a, b in changed)
+    lesson.write_bytes(lesson.read_bytes().replace(lesson.name.encode(), b"another.ipynb"))
+    assert colab_links.main(["--write"], tmp_path) == 1 and "by hand" in capsys.readouterr().out
+    project.write_text(project.read_text("utf-8").replace(new, "https://example.org/clipmini"), "utf-8")
+    with pytest.raises(SystemExit, match="must be https://github.com/OWNER/NAME"):
+        colab_links.main([], tmp_path)
+
+
 def test_there_are_thirty_exercises_and_each_checker_is_used_once():
     calls = [cell["source"] for path in LESSONS for cell in read(path) if "check" in cell["tags"]]
     used = [call.split("(")[0].removeprefix("checks.") for call in calls]
@@ -135,6 +168,6 @@ def test_the_teachers_page_answers_every_open_exercise(path):
 @pytest.mark.parametrize("mode", ["--nbval", "--nbval-lax"])
 def test_lessons_run_from_top_to_bottom(mode):
     """In fast mode. Strict: every printed output is the one that is kept."""
-    done = subprocess.run([sys.executable, "-m", "pytest", mode, "-q", "-p", "no:cacheprovider", *map(str, LESSONS)], cwd=ROOT,
-                          env={**os.environ, "CLIPMINI_FAST": "1"}, capture_output=True, text=True)
+    command = [sys.executable, "-m", "pytest", mode, "-q", "-p", "no:cacheprovider", *map(str, LESSONS)]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "CLIPMINI_FAST": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:]
