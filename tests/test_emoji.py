@@ -233,15 +233,15 @@ def test_an_interrupted_build_leaves_nothing(few, tmp_path, monkeypatch):
 
 
 def test_interrupted_while_writing_leaves_nothing(few, tmp_path, monkeypatch):
-    real = os.rename
+    real = os.replace
 
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "rename", killed)
+    monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         art.build("twemoji", tmp_path, progress=False)
-    monkeypatch.setattr(os, "rename", real)
+    monkeypatch.setattr(os, "replace", real)
     assert not art.style_folder("twemoji", tmp_path).exists()
     assert not list((tmp_path / sources.FORMAT / "twemoji").iterdir())
 

@@ -49,18 +49,31 @@ def test_embedded_checkpoints_carry_the_same_numbers():
         assert config["meta"]["command"] == runs[name]["command"]
 
 
+def names_in_tree(line: str) -> list[str]:
+    """The names that a line of the tree begins with; "a_00.py ... a_11.py" stands for all twelve."""
+    found = []
+    words = re.split(r"\s{2,}", line.strip())[0].split()
+    for i, word in enumerate(words):
+        if word == "...":
+            first, last = (int(re.search(r"\d+", w)[0]) for w in (words[i - 1], words[i + 1]))
+            found += [re.sub(r"\d+", f"{n:02}", words[i - 1]) for n in range(first + 1, last)]
+        else:
+            found.append(word)
+    return found
+
+
 def test_the_tree_names_every_file():
     tree = re.search(r"## The house.*?```\n(.*?)```", TEXT, re.S)[1]
     listed, folder = set(), []
     for line in tree.splitlines():
-        name = line.split()[0]
+        names = names_in_tree(line)
         depth = (len(line) - len(line.lstrip())) // 2
-        folder = [*folder[:depth], name.rstrip("/")]
-        listed.add("/".join(folder))
-    for pattern in ("clipmini/**/*.py", "demo_app/*.py"):
+        folder = [*folder[:depth], names[0].rstrip("/")]
+        listed |= {"/".join([*folder[:depth], name.rstrip("/")]) for name in names}
+    for pattern in ("clipmini/**/*.py", "demo_app/*.py", "demo_app/*/"):
         for path in ROOT.glob(pattern):
             name = path.relative_to(ROOT).as_posix()
-            minor = path.name == "__init__.py" and name != "clipmini/__init__.py"
+            minor = path.name in ("__init__.py", "__pycache__") and name != "clipmini/__init__.py"
             assert name in listed or minor, f"{name} is not in the README"
     for name in listed:
         assert (ROOT / name).exists(), f"the README lists {name}, which does not exist"
