@@ -1,4 +1,4 @@
-"""The app. `python -m demo_app.app` or `clipmini app` starts it; demo is the gr.Blocks object for hosts that want it."""
+"""The app. `python -m demo_app.app` or `clipmini app` starts it; demo is the gr.Blocks for hosts that want it."""
 
 import os
 import sys
@@ -9,20 +9,20 @@ if "--hub" in sys.argv or os.environ.get("CLIPMINI_HUB") == "1":  # unless it is
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import argparse  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any, cast  # noqa: E402
 
-if __name__ == "__main__" and not __package__:  # run as a file, as a Space does: the packages are beside this one's folder
+if __name__ == "__main__" and not __package__:  # run as a file, as a Space does: the packages are beside our folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import gradio as gr  # noqa: E402
 
-from demo_app import inside_tab, look, map_tab, matrix_tab, prompts_tab, saw_tab, zero_shot  # noqa: E402
-from demo_app.parts import Model, Page, samples_folder  # noqa: E402
-from demo_app.shelf import Shelf  # noqa: E402
+from demo_app import style, tabs  # noqa: E402
+from demo_app.page import PRIVATE, Page, samples_folder  # noqa: E402
+from demo_app.shelf import Model, Shelf  # noqa: E402
 from demo_app.texts import LANGUAGES, TEXTS, say  # noqa: E402
 
-# Each draws one tab on a Page.
-TABS = (zero_shot.build, inside_tab.build, map_tab.build, matrix_tab.build, saw_tab.build, prompts_tab.build)
 I18N = gr.I18n(**{tag: TEXTS[tag[:2]] for tag in ("en", "zh", "zh-CN", "zh-TW")})
 MAX_FILE_SIZE = "20mb"
 ONE_HOUR = 3600  # seconds
@@ -33,28 +33,28 @@ def build_demo(model: str = "emoji", lang: str | None = None) -> gr.Blocks:
 
     A model that cannot be loaded is told on the page and at the button.
     """
-    word = I18N if lang is None else TEXTS[lang].__getitem__
+    word = cast(Callable[[str], str], I18N) if lang is None else TEXTS[lang].__getitem__
     with gr.Blocks(title="clipmini", delete_cache=(ONE_HOUR, ONE_HOUR), analytics_enabled=False) as demo:
         own = Model(model)
         page = Page(demo, own, Shelf(own, Model), lang, word)
         with gr.Column(elem_classes="cm-hero"):
             gr.Markdown(f"# {word('title')}", elem_id="title")
             gr.Markdown(word("sentence"))
-            line = gr.HTML(look.model_line(lang or "en", *page.model.try_get()), elem_id="model")
+            line = gr.HTML(style.model_line(lang or "en", *page.model.try_get()), elem_id="model")
         with gr.Tabs():
-            for build in TABS:
-                build(page)
+            for name in tabs.TABLE:
+                tabs.tab(name).build(page)
 
         def model_line(request: gr.Request):
-            return look.model_line(page.language(request), *page.model.try_get())
+            return style.model_line(page.language(request), *page.model.try_get())
 
-        demo.load(model_line, None, line, api_visibility="private")
+        demo.load(model_line, None, line, **PRIVATE)
     return demo.queue(max_size=32, default_concurrency_limit=4)
 
 
-def launch_kwargs() -> dict:
+def launch_kwargs() -> dict[str, Any]:
     """What demo.launch needs besides the address."""
-    return {"theme": look.theme(), "css": look.CSS, "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
+    return {"theme": style.theme(), "css": style.CSS, "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
             "run_history": False, "footer_links": ["api", "settings"], "allowed_paths": [str(samples_folder())],
             "ssr_mode": False, "enable_monitoring": False, "pwa": False, "mcp_server": False}
 
@@ -72,13 +72,15 @@ def port(text: str) -> int:
 def main(argv=None) -> int:
     """Start the app; returns the exit code."""
     parser = argparse.ArgumentParser(prog="clipmini app", description="Classify pictures in the browser, offline.")
-    parser.add_argument("--model", default="emoji", help="embedded name, checkpoint folder, or hub name (default: emoji)")
+    parser.add_argument("--model", default="emoji",
+                        help="embedded name, checkpoint folder, or hub name (default: emoji)")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
                         help="address to listen at (0.0.0.0: the whole network)")
     parser.add_argument("--port", type=port, help="port (default: the first free one from 7860)")
     parser.add_argument("--root-path", help="where a proxy serves the app, such as /clipmini")
-    parser.add_argument("--hub", action="store_true", help="let visitors fetch published CLIPs from the Hugging Face hub (0.6 to "
-                        "10 GB each); without it the app asks no network, and offers those that are on this computer")
+    parser.add_argument("--hub", action="store_true",
+                        help="let visitors fetch published CLIPs from the Hugging Face hub (0.6 to 10 GB each); "
+                        "without it the app asks no network, and offers those that are on this computer")
     parser.add_argument("--share", action="store_true", help="make a public link; this one needs the network")
     parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
     parser.add_argument("--lang", choices=LANGUAGES, help="language (default: the browser's)")
@@ -94,8 +96,8 @@ def main(argv=None) -> int:
                     inbrowser=not args.no_browser and "SPACE_ID" not in os.environ, **launch_kwargs())
     except OSError as error:
         taken = args.port and "empty port" in str(error)
-        why = (f"port {args.port} of {args.host} is taken, or {args.host} is no address of this computer; choose others with "
-               "--port and --host" if taken else error)
+        why = (f"port {args.port} of {args.host} is taken, or {args.host} is no address of this computer; choose "
+               "others with --port and --host" if taken else error)
         print(f"The app could not start: {why}", file=sys.stderr)
         return 2
     return 0

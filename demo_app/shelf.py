@@ -1,19 +1,46 @@
-"""The model shelf: the page's own model for drawings, the photo model for photos where its packages are installed, and
-published CLIPs from the Hugging Face hub: those that are on this computer already, and all of them with `clipmini app --hub`."""
+"""The models and the shelf that they stand on: the page's own for drawings, the photo model where its packages are
+installed, and published CLIPs of the Hugging Face hub: those on this computer, or all with `clipmini app --hub`.
+"""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+import clipmini
 from clipmini.embedder import Embedder
 from clipmini.families import devise
 from clipmini.families import hub_download as hub
+from clipmini.files import CheckpointError
 from clipmini.image import open_image
 
 AUTOMATIC, OWN = "automatic", "emoji"  # the choice, and the only model of drawings that is sent photos elsewhere
 FLAT_ENOUGH = 1.0  # on drawings and 141 photos, none of a test set: 89 % and 84 % judged right
+
+
+class Model:
+    """A checkpoint by name or folder, loaded once; a failure is told, and tried again the next time."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self._embedder: Embedder | None = None
+        self._lock = threading.Lock()
+
+    def get(self) -> Embedder:
+        """The Embedder. Raises CheckpointError."""
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = clipmini.load(self.name, packed=True)
+            return self._embedder
+
+    def try_get(self) -> tuple[Embedder | None, str]:
+        """The Embedder, or None and what went wrong."""
+        try:
+            return self.get(), ""
+        except CheckpointError as error:
+            return None, str(error)
 
 
 @dataclass(frozen=True)
@@ -44,17 +71,23 @@ def state(name: str) -> str:
 
 @dataclass(frozen=True)
 class Picked:
-    """embedder: who answers; why: the key of a sentence in texts.TEXTS."""
+    """model: who answers; why: the key of a sentence in texts.TEXTS, or nothing."""
 
-    embedder: Embedder
+    model: Model
     why: str
+
+    @property
+    def embedder(self) -> Embedder:
+        """The model's Embedder. Raises CheckpointError."""
+        return self.model.get()
 
 
 def looks_drawn(image) -> bool:
     """Whether a picture (path, bytes or PIL image) looks drawn rather than photographed: flat areas in a few colours.
 
-    The share of neighbouring pixels that are equal, plus the share of the eight commonest colours; white and transparent
-    parts do not count. Softly shaded drawings and blurred photos are mistaken for each other. Raises ImageError.
+    The share of neighbouring pixels that are equal, plus the share of the eight commonest colours; white and
+    transparent parts do not count. Softly shaded drawings and blurred photos are mistaken for each other.
+    Raises ImageError.
     """
     image = open_image(image, keep_alpha=True)
     image.thumbnail((128, 128), Image.Resampling.BOX)
@@ -70,11 +103,14 @@ def looks_drawn(image) -> bool:
 
 
 class Shelf:
-    """own: the page's model; photos: the photo model, or None where it is not offered. Of the published ones, which are
-    large, the last one that was asked for stays in memory."""
+    """own: the page's model; make_model: name -> Model; photos: the photo model, or None where it is not offered.
 
-    def __init__(self, own, make_model):
-        self.own, self._make, self._large, self._lock = own, make_model, None, threading.Lock()
+    Of the published ones, which are large, the last one that was asked for stays in memory.
+    """
+
+    def __init__(self, own: Model, make_model: Callable[[str], Model]):
+        self.own, self._make, self._lock = own, make_model, threading.Lock()
+        self._large: Model | None = None
         self.photos = make_model(devise.NAME) if own.name == OWN and not devise.missing() else None
 
     @property
@@ -83,32 +119,32 @@ class Shelf:
         own = [AUTOMATIC, OWN, devise.NAME] if self.photos else [AUTOMATIC]
         return [*own, *(p.name for p in PUBLISHED)]
 
-    def labels(self, say) -> list[tuple[str, str]]:
-        """(what the page shows, name) of each choice; say: key and values -> words."""
+    def labels(self, say: Callable[[str], str]) -> list[tuple[str, str]]:
+        """(what the page shows, name) of each choice; say: key -> words."""
         found = [(name, name) for name in self.choices if "/" not in name]
         for p in PUBLISHED:
             size = f"{p.megabytes / 1000:.1f} GB" if p.megabytes >= 1000 else f"{p.megabytes} MB"
             found.append((f"{p.title} ({size}, {p.licence}): {say('state_' + state(p.name))}", p.name))
         return found
 
-    def published(self, name: str):
-        """The Model of a published CLIP; the one before is let go, for two may not fit into memory."""
+    def published(self, name: str) -> Model:
+        """A published CLIP; the one before is let go, for two may not fit into memory."""
         with self._lock:
             if self._large is None or self._large.name != name:
                 self._large = self._make(name)
             return self._large
 
     def pick(self, choice: str, image) -> Picked:
-        """The model for a picture. Raises CheckpointError, ImageError, and ValueError for an unknown choice."""
+        """The model for a picture. Raises ImageError, and ValueError for an unknown choice."""
         if choice not in self.choices:
             raise ValueError(f"there is no model {choice[:40]!r} on the shelf; choose one of {', '.join(self.choices)}")
         if any(choice == p.name for p in PUBLISHED):
-            return Picked(self.published(choice).get(), "why_chosen")
+            return Picked(self.published(choice), "why_chosen")
         if not self.photos:
-            return Picked(self.own.get(), "")
+            return Picked(self.own, "")
         if choice != AUTOMATIC:
-            return Picked((self.photos if choice == devise.NAME else self.own).get(), "why_chosen")
+            return Picked(self.photos if choice == devise.NAME else self.own, "why_chosen")
         if looks_drawn(image):
-            return Picked(self.own.get(), "why_drawing")
+            return Picked(self.own, "why_drawing")
         embedder, _ = self.photos.try_get()
-        return Picked(embedder, "why_photo") if embedder else Picked(self.own.get(), "why_broken")
+        return Picked(self.photos, "why_photo") if embedder else Picked(self.own, "why_broken")

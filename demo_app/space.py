@@ -32,8 +32,9 @@ short_description: A CLIP small enough to read, with its insides
 """
 TEXT = """# clipmini
 
-A CLIP trained from scratch in an hour of one CPU thread: zero-shot classification, heatmaps, similarity matrices and a map of its
-space. Pictures stay in this Space's memory. Set the variable CLIPMINI_HUB to 1 to let visitors fetch published CLIPs.
+A CLIP trained from scratch in an hour of one CPU thread: zero-shot classification, heatmaps, similarity matrices and a
+map of its space. Pictures stay in this Space's memory. Set the variable CLIPMINI_HUB to 1 to let visitors fetch
+published CLIPs.
 """
 # No pins: a Space on ZeroGPU chooses its own torch, and sdk_version pins gradio.
 REQUIREMENTS = """matplotlib>=3.9

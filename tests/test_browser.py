@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 from helpers_app import encoded, tiny_checkpoint, two_colours
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: pip install playwright")
+playwright = pytest.importorskip("playwright.sync_api",
+                                 reason="the browser tests need playwright: pip install playwright")
 pytest.importorskip("gradio", reason="the browser tests need gradio: pip install 'clipmini[app]'")
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -46,7 +47,8 @@ def wait_until_open(port: int, process, seconds: float = 60) -> None:
             return socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             time.sleep(0.05)
-    raise AssertionError(f"the app did not start: {process.stdout.read() if process.poll() is not None else 'too slow'}")
+    said = process.stdout.read() if process.poll() is not None else "too slow"
+    raise AssertionError(f"the app did not start: {said}")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,8 @@ def site(tmp_path_factory, browser):
     port, started = free_port(), time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "demo_app.app", "--model", str(folder), "--port", str(port), "--no-browser"],
-        cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True)
     wait_until_open(port, process)
     yield f"http://127.0.0.1:{port}", started
     process.terminate()
@@ -161,7 +164,8 @@ def test_no_font_comes_from_elsewhere(visit):
     v = visit()
     v.page.wait_for_timeout(500)
     assert "fonts.g" not in v.page.content()
-    assert v.page.evaluate("performance.getEntriesByType('resource').every(r => new URL(r.name).hostname == '127.0.0.1')")
+    assert v.page.evaluate(
+        "performance.getEntriesByType('resource').every(r => new URL(r.name).hostname == '127.0.0.1')")
 
 
 def test_bad_picture_gets_a_message_and_a_good_one_works_afterwards(visit, picture, tmp_path):
@@ -214,7 +218,8 @@ def test_the_prompts_tab_and_the_shelf(visit, picture):
     v.page.wait_for_function("document.querySelector('#loaded')?.innerText.includes('--hub')")
     assert v.page.input_value("#which-model input") == "automatic"  # the old model goes on answering
     v.open_tab("Prompts")
-    if v.page.locator("#workbench-picture button[title='Remove Image']").count():  # the first example is there from the start
+    # the first example is there from the start
+    if v.page.locator("#workbench-picture button[title='Remove Image']").count():
         v.page.click("#workbench-picture button[title='Remove Image']")
     v.page.locator("#workbench-picture input[type=file]").first.set_input_files(picture)
     v.page.wait_for_selector("#workbench-picture img", state="attached")
@@ -281,7 +286,8 @@ def own_site(browser):
 def pixels_of(page) -> int:
     """How many pixels of the map's canvas are painted."""
     return page.evaluate("""() => { const c = document.querySelector('.cm-map-stage > canvas');
-        return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, i) => i % 4 == 3 && v > 0).length }""")
+        const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        return data.filter((v, i) => i % 4 == 3 && v > 0).length }""")
 
 
 def test_the_map_hovers_picks_searches_and_selects(browser, own_site, picture):

@@ -4,6 +4,8 @@ from html import escape
 
 import gradio as gr
 
+from clipmini.embedder import Embedder
+from clipmini.tasks.classify import Prediction
 from demo_app.texts import say, say_message
 
 SHOWN_LABELS, SHOWN_PROMPTS = 20, 30  # rows; the rest is summed up in one
@@ -24,31 +26,36 @@ CSS = """
 .gradio-container { max-width: 1120px !important; margin: 0 auto !important; }
 .cm-hero h1 { font-size: 1.6rem; margin: .4rem 0 .2rem; letter-spacing: -.01em; }
 .cm-hero p { color: var(--body-text-color-subdued); margin: 0; max-width: 46rem; }
-.cm-model { font-size: .85rem; color: var(--body-text-color-subdued); display: flex; flex-wrap: wrap; gap: .25rem .9rem; }
+.cm-model { font-size: .85rem; color: var(--body-text-color-subdued);
+  display: flex; flex-wrap: wrap; gap: .25rem .9rem; }
 .cm-model b { color: var(--body-text-color); }
 .cm-bad { color: #b91c1c; } .dark .cm-bad { color: #fca5a5; }
 .cm-card { border: 1px solid var(--border-color-primary); border-radius: 12px; padding: 1rem 1.1rem;
   background: var(--background-fill-primary); min-height: 9rem; box-sizing: border-box; }
 .cm-wait { color: var(--body-text-color-subdued); display: grid; place-items: center; text-align: center; }
-.cm-first { font-size: 1.35rem; font-weight: 650; margin: 0 0 .7rem; overflow-wrap: anywhere; color: var(--body-text-color); }
+.cm-first { font-size: 1.35rem; font-weight: 650; margin: 0 0 .7rem; overflow-wrap: anywhere;
+  color: var(--body-text-color); }
 .cm-first span { font-weight: 400; color: var(--body-text-color-subdued); }
 .cm-bars { width: 100%; border-collapse: collapse; font-size: .92rem; color: var(--body-text-color); }
 .cm-bars, .cm-bars tr, .cm-bars th, .cm-bars td { border: 0 !important; background: none !important; }
 .cm-bars th, .cm-bars td { padding: .28rem .35rem; text-align: right; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 .cm-bars thead th { font-weight: 500; font-size: .78rem; color: var(--body-text-color-subdued); }
-.cm-bars th.cm-name { text-align: left; font-weight: 550; white-space: normal; overflow-wrap: anywhere; max-width: 11rem; }
+.cm-bars th.cm-name { text-align: left; font-weight: 550; white-space: normal; overflow-wrap: anywhere;
+  max-width: 11rem; }
 .cm-bars td.cm-bar { width: 42%; }
 .cm-bars .cm-minor { color: var(--body-text-color-subdued); }
 .cm-track { height: .8rem; border-radius: .4rem; background: var(--border-color-primary); overflow: hidden; }
 .cm-fill { height: 100%; border-radius: .4rem; background: #6366f1; min-width: 2px; }
 .cm-other .cm-fill { background: repeating-linear-gradient(45deg, #94a3b8 0 5px, #64748b 5px 10px); }
 .cm-other th.cm-name { font-weight: 400; font-style: italic; }
-.cm-notes { margin: .8rem 0 0; padding: .6rem .8rem; border-left: 4px solid #d97706; border-radius: 6px; list-style: none;
-  background: rgba(217, 119, 6, .12); font-size: .88rem; overflow-wrap: anywhere; color: var(--body-text-color); }
+.cm-notes { margin: .8rem 0 0; padding: .6rem .8rem; border-left: 4px solid #d97706; border-radius: 6px;
+  list-style: none; background: rgba(217, 119, 6, .12); font-size: .88rem; overflow-wrap: anywhere;
+  color: var(--body-text-color); }
 .cm-small { margin: .7rem 0 0; font-size: .8rem; color: var(--body-text-color-subdued); }
 .cm-prompts { margin: 0; font-size: .85rem; overflow-wrap: anywhere; color: var(--body-text-color); }
-.cm-prompts dt { font-weight: 600; margin-top: .4rem; } .cm-prompts dd { margin: 0 0 0 .8rem; font-family: var(--font-mono); }
+.cm-prompts dt { font-weight: 600; margin-top: .4rem; }
+.cm-prompts dd { margin: 0 0 0 .8rem; font-family: var(--font-mono); }
 .cm-saw img { image-rendering: pixelated; }
 #answer .html-container, #model .html-container, #prompts .html-container { padding: 0; }
 #examples .caption-label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
@@ -59,9 +66,11 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 .cm-columns .column { min-width: 0 !important; }
 #data .json-holder, #workbench-table, #map-table, #inside-words { contain: inline-size; overflow-x: auto; }
 .cm-hero { gap: .5rem; }
-.cm-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.cm-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; }
 .cm-tokens { display: flex; flex-wrap: wrap; gap: 4px; } #saw-tokens meter { width: 100%; height: 14px; }
-.cm-tokens span { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: 1px 6px; font-size: 11px; }
+.cm-tokens span { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: 1px 6px;
+  font-size: 11px; }
 .cm-tokens b { display: block; font-size: 14px; }
 @media (max-width: 760px) { .cm-columns { flex-direction: column; } }
 @media (max-width: 640px) {
@@ -80,31 +89,36 @@ def waiting(lang: str) -> str:
     return f'<div class="cm-card cm-wait">{escape(say(lang, "waiting"))}</div>'
 
 
-def model_line(lang: str, embedder, problem: str) -> str:
-    """Which model answers, how large it is and what was measured on it (meta["measured"]: text, or {"en": ..., "zh": ...})."""
+def model_line(lang: str, embedder: Embedder | None, problem: str) -> str:
+    """Which model answers, how large it is, and what was measured on it: meta["measured"], a text or one a language."""
     if embedder is None:
         return f'<div class="cm-model cm-bad" role="alert">{escape(say(lang, "no_model"))}: {escape(problem)}</div>'
     size, count = embedder.config.vision.image_size, sum(p.numel() for p in embedder.model.parameters())
     measured = embedder.meta.get("measured", "")
-    measured = measured.get(lang, measured.get("en", "")) if isinstance(measured, dict) else str(measured)
-    count = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
-    parts = [f"{say(lang, 'model')} <b>{escape(embedder.name)}</b>", f"{count} {say(lang, 'parameters')}",
-             f"{size} × {size} px", escape(measured)]
+    if isinstance(measured, dict):
+        measured = measured.get(lang, measured.get("en", ""))
+    large = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
+    parts = [f"{say(lang, 'model')} <b>{escape(embedder.name)}</b>", f"{large} {say(lang, 'parameters')}",
+             f"{size} × {size} px", escape(str(measured))]
     return '<div class="cm-model">' + "".join(f"<span>{part}</span>" for part in parts if part) + "</div>"
 
 
 def _row(name: str, probability: float, cosine: str, logit: str, other: bool) -> str:
+    """One bar of the table; other: it stands for more than a label."""
     percent = f"{100 * probability:.2f}"
     return (f'<tr{" class=cm-other" if other else ""}><th scope="row" class="cm-name">{escape(name)}</th>'
             f'<td class="cm-bar"><div class="cm-track" role="meter" aria-label="{escape(name)}" aria-valuemin="0" '
             f'aria-valuemax="100" aria-valuenow="{percent}" aria-valuetext="{percent} %">'
             f'<div class="cm-fill" style="width:{percent}%"></div></div></td>'
-            f'<td>{100 * probability:.1f} %</td><td class="cm-minor">{cosine}</td><td class="cm-minor">{logit}</td></tr>')
+            f'<td>{100 * probability:.1f} %</td>'
+            f'<td class="cm-minor">{cosine}</td><td class="cm-minor">{logit}</td></tr>')
 
 
-def bars(lang: str, prediction, scale: float, times: dict, why: str = "") -> str:
+def bars(lang: str, prediction: Prediction, scale: float, times: dict, why: str = "") -> str:
     """The answer for one picture: a bar, the probability, the cosine and the logit of each label; notes; times.
-    why: a sentence on which model answered, or nothing."""
+
+    why: a sentence on which model answered, or nothing.
+    """
     rows = [(p, label, f"{c:+.3f}", f"{x:+.1f}", False) for p, label, c, x in zip(
         prediction.probabilities[0].tolist(), prediction.labels, prediction.cosines[0].tolist(),
         prediction.logits[0].tolist(), strict=True)]
@@ -119,15 +133,17 @@ def bars(lang: str, prediction, scale: float, times: dict, why: str = "") -> str
     return (f'<section class="cm-card" aria-label="{escape(say(lang, "answer"))}">'
             f'<p class="cm-first">{escape(rows[0][1])} <span>{100 * rows[0][0]:.1f} %</span></p>'
             f'<table class="cm-bars"><caption class="cm-hidden">{escape(say(lang, "answer"))}</caption>'
-            f'<thead><tr><th scope="col" class="cm-name">{escape(say(lang, "label"))}</th><td></td>{head}</tr></thead><tbody>'
+            f'<thead><tr><th scope="col" class="cm-name">{escape(say(lang, "label"))}</th><td></td>{head}</tr></thead>'
+            "<tbody>"
             + "".join(_row(name, p, cosine, logit, other) for p, name, cosine, logit, other in shown)
             + "</tbody></table>" + (f'<ul class="cm-notes" role="status">{notes}</ul>' if notes else "")
             + (f'<p class="cm-small">{escape(why)}</p>' if why else "")
-            + f'<p class="cm-small">{escape(say(lang, "formula", scale=scale))}<br>{escape(say(lang, "times", **times))}</p>'
+            + f'<p class="cm-small">{escape(say(lang, "formula", scale=scale))}<br>'
+            f'{escape(say(lang, "times", **times))}</p>'
             "</section>")
 
 
-def prompt_list(lang: str, prediction) -> str:
+def prompt_list(lang: str, prediction: Prediction) -> str:
     """The texts that were really sent, by label."""
     shown = list(zip(prediction.labels, prediction.prompts, strict=True))[:SHOWN_PROMPTS]
     items = "".join(f"<dt>{escape(label)}</dt>" + "".join(f"<dd>{escape(p)}</dd>" for p in prompts)

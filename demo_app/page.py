@@ -1,20 +1,20 @@
-"""What every tab shares: the model, the picture that can't crash the app, the examples, and friendly errors."""
+"""What every tab shares: the page that it is built on, the picture that can't crash the app, the examples, errors."""
 
 import json
-import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
-import clipmini
 from clipmini.embedder import Embedder, assets_folder
 from clipmini.files import CheckpointError
 from clipmini.image import ImageError
-from clipmini.tasks.prompts import PromptError
-from demo_app.shelf import Shelf
+from clipmini.tasks.prompts import TEMPLATES, PromptError
+from demo_app.shelf import Model, Shelf
 from demo_app.texts import language_of, say, say_error
 
 try:  # on a Space with ZeroGPU a function gets its GPU by this decorator; elsewhere nobody has the package
@@ -24,39 +24,24 @@ except ImportError:
         """The function itself."""
         return function
 
-LIMITS = {"concurrency_limit": 1, "concurrency_id": "model"}  # one picture at a time goes through the model
-
-
-class Model:
-    """A checkpoint by name or folder, loaded once; a failure is told, and tried again the next time."""
-
-    def __init__(self, name: str):
-        self.name, self._embedder, self._lock = name, None, threading.Lock()
-
-    def get(self) -> Embedder:
-        """The Embedder. Raises CheckpointError."""
-        with self._lock:
-            if self._embedder is None:
-                self._embedder = clipmini.load(self.name, packed=True)
-            return self._embedder
-
-    def try_get(self) -> tuple[Embedder | None, str]:
-        """The Embedder, or None and what went wrong."""
-        try:
-            return self.get(), ""
-        except CheckpointError as error:
-            return None, str(error)
+# What events are connected with. One picture at a time goes through the model; private ones are no endpoints.
+LIMITS: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+DEFAULT_SET = "emoji"
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a tab is built from. lang: fixed language, or None to follow the browser; word: key -> text for the page."""
+    """What a tab is built from. lang: fixed language, or None to follow the browser; word: key -> text for the page.
+
+    Where lang is None, word gives no str but gr.I18n's stand-in for one, which the browser translates.
+    """
 
     demo: gr.Blocks
     model: Model
     shelf: Shelf
     lang: str | None
-    word: object
+    word: Callable[[str], str]
 
     def language(self, request) -> str:
         """The language of one visitor."""
@@ -68,17 +53,17 @@ def uploaded_path(payload) -> str | None:
     return payload.path if payload is not None and payload.path else None
 
 
-def picture_input(label, elem_id: str = "picture", value: str | None = None) -> gr.Image:
+def picture_input(label: str, elem_id: str = "picture", value: str | None = None) -> gr.Image:
     """Where a visitor uploads, pastes or takes a picture; it can't crash the app."""
-    image = gr.Image(value, label=label, type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], height=300,
-                     elem_id=elem_id, buttons=["fullscreen"])
+    image = gr.Image(value, label=label, type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"],
+                     height=300, elem_id=elem_id, buttons=["fullscreen"])
     # Not a subclass: Gradio writes a .pyi file beside the source of each, which a read-only installation forbids.
-    image.preprocess = uploaded_path
+    image.preprocess = uploaded_path  # type: ignore[method-assign]
     return image
 
 
 @contextmanager
-def friendly_errors(lang: str):
+def friendly_errors(lang: str) -> Iterator[None]:
     """Turn what a visitor can cause into a message in their language; the app goes on serving."""
     try:
         yield
@@ -88,13 +73,19 @@ def friendly_errors(lang: str):
                        print_exception=False) from None
 
 
+def first_templates(embedder: Embedder | None) -> str:
+    """The name of the template set that a model is asked with first."""
+    name = embedder.meta.get("templates", DEFAULT_SET) if embedder else DEFAULT_SET
+    return name if name in TEMPLATES else DEFAULT_SET
+
+
 def samples_folder() -> Path:
     """Where the example pictures are; it may be missing."""
     return assets_folder() / "samples"
 
 
 def read_samples(folder: Path) -> list[dict]:
-    """samples.json, a list of {"file", "labels", "title"}, without entries whose picture is missing; [] without the file."""
+    """samples.json, a list of {"file", "labels", "title"}, without entries whose picture is missing; [] without it."""
     try:
         entries = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -6,13 +6,13 @@ from pathlib import Path
 import gradio as gr
 
 from clipmini.image import ENDINGS, open_image
-from demo_app.parts import LIMITS, Page, friendly_errors, gpu, read_samples, samples_folder
+from demo_app.page import LIMITS, Page, friendly_errors, gpu, read_samples, samples_folder
 from demo_app.texts import say
 
 KINDS = ("cosine", "over texts", "over pictures")
 
 
-def compare_all(page: Page, files: list[str] | None, texts: str, kind: str, lang: str) -> tuple:
+def compare_all(page: Page, files: list[str] | None, texts: str, kind: str, lang: str) -> tuple[str, str]:
     """Pictures by texts -> (path of the figure, path of the table)."""
     from clipmini.plots import matrix
     from clipmini.tasks.similarity import similarity
@@ -30,23 +30,13 @@ def compare_all(page: Page, files: list[str] | None, texts: str, kind: str, lang
 
 def build(page: Page) -> None:
     """Draw the tab and connect it."""
-    word = page.word
-    samples = read_samples(samples_folder())
-    with gr.Tab(word("tab_matrix"), id="matrix-tab"):
-        gr.Markdown(word("matrix_about"))
+    with gr.Tab(page.word("tab_matrix"), id="matrix-tab"):
+        gr.Markdown(page.word("matrix_about"))
         with gr.Row(equal_height=False, elem_classes="cm-columns"):
             with gr.Column(scale=4, min_width=280):
-                files = gr.File([s["path"] for s in samples], label=word("pictures"), file_count="multiple",
-                                file_types=list(ENDINGS), type="filepath", elem_id="matrix-files", height=220)
-                texts = gr.Textbox(", ".join(Path(s["path"]).stem.replace("_", " ") for s in samples), label=word("texts"),
-                                   info=word("labels_info"), lines=3, max_lines=10, elem_id="matrix-texts")
-                kind = gr.Radio([(word(f"kind_{i}"), kind) for i, kind in enumerate(KINDS)], value=KINDS[0], label=word("kind"),
-                                elem_id="matrix-kind")
-                button = gr.Button(word("compare"), variant="primary", elem_id="matrix-go")
+                *inputs, button = _inputs(page)
             with gr.Column(scale=7, min_width=300):
-                figure = gr.Image(label=word("tab_matrix"), show_label=False, type="filepath", interactive=False, format="png",
-                                  buttons=["fullscreen", "download"], elem_id="matrix-figure")
-                table = gr.File(label=word("matrix_csv"), interactive=False, elem_id="matrix-csv")
+                outputs = _outputs(page)
 
     @gpu
     def similarity_matrix(pictures: list[str] | None, texts: str, kind: str, request: gr.Request):
@@ -54,4 +44,24 @@ def build(page: Page) -> None:
         "over pictures" (softmax). A figure (PNG) and a table (CSV) with all three numbers of each pair."""
         return compare_all(page, pictures, texts, kind, page.language(request))
 
-    button.click(similarity_matrix, [files, texts, kind], [figure, table], api_name="similarity_matrix", **LIMITS)
+    button.click(similarity_matrix, inputs, outputs, api_name="similarity_matrix", **LIMITS)
+
+
+def _inputs(page: Page) -> tuple[gr.File, gr.Textbox, gr.Radio, gr.Button]:
+    """Files, texts, what to show, and the button."""
+    word, paths = page.word, [sample["path"] for sample in read_samples(samples_folder())]
+    return (
+        gr.File(paths, label=word("pictures"), file_count="multiple", file_types=list(ENDINGS), type="filepath",
+                elem_id="matrix-files", height=220),
+        gr.Textbox(", ".join(Path(path).stem.replace("_", " ") for path in paths), label=word("texts"),
+                   info=word("labels_info"), lines=3, max_lines=10, elem_id="matrix-texts"),
+        gr.Radio([(word(f"kind_{i}"), kind) for i, kind in enumerate(KINDS)], value=KINDS[0], label=word("kind"),
+                 elem_id="matrix-kind"),
+        gr.Button(word("compare"), variant="primary", elem_id="matrix-go"))
+
+
+def _outputs(page: Page) -> list:
+    """The figure and the table."""
+    return [gr.Image(label=page.word("tab_matrix"), show_label=False, type="filepath", interactive=False, format="png",
+                     buttons=["fullscreen", "download"], elem_id="matrix-figure"),
+            gr.File(label=page.word("matrix_csv"), interactive=False, elem_id="matrix-csv")]
