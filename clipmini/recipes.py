@@ -14,7 +14,7 @@ from clipmini.embedder import Embedder
 from clipmini.model import CLIP, count_parameters
 from clipmini.plots import training_curve
 from clipmini.tasks.evaluate import compare, evaluate, order_accuracy, zero_shot_score
-from clipmini.tasks.metrics import Report
+from clipmini.tasks.metrics import record
 from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tokenizer import Tokenizer
 from clipmini.training.config import TrainConfig
@@ -300,13 +300,6 @@ def as_many_as_fit(words, tokenizer: Tokenizer) -> str:
             break
         text = longer
     return text
-
-
-def record(report: Report) -> dict:
-    """A Report as numbers for JSON."""
-    low, high = report.intervals["top1"]
-    return {"n": report.n, "classes": report.K, "top1": report.top1, "top5": report.top5, "top1_low": low, "top1_high": high,
-            "mean_per_class_recall": report.mean_per_class_recall}
 
 
 DRAWN_LIMITS = ("It knows the drawings and words it was trained on. It has seen no photograph, of people or of anything else; "
