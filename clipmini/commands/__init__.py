@@ -158,9 +158,8 @@ def evaluate_order(embedder, args) -> dict:
 
 def evaluate_labels(embedder, args) -> dict:
     """Zero-shot accuracy on emoji, on unseen combinations of shape and colour, or on pictures of clothes."""
-    from clipmini.recipes import record
     from clipmini.tasks.evaluate import compare
-    from clipmini.tasks.metrics import table
+    from clipmini.tasks.metrics import record, table
 
     if args.data == "emoji":
         from clipmini.data import emoji
@@ -280,17 +279,18 @@ def do_classify(args) -> None:
     """Print cosine, logit and probability of each label, best first."""
     from clipmini.embedder import load
     from clipmini.image import ImageError
-    from clipmini.tasks.classify import classify
+    from clipmini.tasks.classify import classify, make_classifier
     from clipmini.tasks.prompts import TEMPLATES
 
     embedder = load(args.model, packed=True)
     templates = args.templates or embedder.meta.get("templates", "emoji")
     known_templates(templates)
     templates = templates if templates in TEMPLATES else [templates]
+    classifier = make_classifier(embedder, args.labels, templates, none_of_these=args.none)
     unread = []
     for number, path in enumerate(args.pictures):
-        try:  # one by one: the labels' texts are embedded once and kept, and only one picture is in memory
-            p = classify(embedder, [path], args.labels, templates, none_of_these=args.none)
+        try:  # one by one: only one picture is in memory
+            p = classify(embedder, [path], classifier)
         except ImageError as error:
             unread.append(f"{path}: {error}")
             continue
