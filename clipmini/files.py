@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,11 +53,12 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what writers that were killed left half done in a folder."""
+def remove_leftovers(folder: Path, seconds: float = 0) -> None:
+    """Delete what writers that were killed left half done in a folder, where it is older than so many seconds."""
     for pattern in (".*.tmp", ".*.old"):
         for path in Path(folder).glob(pattern):
-            _remove(path)
+            if time.time() - path.stat().st_mtime >= seconds:
+                _remove(path)
 
 
 def _flush(path: Path) -> None:

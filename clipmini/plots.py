@@ -1,6 +1,8 @@
 """Every figure of the lessons, the app and the README. Each function returns a matplotlib Figure, titled and
 labelled."""
 
+from pathlib import Path
+
 from matplotlib.figure import Figure
 
 INK, MUTED, ACCENT, SECOND = "#22303c", "#8a97a3", "#3566c4", "#d9822b"
@@ -293,3 +295,14 @@ def you_are_here(*places: str) -> Figure:
     ax.axis("off")
     figure.suptitle("You are here: " + ", ".join(FLOW[p][2] for p in places), fontsize=10, color=INK)
     return figure
+
+
+def figure_file(path: Path) -> Path:
+    """A path that a figure can be saved to: its folder is made, a missing ending becomes .png. Raises ValueError."""
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder; give a file, such as {str(path / 'heatmap.png')!r}")
+    path = path if path.suffix else path.with_suffix(".png")
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".webp"):
+        raise ValueError(f"{str(path)!r}: a figure is written as .png, .jpg, .webp, .pdf or .svg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -11,7 +11,8 @@ from PIL import Image
 
 from clipmini import checkpoint, recipes
 from clipmini.commands import main
-from clipmini.data import emoji, shapes
+from clipmini.data import shapes
+from clipmini.data.emoji import dataset, sources
 from clipmini.training.config import TrainConfig
 
 COMMANDS = ("app", "classify", "data", "train", "evaluate", "doctor", "export")
@@ -23,7 +24,8 @@ def small(monkeypatch):
     for name in ("shapes", "shapes-order"):
         kept = recipes.RECIPES[name]
         monkeypatch.setitem(recipes.RECIPES, name, replace(
-            kept, vision={"image_size": 16, "width": 8}, text={"width": 32}, model_options={"embed_dim": 32}, rows=120,
+            kept, vision={"image_size": 16, "width": 8}, text={"width": 32}, model_options={"embed_dim": 32},
+            data=replace(kept.data, scenes=120),
             train=replace(kept.train, warmup=2, evaluate_every=2)))
     make = shapes.make
     monkeypatch.setattr(shapes, "make", lambda n, *a, **k: make(min(n, 120), *a, **k))
@@ -131,20 +133,20 @@ def test_data(capsys, tmp_path, monkeypatch):
     out = says(capsys, 0, "data", "shapes", "--preview", tmp_path / "shapes.png")
     assert "8 colours" in out and Image.open(tmp_path / "shapes.png").size[0] > 100
     toy = pairs_dataset(16).add_column("style", ["twemoji"] * 16)
-    monkeypatch.setattr(emoji, "load", lambda *a, **k: toy)
-    monkeypatch.setattr(emoji, "preview", lambda dataset: Image.new("RGB", (4, 4)))
+    monkeypatch.setattr(dataset, "load", lambda *a, **k: toy)
+    monkeypatch.setattr(dataset, "preview", lambda rows: Image.new("RGB", (4, 4)))
     monkeypatch.chdir(tmp_path)
     out = says(capsys, 0, "data", "emoji", "--preview")
     assert "16 pictures of 8 concepts" in out and "CC BY 4.0" in out and (tmp_path / "preview.png").exists()
 
 
 def test_fetching_without_npm(capsys, monkeypatch):
-    monkeypatch.setattr(emoji.shutil, "which", lambda name: None)
+    monkeypatch.setattr(sources.shutil, "which", lambda name: None)
     assert "npm was not found" in says(capsys, 1, "data", "emoji", "--fetch")
 
 
 def test_evaluate_emoji(capsys, tmp_path, monkeypatch, tiny_checkpoints):
-    monkeypatch.setattr(emoji, "load", lambda *a, **k: pairs_dataset(16))
+    monkeypatch.setattr(dataset, "load", lambda *a, **k: pairs_dataset(16))
     out = says(capsys, 0, "evaluate", tiny_checkpoints["light-cbow"], "--json", tmp_path / "n.json")
     numbers = json.loads((tmp_path / "n.json").read_text())
     assert "one template" in out and numbers["one template"]["n"] == 16 and numbers["ensemble"]["classes"] == 8
@@ -153,7 +155,7 @@ def test_evaluate_emoji(capsys, tmp_path, monkeypatch, tiny_checkpoints):
 def test_evaluate_says_what_the_model_was_trained_on(capsys, tmp_path, monkeypatch, make_clip, tokenizer):
     checkpoint.save(tmp_path / "m", make_clip("light-cbow"), tokenizer, meta={"data": "emoji in 2 art styles: noto, openmoji"})
     for style, seen in (("noto", True), ("twemoji", False)):
-        monkeypatch.setattr(emoji, "load", lambda *a, style=style: pairs_dataset(16).add_column("style", [style] * 16))
+        monkeypatch.setattr(dataset, "load", lambda *a, style=style: pairs_dataset(16).add_column("style", [style] * 16))
         assert ("note: this model was trained on noto" in says(capsys, 0, "evaluate", tmp_path / "m")) == seen
 
 
@@ -175,11 +177,12 @@ def test_export(capsys, tmp_path, tiny_checkpoints):
     (["train", "shapes", "--minutes", "-1"], "must be positive"),
     (["train", "shapes", "--minutes", "1", "--steps", "5"], "not both"),
     (["train", "shapes", "--steps", "5", "--seed", "-1"], "seed at least 0"),
-    (["train", "shapes", "--steps", "5", "--chunk", "0"], "chunk"),
+    (["train", "shapes", "--steps", "5", "--chunk", "0"], "micro_batch"),
     (["train", "shapes", "--steps", "5", "--chunk", "8", "--batch", "16", "--quiet", "--out", "OUT"], "BatchNorm"),
     (["train", "shapes", "--steps", "5", "--batch", "5000", "--quiet", "--out", "OUT"], "choose a smaller batch"),
     (["train", "emoji", "--steps", "5", "--hold-out", "nothing", "--quiet", "--out", "OUT"], "no art style 'nothing'"),
-    (["train", "shapes", "--steps", "5", "--hold-out", "twemoji", "--quiet", "--out", "OUT"], "'shapes' has no art styles"),
+    (["train", "shapes", "--steps", "5", "--hold-out", "twemoji", "--quiet", "--out", "OUT"],
+     "the data 'shapes' has no option --hold-out; it has --rows, --seed. Omit it"),
     (["doctor", "nowhere"], "cannot read the curve"),
     (["evaluate", "nowhere"], "neither a checkpoint folder nor an embedded checkpoint"),
     (["export", "nowhere", "x"], "neither a checkpoint folder"),
@@ -203,13 +206,13 @@ def test_a_damaged_run_is_one_line(small, capsys, tmp_path):
 
 
 def test_the_module_runs_as_a_program(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "clipmini.cli", "doctor", str(tmp_path)], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-m", "clipmini", "doctor", str(tmp_path)], capture_output=True, text=True,
                           timeout=60)
     assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
 def test_train_config_is_reachable_from_the_options():
-    assert {"steps", "minutes", "seed", "batch", "chunk", "learning_rate"} <= set(TrainConfig.__dataclass_fields__)
+    assert {"steps", "minutes", "seed", "batch", "micro_batch", "learning_rate"} <= set(TrainConfig.__dataclass_fields__)
 
 
 def test_evaluate_on_a_test_set_of_the_field(tiny_checkpoints, tmp_path, capsys):
@@ -246,7 +249,7 @@ def test_heatmap_writes_a_figure_and_says_where(tiny_checkpoints, tmp_path, caps
 
 @pytest.mark.parametrize("line, told", [
     (["evaluate", "emoji", "--data", "emoji", "--dataset", "cifar10"], "--data emoji and --dataset cifar10: give one of the two"),
-    (["evaluate", "emoji", "--folder", "x"], "--folder is for --dataset and for --data fashion"),
+    (["evaluate", "emoji", "--folder", "x"], "the data 'emoji' has no option --folder; it has --hold-out, --style. Omit it"),
     (["evaluate", "emoji", "--templates", "openai81"], "there is no template set 'openai81'; choose one of plain"),
     (["prompts", "emoji", "--templates", "openai81"], "there is no template set 'openai81'"),
     (["evaluate", "./nowhere"], "'./nowhere' is neither a checkpoint folder nor"),

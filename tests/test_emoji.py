@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from clipmini.data import emoji
+from clipmini import files
+from clipmini.data.emoji import art, dataset, sources, words
 
 PIP = ["openmoji", "twemoji"]
 FEW = ("1f34e", "1f436", "1f600", "2764", "1f43b-200d-2744", "31-20e3", "1f680", "1f408-200d-2b1b", "1f535", "1f195", "1f17f",
@@ -22,9 +23,9 @@ ICONS = {"prefix": "emojione", "width": 64, "height": 64, "icons": {
 @pytest.fixture(scope="module")
 def few():
     """A dozen concepts instead of 1,450: drawing a style takes a tenth of a second."""
-    listed = tuple(row for row in emoji.concepts() if row.hex in FEW)
+    listed = tuple(row for row in words.concepts() if row.hex in FEW)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emoji, "concepts", lambda: listed)
+        patch.setattr(words, "concepts", lambda: listed)
         yield listed
 
 
@@ -35,7 +36,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(few, cache):
-    return emoji.load(PIP, cache=cache, progress=False)
+    return dataset.load(PIP, cache=cache, progress=False)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def npm_cache(tmp_path):
 
 # ---- concepts and words --------------------------------------------------------------------------------
 def test_concepts_are_about_1450_with_distinct_names():
-    listed = emoji.concepts()
+    listed = words.concepts()
     assert 1400 <= len(listed) <= 1500
     assert len({row.name for row in listed}) == len({row.hex for row in listed}) == len(listed)
     assert [row.hex for row in listed] == [row.hex for row in sorted(
@@ -70,41 +71,41 @@ def test_concepts_are_about_1450_with_distinct_names():
 
 
 def test_concepts_leave_out_flags_skin_tones_genders_and_directions():
-    found = {row.name for row in emoji.concepts()}
+    found = {row.name for row in words.concepts()}
     assert {"red apple", "polar bear", "astronaut", "chequered flag", "person walking"} <= found
     assert not {name for name in found if re.search("skin tone|facing right$|^family |^(wo)?man (astronaut|walking)", name)}
     assert not {"france", "england", "person red hair", "kiss woman man", "mx claus"} & found
-    assert not any("\U0001f1e6" <= char <= "\U0001f1ff" for row in emoji.concepts() for char in row.emoji)
+    assert not any("\U0001f1e6" <= char <= "\U0001f1ff" for row in words.concepts() for char in row.emoji)
 
 
 def test_an_alias_is_nobody_elses_name():
-    names = {emoji.squash(row.name) for row in emoji.concepts()}
-    aliases = [emoji.squash(alias) for row in emoji.concepts() for alias in row.aliases]
+    names = {words.squash(row.name) for row in words.concepts()}
+    aliases = [words.squash(alias) for row in words.concepts() for alias in row.aliases]
     assert len(aliases) > 300 and not names & set(aliases) and len(set(aliases)) == len(aliases)
-    assert {row.name: row for row in emoji.concepts()}["cat face"].aliases == ()     # the package says 'cat'
+    assert {row.name: row for row in words.concepts()}["cat face"].aliases == ()     # the package says 'cat'
 
 
 @pytest.mark.parametrize("language", ["zh", "de", "ar"])
 def test_names_in_other_languages(language):
-    names = emoji.names(language)
-    assert set(names) == {row.hex for row in emoji.concepts()}
-    foreign = sum(names[row.hex] != row.name for row in emoji.concepts())
+    names = words.names(language)
+    assert set(names) == {row.hex for row in words.concepts()}
+    foreign = sum(names[row.hex] != row.name for row in words.concepts())
     assert foreign > 0.9 * len(names) and not any("_" in name or name.startswith(":") for name in names.values())
 
 
 def test_other_languages_keep_their_capitals():
-    assert emoji.clean_name(":Mrs._Claus:") == "mrs. claus" and emoji.clean_name("Roter_Apfel", "de") == "Roter Apfel"
+    assert words.clean_name(":Mrs._Claus:") == "mrs. claus" and words.clean_name("Roter_Apfel", "de") == "Roter Apfel"
 
 
 def test_languages_are_listed_when_one_is_unknown():
     with pytest.raises(ValueError, match="'xx'.*zh"):
-        emoji.names("xx")
+        words.names("xx")
 
 
 def test_several_languages_keep_their_order(few, tmp_path):
-    words = emoji.phrasings(("zh", "en"), tmp_path)["1f34e"]
-    assert words[:2] == ["红苹果", "red apple"] and "apple" in words
-    assert emoji.phrasings("en", tmp_path)["1f34e"] == ["red apple", "apple"]
+    said = words.phrasings(("zh", "en"), tmp_path)["1f34e"]
+    assert said[:2] == ["红苹果", "red apple"] and "apple" in said
+    assert words.phrasings("en", tmp_path)["1f34e"] == ["red apple", "apple"]
 
 
 # ---- rows ----------------------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ def test_both_styles_have_the_same_things_but_other_drawings(rows):
 def test_font_edges_are_not_darkened(few):
     """Pillow draws over transparent black: an edge pixel must come out as if drawn on the background it is put on."""
     concept = next(row for row in few if row.hex == "1f17f")     # a red square with soft corners and no black outline
-    pencil = emoji.artist("openmoji")
+    pencil = art.artist("openmoji")
     got, size = pencil.draw(concept), (pencil.side, pencil.side)
     at = (round((pencil.side - pencil.font.getlength(concept.emoji)) / 2), round(pencil.side / 2 - pencil.middle))
     for colour in ("white", "black", "lime"):
@@ -156,16 +157,16 @@ def test_font_edges_are_not_darkened(few):
 
 
 def test_a_glyph_that_the_font_lacks_is_skipped(few, tmp_path):
-    pencil = emoji.artist("openmoji")
-    assert pencil.draw(emoji.Concept("378", "\u0378", "unassigned", ())) is None
+    pencil = art.artist("openmoji")
+    assert pencil.draw(words.Concept("378", "\u0378", "unassigned", ())) is None
     two = "\U0001f34e\u200d\U0001f680"                           # no such sequence: the font would draw two glyphs
-    assert pencil.draw(emoji.Concept("x", two, "apple rocket", ())) is None
+    assert pencil.draw(words.Concept("x", two, "apple rocket", ())) is None
     assert pencil.draw(next(row for row in few if row.hex == "1f43b-200d-2744")) is not None
 
 
 def test_without_raqm_sequences_are_skipped_and_single_ones_drawn(few, monkeypatch):
-    monkeypatch.setattr(emoji.features, "check", lambda name: False)
-    pencil = emoji.artist("openmoji")
+    monkeypatch.setattr(art.features, "check", lambda name: False)
+    pencil = art.artist("openmoji")
     drawn = {row.hex for row in few if pencil.draw(row) is not None}
     assert drawn == {row.hex for row in few if "-" not in row.hex}
 
@@ -176,46 +177,46 @@ def test_pictures_known_to_be_wrong_are_left_out(rows):
 
 
 def test_keeping_some_concepts(few, cache):
-    some = emoji.load("twemoji", concepts=["red apple", "1f600", "🚀"], cache=cache, progress=False)
+    some = dataset.load("twemoji", concepts=["red apple", "1f600", "🚀"], cache=cache, progress=False)
     assert sorted(row["captions"][0] for row in some) == ["grinning face", "red apple", "rocket"]
     assert some.features["label"].num_classes == len(few)
     with pytest.raises(ValueError, match="'red apples'"):
-        emoji.load(PIP, concepts=["red apples"], cache=cache)
+        dataset.load(PIP, concepts=["red apples"], cache=cache)
 
 
 def test_an_unknown_style_says_what_there_is(few, tmp_path):
     with pytest.raises(ValueError, match=r"'crayons'.*available: openmoji, twemoji.*fxemoji.*: .*--fetch"):
-        emoji.load("crayons", cache=tmp_path)
+        dataset.load("crayons", cache=tmp_path)
 
 
 # ---- art styles held out -------------------------------------------------------------------------------
 def test_holding_out_a_style_takes_its_sisters_along(rows, monkeypatch):
     from pathlib import Path
 
-    monkeypatch.setattr(emoji, "system_font", lambda: Path("/fonts/NotoColorEmoji.ttf"))
-    assert emoji.sisters("noto") == emoji.sisters("system") == {"noto", "system"}
-    assert emoji.sisters("noto-v1") == {"noto-v1"}
-    assert emoji.sisters("emojione") == {"emojione", "emojione-v1", "emojione-monotone"}
+    monkeypatch.setattr(sources, "system_font", lambda: Path("/fonts/NotoColorEmoji.ttf"))
+    assert sources.sisters("noto") == sources.sisters("system") == {"noto", "system"}
+    assert sources.sisters("noto-v1") == {"noto-v1"}
+    assert sources.sisters("emojione") == {"emojione", "emojione-v1", "emojione-monotone"}
     styles = ["noto", "system", "noto-v1", "twemoji"] * (len(rows) // 4)
     mixed = rows.select(range(len(styles))).remove_columns("style").add_column("style", styles)
-    assert set(emoji.without(mixed, "noto")["style"][:]) == {"noto-v1", "twemoji"}
-    assert set(emoji.without(mixed, "twemoji")["style"][:]) == {"noto", "system", "noto-v1"}
-    monkeypatch.setattr(emoji, "system_font", lambda: None)
-    assert emoji.sisters("noto") == {"noto"}
-    monkeypatch.setattr(emoji, "system_font", lambda: Path("/fonts/seguiemj.ttf"))
-    assert emoji.sisters("system") == {"system", "fluent-emoji", "fluent-emoji-flat", "fluent-emoji-high-contrast"}
-    assert emoji.sisters("noto") == {"noto"} and emoji.sisters("twemoji") == {"twemoji"}
+    assert set(dataset.without(mixed, "noto")["style"][:]) == {"noto-v1", "twemoji"}
+    assert set(dataset.without(mixed, "twemoji")["style"][:]) == {"noto", "system", "noto-v1"}
+    monkeypatch.setattr(sources, "system_font", lambda: None)
+    assert sources.sisters("noto") == {"noto"}
+    monkeypatch.setattr(sources, "system_font", lambda: Path("/fonts/seguiemj.ttf"))
+    assert sources.sisters("system") == {"system", "fluent-emoji", "fluent-emoji-flat", "fluent-emoji-high-contrast"}
+    assert sources.sisters("noto") == {"noto"} and sources.sisters("twemoji") == {"twemoji"}
 
 
 # ---- the cache -----------------------------------------------------------------------------------------
 def test_a_cached_style_is_memory_mapped_and_not_drawn_again(rows, few, cache, monkeypatch):
     assert len(rows.cache_files) == 2 and all(str(cache) in entry["filename"] for entry in rows.cache_files)
-    monkeypatch.setattr(emoji, "draw_style", lambda *_: pytest.fail("drawn again"))
-    assert emoji.load(PIP, cache=cache, progress=False)[3]["concept"] == rows[3]["concept"]
+    monkeypatch.setattr(art, "draw_style", lambda *_: pytest.fail("drawn again"))
+    assert dataset.load(PIP, cache=cache, progress=False)[3]["concept"] == rows[3]["concept"]
 
 
 def test_an_interrupted_build_leaves_nothing(few, tmp_path, monkeypatch):
-    real, seen = emoji.FileArtist.draw, []
+    real, seen = art.FileArtist.draw, []
 
     def interrupted(self, concept):
         if len(seen) == 5:
@@ -223,12 +224,12 @@ def test_an_interrupted_build_leaves_nothing(few, tmp_path, monkeypatch):
         seen.append(concept)
         return real(self, concept)
 
-    monkeypatch.setattr(emoji.FileArtist, "draw", interrupted)
+    monkeypatch.setattr(art.FileArtist, "draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        emoji.load("twemoji", cache=tmp_path, progress=False)
+        dataset.load("twemoji", cache=tmp_path, progress=False)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() or path.name.startswith(".building")]
-    monkeypatch.setattr(emoji.FileArtist, "draw", real)
-    assert len(emoji.load("twemoji", cache=tmp_path, progress=False)) >= len(FEW) - 2
+    monkeypatch.setattr(art.FileArtist, "draw", real)
+    assert len(dataset.load("twemoji", cache=tmp_path, progress=False)) >= len(FEW) - 2
 
 
 def test_interrupted_while_writing_leaves_nothing(few, tmp_path, monkeypatch):
@@ -239,47 +240,47 @@ def test_interrupted_while_writing_leaves_nothing(few, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "rename", killed)
     with pytest.raises(KeyboardInterrupt):
-        emoji.build("twemoji", tmp_path, progress=False)
+        art.build("twemoji", tmp_path, progress=False)
     monkeypatch.setattr(os, "rename", real)
-    assert not emoji.style_folder("twemoji", tmp_path).exists()
-    assert not list((tmp_path / emoji.FORMAT / "twemoji").iterdir())
+    assert not art.style_folder("twemoji", tmp_path).exists()
+    assert not list((tmp_path / sources.FORMAT / "twemoji").iterdir())
 
 
 def test_two_builders_at_once_agree(few, tmp_path, monkeypatch):
-    real = emoji.draw_style
+    real = art.draw_style
 
     def slow(style, cache, progress):
-        monkeypatch.setattr(emoji, "draw_style", real)
-        emoji.build(style, cache, progress=False)                   # the other process is faster
+        monkeypatch.setattr(art, "draw_style", real)
+        art.build(style, cache, progress=False)                   # the other process is faster
         return real(style, cache, progress)
 
-    monkeypatch.setattr(emoji, "draw_style", slow)
-    folder = emoji.build("twemoji", tmp_path, progress=False)
+    monkeypatch.setattr(art, "draw_style", slow)
+    folder = art.build("twemoji", tmp_path, progress=False)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_a_new_version_of_the_package_is_drawn_anew(few, tmp_path, monkeypatch):
-    old = emoji.build("twemoji", tmp_path, progress=False)
-    monkeypatch.setattr(emoji, "source_version", lambda style, cache=None: "99.0")
-    assert emoji.style_folder("twemoji", tmp_path) != old
-    emoji.load("twemoji", cache=tmp_path, progress=False)
-    new = emoji.style_folder("twemoji", tmp_path)
+    old = art.build("twemoji", tmp_path, progress=False)
+    monkeypatch.setattr(sources, "source_version", lambda style, cache=None: "99.0")
+    assert art.style_folder("twemoji", tmp_path) != old
+    dataset.load("twemoji", cache=tmp_path, progress=False)
+    new = art.style_folder("twemoji", tmp_path)
     assert new.is_dir() and not old.exists()
     assert json.loads((new / "stamp.json").read_text())["source"] == "99.0"
 
 
 def test_the_cache_folder_is_chosen_by_the_user(monkeypatch, tmp_path):
     monkeypatch.setenv("CLIPMINI_CACHE", str(tmp_path / "a"))
-    assert emoji.cache_root() == tmp_path / "a" and emoji.cache_root(tmp_path / "b") == tmp_path / "b"
+    assert files.cache_root() == tmp_path / "a" and files.cache_root(tmp_path / "b") == tmp_path / "b"
     monkeypatch.delenv("CLIPMINI_CACHE")
-    assert emoji.cache_root().name == "clipmini"
+    assert files.cache_root().name == "clipmini"
 
 
 # ---- npm -----------------------------------------------------------------------------------------------
 def test_npm_styles_appear_once_they_are_there(npm_cache, few):
     pytest.importorskip("resvg_py")
-    assert "emojione" in emoji.available_styles(npm_cache) and "fxemoji" not in emoji.available_styles(npm_cache)
-    rows = {row["concept"]: row for row in emoji.load("emojione", cache=npm_cache, progress=False)}
+    assert "emojione" in sources.available_styles(npm_cache) and "fxemoji" not in sources.available_styles(npm_cache)
+    rows = {row["concept"]: row for row in dataset.load("emojione", cache=npm_cache, progress=False)}
     assert set(rows) == {"1f34e", "1f680", "1f98a", "1f436"}         # fox by its alias 'fox face', dog face by two aliases
     columns = {code: np.flatnonzero(np.asarray(row["image"])[..., 3].max(0) > 128) for code, row in rows.items()}
     assert columns["1f34e"][0] < 5 and columns["1f34e"][-1] < 40     # a disc at the left ...
@@ -289,7 +290,7 @@ def test_npm_styles_appear_once_they_are_there(npm_cache, few):
 
 
 def test_tags_and_groups_come_from_emojibase(npm_cache, few):
-    apple = next(row for row in emoji.load("twemoji", cache=npm_cache, progress=False) if row["concept"] == "1f34e")
+    apple = next(row for row in dataset.load("twemoji", cache=npm_cache, progress=False) if row["concept"] == "1f34e")
     assert (apple["group"], apple["subgroup"]) == ("food-drink", "food-fruit")
     assert apple["tags"] == ["fruit", "red", "diet", "rocket", "shit"]
     # no 'red' (in the name), no 'rocket' (another concept), no abuse
@@ -297,7 +298,7 @@ def test_tags_and_groups_come_from_emojibase(npm_cache, few):
 
 
 def test_what_is_true_of_many_is_kept_apart_from_the_captions(npm_cache, few):
-    rows = {row["concept"]: row for row in emoji.load("twemoji", language=("en", "zh"), cache=npm_cache, progress=False)}
+    rows = {row["concept"]: row for row in dataset.load("twemoji", language=("en", "zh"), cache=npm_cache, progress=False)}
     assert rows["1f34e"]["tag_captions"] == ["fruit", "red", "diet", "rocket"]
     # 'drink & fruits' claims the word 'fruits' too, so that the singular alone is the fruits' own second name
     assert rows["1f34e"]["group_captions"] == ["food & drink", "food", "drink", "食物"]
@@ -306,55 +307,55 @@ def test_what_is_true_of_many_is_kept_apart_from_the_captions(npm_cache, few):
 
 
 def test_categories_are_called_by_their_parts_where_those_are_their_own(npm_cache):
-    assert emoji.categories("group", "en", npm_cache) == {"food-drink": ["food & drink", "food", "drink"]}
-    assert emoji.categories("subgroup", ("zh", "en"), npm_cache)["drink"] == ["饮料", "drink & fruits", "drink"]
-    assert emoji.categories("group", "en", npm_cache / "nowhere") == {}
+    assert words.categories("group", "en", npm_cache) == {"food-drink": ["food & drink", "food", "drink"]}
+    assert words.categories("subgroup", ("zh", "en"), npm_cache)["drink"] == ["饮料", "drink & fruits", "drink"]
+    assert words.categories("group", "en", npm_cache / "nowhere") == {}
 
 
 @pytest.mark.parametrize("name, looser", [
     ("hobbies", ["hobbies", "hobby"]), ("glasses", ["glasses", "glass"]), ("grass", ["grass"]), ("birds", ["birds", "bird"]),
     ("cooked / prepared", ["cooked", "prepared"]), ("light, film & video", ["light", "film", "video"])])
 def test_parts_and_singulars(name, looser):
-    assert emoji._looser(name) == looser
+    assert words._looser(name) == looser
 
 
 def test_rows_can_be_asked_for_in_other_words(npm_cache, few):
-    rows = emoji.load("twemoji", cache=npm_cache, progress=False)
-    fruit = emoji.renamed(rows, "subgroup", "zh", npm_cache)
+    rows = dataset.load("twemoji", cache=npm_cache, progress=False)
+    fruit = dataset.renamed(rows, "subgroup", "zh", npm_cache)
     assert fruit.features["label"].names == ["水果"] and fruit["label"][:] == [0] and fruit["concept"][:] == ["1f34e"]
-    chinese = emoji.renamed(rows, "concept", "zh")
+    chinese = dataset.renamed(rows, "concept", "zh")
     names = chinese.features["label"].names
     assert len(chinese) == len(rows) and names[chinese["label"][:][rows["concept"][:].index("1f34e")]] == "红苹果"
     with pytest.raises(ValueError, match="choose concept, subgroup or group"):
-        emoji.renamed(rows, "style")
+        dataset.renamed(rows, "style")
     with pytest.raises(ValueError, match="clipmini data emoji --fetch"):
-        emoji.renamed(rows, "group", "fr", npm_cache)
+        dataset.renamed(rows, "group", "fr", npm_cache)
 
 
 def test_names_that_two_things_share_are_told_apart(rows, monkeypatch):
-    monkeypatch.setattr(emoji, "names", lambda language: {row.hex: "thing" if row.hex < "2" else row.name
-                                                          for row in emoji.concepts()})
-    shown = emoji.renamed(rows, "concept", "en").features["label"].names
+    monkeypatch.setattr(words, "names", lambda language: {row.hex: "thing" if row.hex < "2" else row.name
+                                                          for row in words.concepts()})
+    shown = dataset.renamed(rows, "concept", "en").features["label"].names
     assert len(set(shown)) == len(shown) and "thing (1f34e)" in shown
 
 
 def test_a_tag_that_many_share_is_no_caption(npm_cache, few):
     rows = [{"emoji": row.emoji, "label": row.name, "tags": ["thing", "rare"][:1 + (i < 3)]} for i, row in enumerate(few)]
-    (emoji.npm_folder(npm_cache, "emojibase-data") / "en/data.json").write_text(json.dumps(rows))
-    words = emoji.phrasings("en", npm_cache).values()
-    assert not any("thing" in row for row in words) and sum("rare" in row for row in words) == 3
+    (sources.npm_folder(npm_cache, "emojibase-data") / "en/data.json").write_text(json.dumps(rows))
+    said = words.phrasings("en", npm_cache).values()
+    assert not any("thing" in row for row in said) and sum("rare" in row for row in said) == 3
 
 
 def test_svg_without_a_rasteriser_names_the_remedy(npm_cache, few, monkeypatch):
-    monkeypatch.setattr(emoji.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(art.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match="pip install resvg-py"):
-        emoji.SvgArtist(emoji.npm_folder(npm_cache, "@iconify-json/emojione"))
+        art.SvgArtist(sources.npm_folder(npm_cache, "@iconify-json/emojione"))
 
 
 def test_fetch_npm_without_npm_names_the_remedy(tmp_path, monkeypatch):
-    monkeypatch.setattr(emoji.shutil, "which", lambda name: None)
+    monkeypatch.setattr(sources.shutil, "which", lambda name: None)
     with pytest.raises(RuntimeError, match="Install Node.js"):
-        emoji.fetch_npm(tmp_path)
+        sources.fetch_npm(tmp_path)
 
 
 def test_fetch_npm_pins_versions_and_reports_failure(tmp_path, monkeypatch):
@@ -366,25 +367,25 @@ def test_fetch_npm_pins_versions_and_reports_failure(tmp_path, monkeypatch):
         calls.append(command)
         return subprocess.CompletedProcess(command, len(calls) - 1, "", "npm error network")
 
-    monkeypatch.setattr(emoji.shutil, "which", lambda name: "npm")
-    monkeypatch.setattr(emoji.subprocess, "run", run)
-    assert emoji.fetch_npm(tmp_path) == tmp_path / "npm/node_modules"
-    named = calls[0][-len(emoji.NPM_VERSIONS):]
+    monkeypatch.setattr(sources.shutil, "which", lambda name: "npm")
+    monkeypatch.setattr(sources.subprocess, "run", run)
+    assert sources.fetch_npm(tmp_path) == tmp_path / "npm/node_modules"
+    named = calls[0][-len(sources.NPM_VERSIONS):]
     assert "--ignore-scripts" in calls[0] and all(re.fullmatch(r".+@\d+\.\d+\.\d+", name) for name in named)
     with pytest.raises(RuntimeError, match="npm error network"):
-        emoji.fetch_npm(tmp_path)
+        sources.fetch_npm(tmp_path)
 
 
 # ---- shown ---------------------------------------------------------------------------------------------
 def test_every_source_has_author_and_licence():
-    assert all(source.package and source.author and source.licence for source in emoji.SOURCES)
-    assert {source.package for source in emoji.SOURCES if source.installer == "npm"} == set(emoji.NPM_VERSIONS)
-    assert len(emoji.STYLES) == 13 and set().union(*emoji.FAMILIES) <= set(emoji.STYLES)
-    assert not any("://" in repr(source) for source in emoji.SOURCES)
+    assert all(source.package and source.author and source.licence for source in sources.PACKAGES)
+    assert {source.package for source in sources.PACKAGES if source.installer == "npm"} == set(sources.NPM_VERSIONS)
+    assert len(sources.STYLES) == 13 and set().union(*sources.FAMILIES) <= set(sources.STYLES)
+    assert not any("://" in repr(source) for source in sources.PACKAGES)
 
 
 def test_the_contact_sheet_shows_a_row_for_each_style(rows):
-    sheet = emoji.preview(rows, columns=5)
+    sheet = dataset.preview(rows, columns=5)
     assert sheet.mode == "RGB" and sheet.width == 120 + 5 * 80 and sheet.height == 2 * 80 + 44
     pixels = np.asarray(sheet)
     for y in (0, 80):

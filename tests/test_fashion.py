@@ -238,11 +238,11 @@ def test_data_and_its_contact_sheet(folder, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["--data", "cats"], "no recipe trains on 'cats'; there is data called emoji, emoji-pip, shapes, fashion"),
+    (["--data", "cats"], "no recipe trains on 'cats'; there is data called emoji, emoji-pip, shapes, order, fashion"),
     (["shapes", "--data", "fashion"], "'shapes' trains on shapes, not on 'fashion'"),
-    (["shapes", "--folder", "here", "--steps", "3"], "'shapes' reads no files from 'here'; --folder is for fashion"),
+    (["shapes", "--folder", "here", "--steps", "3"], "the data 'shapes' has no option --folder; it has --rows, --seed. Omit it"),
     (["fashion", "--folder", "nowhere"], "'nowhere' lacks train-images-idx3-ubyte.gz and"),
-    (["fashion", "--hold-out", "noto"], "'fashion' has no art styles"),
+    (["fashion", "--hold-out", "noto"], "the data 'fashion' has no option --hold-out; it has --folder. Omit it"),
 ])
 def test_mistakes_are_told_in_one_line(arguments, words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

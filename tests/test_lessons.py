@@ -11,6 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import colab_links
 import pytest
 from test_checks import ANSWERS
 
@@ -119,6 +120,36 @@ def test_links_resolve():
                 assert target.exists(), f"{page.name} links to {target.name}, which is not there"
         for address in re.findall(r"blob/main/([^)\s]+)", "".join(words)):
             assert (ROOT / address).is_file(), f"{page.name} opens {address} in Colab, which is not there"
+
+
+def test_links_to_colab_and_install_lines_name_the_repository(capsys):
+    assert colab_links.main([]) == 0, capsys.readouterr().out
+
+
+def test_colab_links_rewrites_these_lines_and_no_other(tmp_path, capsys):
+    files = [ROOT / "pyproject.toml", ROOT / "README.md", *(ROOT / "lessons").glob("*.md"), *LESSONS]
+    for path in files:
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    project, lesson = tmp_path / "pyproject.toml", tmp_path / "lessons" / LESSONS[0].name
+    old, new = colab_links.repository(ROOT), "https://github.com/some-body/their.fork"
+    project.write_text(project.read_text("utf-8").replace(f'Repository = "{old}"', f'Repository = "{new}"'), "utf-8")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert colab_links.main([], tmp_path) == 1 and f"lessons/{lesson.name}:" in capsys.readouterr().out
+    assert before == {path: path.read_bytes() for path in before}  # it only told
+    assert colab_links.main(["--write"], tmp_path) == 0 and colab_links.main([], tmp_path) == 0
+    short, place = (address.removeprefix("https://github.com/").encode() for address in (old, new))
+    for path, was in before.items():
+        lines = list(zip(was.split(b"\n"), path.read_bytes().split(b"\n"), strict=True))
+        changed = [(a, b) for a, b in lines if a != b]
+        assert path.suffix == ".md" or len(changed) == (4 if path == project else 2), path.name
+        assert all(a.replace(short, place) == b for a, b in changed)
+    lesson.write_bytes(lesson.read_bytes().replace(lesson.name.encode(), b"another.ipynb"))
+    assert colab_links.main(["--write"], tmp_path) == 1 and "by hand" in capsys.readouterr().out
+    project.write_text(project.read_text("utf-8").replace(new, "https://example.org/clipmini"), "utf-8")
+    with pytest.raises(SystemExit, match="must be https://github.com/OWNER/NAME"):
+        colab_links.main([], tmp_path)
 
 
 def test_there_are_thirty_exercises_and_each_checker_is_used_once():

@@ -1,19 +1,44 @@
-"""The README is true: its commands, its tree, its numbers and its links."""
+"""The README and the page of results are true: their commands, numbers and links, and the README's tree."""
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 
-from readme_tables import README, RESULTS, ROOT, block, tables
+import pytest
+from readme_tables import PAGE, README, RESULTS, ROOT, block, row, tables
 
 TEXT = README.read_text(encoding="utf-8")
+FENCED = re.compile(r"^```.*?^```$", re.S | re.M)
 
 
-def test_every_number_comes_from_results_json():
-    for name, table in tables().items():
-        assert block(name).search(TEXT)[0] == f"<!-- table: {name} -->\n{table}\n<!-- end -->", (
+@pytest.mark.parametrize("page", [README, PAGE], ids=lambda p: p.name)
+def test_every_number_comes_from_results_json(page):
+    text = page.read_text(encoding="utf-8")
+    for name, table in tables()[page].items():
+        assert block(name).search(text)[0] == f"<!-- table: {name} -->\n{table}\n<!-- end -->", (
             f"the table {name!r} is not what results.json says; run: python tests/readme_tables.py --write")
+        text = block(name).sub("", text)
+    assert "<!-- table:" not in text and not re.search(r"^\|", text, re.M), f"{page.name} has a table made by hand"
+
+
+def test_the_readmes_table_has_ten_numbers_and_wants_one_row_for_each():
+    table = tables()[README]["ten"].splitlines()
+    assert len(table) == 2 + 10 and all(len(line.split(" | ")) == 4 for line in table if "---" not in line)
+    rows = [{"model": "emoji", "ms": 1}, {"model": "emoji", "ms": 2}]
+    assert row(rows, model="emoji", ms=2) is rows[1]
+    for wanted in ({"model": "emoji"}, {"model": "emoji-vit"}):
+        with pytest.raises(KeyError, match="rows of results.json have"):
+            row(rows, **wanted)
+
+
+@pytest.mark.parametrize("page", [README, PAGE], ids=lambda p: p.name)
+def test_pages_are_short_enough_to_read(page):
+    text = page.read_text(encoding="utf-8")
+    assert page is not README or len(text.splitlines()) <= 200
+    long = [line for line in FENCED.sub("", text).splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert not long, f"more than 120 columns: {long[0]}"
 
 
 def test_embedded_checkpoints_carry_the_same_numbers():
@@ -41,9 +66,19 @@ def test_the_tree_names_every_file():
         assert (ROOT / name).exists(), f"the README lists {name}, which does not exist"
 
 
-def test_local_links_and_pictures_exist():
-    for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
-        assert (ROOT / target).exists(), target
+def anchors(page) -> set[str]:
+    """What GitHub calls a page's headings."""
+    titles = re.findall(r"^#+ ([\w -]+)$", page.read_text(encoding="utf-8"), re.M)
+    return {title.lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [README, PAGE], ids=lambda p: p.name)
+def test_local_links_and_pictures_exist(page):
+    targets = re.findall(r"\]\(([^):]+)\)|<img src=\"([^\":]+)\"", page.read_text(encoding="utf-8"))
+    assert len(targets) > 5
+    for file, _, anchor in (max(pair).partition("#") for pair in targets):
+        linked = page.parent / file if file else page
+        assert linked.exists() and (not anchor or anchor in anchors(linked)), f"{file}#{anchor}"
 
 
 def test_ten_lines_run_as_printed():
@@ -59,15 +94,15 @@ def test_command_line_of_the_readme_works():
     from clipmini.commands import main, parser
 
     assert main(["classify", str(ROOT / "assets/samples/rocket.png"), "--labels", "rocket, airplane, pencil"]) == 0
-    for line in re.findall(r"^clipmini (\w[^#\n`]*)", TEXT, re.M):
+    for line in re.findall(r"^clipmini (\w[^#\n`]*)", TEXT + PAGE.read_text(encoding="utf-8"), re.M):
         if not line.startswith("app"):
-            parser().parse_args(line.split())  # exits when an option has gone
+            parser().parse_args(shlex.split(line))  # exits when an option has gone
 
 
 def test_ci_runs_the_readme_command():
     command = re.search(r"<!-- command: test -->\n```\n(.*)\n```", TEXT)[1]
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "<!-- command: test -->" in script and "python -m pytest" in command
-    out = subprocess.run(["awk", "/<!-- command: test -->/ {getline; getline; print; exit}", str(README)], capture_output=True,
-                         text=True, check=True).stdout
+    out = subprocess.run(["awk", "/<!-- command: test -->/ {getline; getline; print; exit}", str(README)],
+                         capture_output=True, text=True, check=True).stdout
     assert out.strip() == command

@@ -8,11 +8,14 @@ import pytest
 import torch
 from helpers_train import pairs_dataset
 
-from clipmini import recipes
+from clipmini import files, recipes
 from clipmini.config import PRESETS
-from clipmini.data import emoji
+from clipmini.data.emoji import dataset, sources, words
 from clipmini.embedder import Embedder
-from clipmini.recipes import RECIPES, Recipe, RecipeError, card, customised, emoji_styles, sentence, split
+from clipmini.card import card, in_one_line, sentence
+from clipmini.data.base import Source, SourceError
+from clipmini.recipes import RECIPES, Recipe, customised, split
+from clipmini.tasks.evaluate import ask, recorded
 from clipmini.tasks.prompts import TEMPLATES
 from clipmini.training.config import TrainConfig, TrainingError
 from clipmini.training.pairs import group_numbers
@@ -23,7 +26,7 @@ def test_options_reach_their_place():
     changed = customised(recipe, steps=7, batch=16, learning_rate=0.5, seed=3, hold_out="noto", vocabulary=700)
     assert (changed.train.steps, changed.train.minutes) == (7, None)
     assert (changed.train.batch, changed.train.learning_rate, changed.train.seed) == (16, 0.5, 3)
-    assert (changed.hold_out, changed.vocabulary) == ("noto", 700)
+    assert (changed.data.hold_out, changed.vocabulary) == ("noto", 700)
     again = customised(changed, minutes=2.5)
     assert (again.train.steps, again.train.minutes, again.train.batch) == (None, 2.5, 16)
     assert customised(recipe) == recipe and recipe == RECIPES["emoji"]
@@ -34,20 +37,20 @@ def test_options_reach_their_place():
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_name_what_exists(name):
     recipe = RECIPES[name]
-    assert recipe.name == name and recipe.model in PRESETS and recipe.templates in TEMPLATES
-    assert recipe.hold_out is None or recipe.hold_out in emoji.STYLES
+    assert recipe.name == name and recipe.model in PRESETS and recipe.data.templates in TEMPLATES
+    held_out = getattr(recipe.data, "hold_out", None)
+    assert held_out is None or held_out in sources.STYLES
     json.dumps(dataclasses.asdict(recipe))
 
 
 def test_scenes_of_two_objects_are_grouped_by_caption_not_by_their_first_object():
     # Two scenes with the same first object are no right answers for each other.
-    small = dataclasses.replace(RECIPES["shapes-order"], rows=60)
-    data, _ = recipes.load_data(small, progress=False)
+    data = dataclasses.replace(RECIPES["shapes-order"].data, scenes=60).training_rows(32, 0)
     assert "label" not in data.column_names
     groups = group_numbers(data, data["captions"][:])
     firsts = [row[0] for row in data["captions"]]
     assert (groups[:, None] == groups).tolist() == [[a == b for b in firsts] for a in firsts]
-    assert "label" in recipes.load_data(dataclasses.replace(RECIPES["shapes"], rows=20), progress=False)[0].column_names
+    assert "label" in dataclasses.replace(RECIPES["shapes"].data, scenes=20).training_rows(32, 0).column_names
 
 
 @pytest.mark.parametrize("rows", [0, 5, 20])
@@ -71,19 +74,19 @@ def test_split_is_disjoint_and_complete(rows):
     (None, ["openmoji", "twemoji"], None, ["openmoji", "twemoji"]),
 ])
 def test_what_is_held_out_takes_its_sisters_along(font, styles, hold_out, expected, monkeypatch, tmp_path):
-    monkeypatch.setattr(emoji, "system_font", lambda: font and tmp_path / font)
-    monkeypatch.setattr(emoji, "available_styles", lambda: styles)
-    assert emoji_styles(Recipe("x", "x", "emoji", TrainConfig(steps=1), hold_out=hold_out)) == expected
+    monkeypatch.setattr(sources, "system_font", lambda: font and tmp_path / font)
+    monkeypatch.setattr(sources, "available_styles", lambda: styles)
+    assert dataset.Emoji(hold_out=hold_out).styles() == expected
 
 
 def test_styles_that_cannot_be_held_out(monkeypatch):
-    monkeypatch.setattr(emoji, "available_styles", lambda: ["twemoji"])
+    monkeypatch.setattr(sources, "available_styles", lambda: ["twemoji"])
     recipe = RECIPES["emoji"]
-    with pytest.raises(RecipeError, match="nothing is left.*'twemoji'.*--fetch"):
-        emoji_styles(recipe)
-    with pytest.raises(RecipeError, match="no art style 'twemojy'.*twemoji"):
-        emoji_styles(customised(recipe, hold_out="twemojy"))
-    assert emoji_styles(customised(RECIPES["emoji-pip"], hold_out="openmoji")) == ["twemoji"]
+    with pytest.raises(SourceError, match="nothing is left.*'twemoji'.*--fetch"):
+        recipe.data.styles()
+    with pytest.raises(SourceError, match="no art style 'twemojy'.*twemoji"):
+        customised(recipe, hold_out="twemojy").data.styles()
+    assert customised(RECIPES["emoji-pip"], hold_out="openmoji").data.styles() == ["twemoji"]
 
 
 def test_the_card_holds_what_was_measured(make_clip, tokenizer):
@@ -94,28 +97,43 @@ def test_the_card_holds_what_was_measured(make_clip, tokenizer):
     meta = {"results": results, "command": "clipmini train emoji --seed 12", "data": "emoji in 2 art styles: a, b",
             "pictures": 2345, "steps": 9, "seconds": 90, "threads": 2, "precision": "float32"}
     text = card(recipe, Embedder(make_clip("light-cbow"), tokenizer), meta, ["healthy: all is well."])
-    for words in ("43.2%", "67.9%", "1,450 pictures", "1,400 names", "40.1% to 46.2%", "relation 91.3%", "binding 87.6%",
+    for said in ("43.2%", "67.9%", "1,450 pictures", "1,400 names", "40.1% to 46.2%", "relation 91.3%", "binding 87.6%",
                   "clipmini train emoji --seed 12", "2,345 pictures", "9 steps of 128 pairs",
                   "1.5 minutes on 2 CPU threads, in float32",
                   "| seed | 12 |", "healthy: all is well."):
-        assert words in text, words
+        assert said in text, said
     assert "chance 50%" in sentence(results["word order"])
     empty = card(recipe, Embedder(make_clip("light-cbow"), tokenizer), {**meta, "results": {}, "command": ""}, ["x"])
     assert "nothing was held out" in empty and "`clipmini train emoji`" in empty
 
 
+@dataclasses.dataclass(frozen=True)
+class Squares(Source):
+    """Pictures made by hand: the smallest source there can be."""
+
+    name: str = "squares"
+    about: str = "squares"
+    templates: str = "plain"
+    limits: str = "It knows squares."
+
+    def training_rows(self, size, seed, progress=True):
+        return pairs_dataset(60)
+
+    def held_out_rows(self, size):
+        return pairs_dataset(16)
+
+
 def test_a_whole_run(tmp_path, monkeypatch):
     """Data to card, interrupted on the way, on pictures made by hand."""
-    data = pairs_dataset(60)
-    recipe = Recipe("toy", "A toy", "shapes", TrainConfig(steps=12, batch=16, evaluate_every=4),
+    recipe = Recipe("toy", "A toy", Squares(), TrainConfig(steps=12, batch=16, evaluate_every=4),
                     vision={"image_size": 16, "width": 8}, text={"width": 32},
-                    model_options={"embed_dim": 32}, vocabulary=560, templates="plain")
-    monkeypatch.setattr(recipes, "load_data", lambda recipe, progress: (data, "squares"))
-    monkeypatch.setattr(recipes, "measure", lambda recipe, embedder: {"word order": {"relation": 0.25, "binding": 0.75, "n": 8}})
+                    model_options={"embed_dim": 32}, vocabulary=560)
     done, results = recipes.run(recipe, tmp_path / "a", "clipmini train toy", progress=False)
-    assert done.step == 12 and results["word order"]["n"] == 8 and results["doctor"]
+    assert done.step == 12 and results["held out, ensemble"]["n"] == 16 and results["doctor"]
     final = tmp_path / "a" / "final"
-    assert "relation 25.0%" in (final / "README.md").read_text() and (final / "curve.png").stat().st_size > 1000
+    text = (final / "README.md").read_text()
+    assert "- held out, one template: top-1" in text and "It knows squares." in text and "## Pictures and words" not in text
+    assert (final / "curve.png").stat().st_size > 1000
     meta = json.loads((final / "config.json").read_text())["meta"]
     assert meta["pictures"] == 54 and meta["steps"] == 12 and meta["recipe"]["train"]["batch"] == 16
 
@@ -141,45 +159,48 @@ def drawings(tmp_path_factory):
     """Eight emoji in Twemoji's style, with categories made up here."""
     cache = tmp_path_factory.mktemp("emoji")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emoji, "concepts", functools.lru_cache(lambda: tuple(CONCEPTS)))
-        patch.setattr(emoji, "emojibase", lambda language, cache=None: {
+        patch.setattr(words, "concepts", functools.lru_cache(lambda: tuple(CONCEPTS)))
+        patch.setattr(words, "emojibase", lambda language, cache=None: {
             row.hex: {"label": "", "tags": [f"tag {i % 3}", "thing"], "group": "food-drink", "subgroup": f"kind-{i % 2}"}
             for i, row in enumerate(CONCEPTS)})
-        patch.setattr(emoji, "categories", lambda level, language="en", cache=None: {
+        patch.setattr(words, "categories", lambda level, language="en", cache=None: {
             "food-drink": [f"food {language}"]} if level == "group" else {f"kind-{i}": [f"kind {i} {language}"] for i in (0, 1)})
-        patch.setattr(emoji, "available_styles", lambda cache=None: ["openmoji", "twemoji"])
-        patch.setattr(emoji, "cache_root", lambda cache=None: tmp_path_factory.getbasetemp() / "styles")
-        yield emoji.load(["twemoji"], cache=cache, progress=False)
+        patch.setattr(sources, "available_styles", lambda cache=None: ["openmoji", "twemoji"])
+        patch.setattr(files, "cache_root", lambda cache=None: tmp_path_factory.getbasetemp() / "styles")
+        yield dataset.load(["twemoji"], cache=cache, progress=False)
 
 
-CONCEPTS = [row for row in emoji.concepts() if row.name in ("cat", "dog", "sun", "bread", "rat", "pig", "eye", "key", "book")]
+CONCEPTS = [row for row in words.concepts() if row.name in ("cat", "dog", "sun", "bread", "rat", "pig", "eye", "key", "book")]
 
 
 def test_an_emoji_recipe_is_measured_in_all_its_words(drawings, make_clip, tokenizer):
-    recipe = dataclasses.replace(RECIPES["emoji"], hold_out="twemoji", language=("en", "zh"))
-    found = recipes.measure(recipe, Embedder(make_clip("light-cbow"), tokenizer))
+    source = dataset.Emoji(hold_out="twemoji", language=("en", "zh"))
+    embedder = Embedder(make_clip("light-cbow"), tokenizer)
+    found = recorded(ask(embedder, source.report(embedder)))
     assert {name: r["classes"] for name, r in found.items()} == {
         "twemoji, one template": 8, "twemoji, ensemble": 8, "twemoji, subgroup names in en": 2, "twemoji, group names in en": 1,
         "twemoji, concept names in zh": 8, "twemoji, subgroup names in zh": 2, "twemoji, group names in zh": 1}
     assert found["twemoji, group names in zh"]["top1"] == 1.0 and all(r["n"] == len(drawings) for r in found.values())
-    assert recipes.in_one_line(found)["en"].endswith("among 8 names")
-    assert recipes.measure(dataclasses.replace(recipe, hold_out="noto"), None) == {}
+    assert in_one_line(found)["en"].endswith("among 8 names")
+    assert dataset.Emoji(hold_out="noto").report(None) == {}
 
 
 def test_things_held_out_are_neither_trained_on_nor_forgotten(drawings, make_clip, tokenizer):
-    recipe = dataclasses.replace(RECIPES["emoji-concepts"], hold_out_concepts=5)
-    gone = recipes.unseen_concepts(recipe)
-    assert len(set(gone)) == 5 and recipes.unseen_concepts(dataclasses.replace(recipe, hold_out_concepts=3)) == gone[:3]
-    data, about = recipes.load_data(recipe, progress=False)
-    assert "1 art styles: openmoji" in about and set(data["concept"][:]) == {row.hex for row in CONCEPTS} - set(gone)
-    found = recipes.measure(recipe, Embedder(make_clip("light-cbow"), tokenizer))
+    source = dataset.Emoji(hold_out="twemoji", hold_out_concepts=5)
+    gone = source.unseen_concepts()
+    assert len(set(gone)) == 5 and dataclasses.replace(source, hold_out_concepts=3).unseen_concepts() == gone[:3]
+    data = source.training_rows(32, 0, progress=False)
+    assert "1 art styles: openmoji" in source.trained_on()
+    assert set(data["concept"][:]) == {row.hex for row in CONCEPTS} - set(gone)
+    embedder = Embedder(make_clip("light-cbow"), tokenizer)
+    found = recorded(ask(embedder, source.report(embedder)))
     assert list(found) == ["twemoji, things never seen, by name", "twemoji, things never seen, described"]
     assert {r["classes"] for r in found.values()} == {r["n"] for r in found.values()} == {5}
 
 
 def test_a_description_is_cut_at_a_word(tokenizer):
-    words = [f"word{i}" for i in range(40)]
-    text = recipes.as_many_as_fit(words, tokenizer)
+    parts = [f"word{i}" for i in range(40)]
+    text = dataset.as_many_as_fit(parts, tokenizer)
     kept = text.split(", ")
-    assert kept == words[:len(kept)] and 1 < len(kept) < 40
-    assert len(tokenizer.encode(text)) + 2 <= tokenizer.context_length < len(tokenizer.encode(f"{text}, {words[len(kept)]}")) + 2
+    assert kept == parts[:len(kept)] and 1 < len(kept) < 40
+    assert len(tokenizer.encode(text)) + 2 <= tokenizer.context_length < len(tokenizer.encode(f"{text}, {parts[len(kept)]}")) + 2

@@ -1,19 +1,15 @@
-"""A source of data: what recipes, commands and model cards ask of one, and the table of all of them.
+"""A source of data: what recipes, commands and model cards ask of one. The table of all of them is in
+data/__init__.py."""
 
-To add one: write a file with a frozen dataclass that has what Source promises, and put a line into SOURCES.
-"""
-
+from abc import abstractmethod
 from dataclasses import dataclass, field, fields, replace
-from importlib import import_module
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from clipmini.embedder import Embedder
+if TYPE_CHECKING:  # its imports take a second, and a table of data needs none of them
+    from clipmini.embedder import Embedder
 
-SOURCES = {  # name -> module:object
-    "emoji": "clipmini.data.emoji.dataset:EMOJI", "emoji-pip": "clipmini.data.emoji.dataset:EMOJI_PIP",
-    "shapes": "clipmini.data.shapes:SHAPES", "order": "clipmini.data.shapes:ORDER",
-    "scenes": "clipmini.data.scenes:SCENES", "fashion": "clipmini.data.fashion:FASHION",
-}
+SHEET_SIDE = 64  # pixels, of pictures that are made for a contact sheet
 
 
 class SourceError(ValueError):
@@ -34,8 +30,9 @@ class Package:
 
 @dataclass(frozen=True)
 class Question:
-    """What to measure of an Embedder. rows: a pairs dataset; kind: "labels" (zero-shot among the names of its ClassLabel) or
-    "order" (the caption or the same words swapped?); templates, labels, candidates: as in tasks.evaluate.evaluate."""
+    """What to measure of an Embedder. rows: a pairs dataset; kind: "labels" (zero-shot among the names of its
+    ClassLabel) or "order" (the caption or the same words swapped?); templates, labels, candidates: as in
+    tasks.evaluate.evaluate."""
 
     rows: Any
     templates: str | tuple[str, ...] = "plain"
@@ -45,37 +42,86 @@ class Question:
 
 
 class Source(Protocol):
-    """A kind of data. Its dataclass fields are its options; those made by `option` are the commands' too."""
+    """A kind of data. A dataclass that inherits from it needs the names, training_rows and held_out_rows; the rest has
+    a sensible answer already. Its fields are its options; those made by `option` are the commands' too."""
 
     name: str  # what commands and recipes call it
     about: str  # one sentence
     templates: str  # the template set that wraps its captions
-    limits: str  # what a model that knows nothing else should not be trusted with
+    limits: str  # what a model that knows nothing else is not to be trusted with, for its card
 
+    @abstractmethod
     def training_rows(self, size: int, seed: int, progress: bool = True) -> Any:
-        """Pairs dataset to train on; size: side in pixels, for pictures that are made. Without column label where rows have no
-        single name."""
+        """A pairs dataset to train on, without column label where rows have no single name. size: side in pixels, for
+        pictures that are made; seed: for what is random."""
+
+    @abstractmethod
+    def held_out_rows(self, size: int) -> Any:
+        """A pairs dataset, with label, of which training_rows never holds a row."""
 
     def trained_on(self) -> str:
-        """The training rows in words, for the card; packages_of finds its styles in them again."""
+        """What training_rows are, in words, for the card; `packages` and `seen` read it again."""
+        return self.about
 
-    def held_out_rows(self, size: int) -> Any:
-        """Pairs dataset that training_rows never holds."""
+    def questions(self, embedder: "Embedder", templates: str | None = None) -> dict[str, Question]:
+        """What is measured of anybody's model. templates: another set for the ensemble."""
+        rows = self.held_out_rows(embedder.config.vision.image_size)
+        return {"one template": Question(rows), "ensemble": Question(rows, templates or self.templates)}
 
-    def report(self, embedder: Embedder) -> dict[str, Question]:
-        """What is asked once, when a training on this source ends: of what it held out. {} where nothing was."""
+    def report(self, embedder: "Embedder") -> dict[str, Question]:
+        """What is measured once, when a training on this source ends."""
+        return {f"held out, {name}": question for name, question in self.questions(embedder).items()}
 
-    def questions(self, embedder: Embedder, templates: str | None = None) -> dict[str, Question]:
-        """What is asked of anybody's model. templates: another set for the ensemble."""
+    def seen(self, trained_on: str) -> list[str]:
+        """Which parts of the questions' rows a model of that training has seen, by name."""
+        return []
 
     def described(self) -> list[str]:
         """Lines on what there is here, for `clipmini data`."""
+        rows = self.training_rows(SHEET_SIDE, 0, progress=False)
+        return [f"{len(rows):,} pictures to train on; {self.about}", *(f"  {row[0]}" for row in rows[:8]["captions"])]
 
     def preview(self) -> Any:
         """A contact sheet, as a PIL image."""
+        rows = self.training_rows(SHEET_SIDE, 0, progress=False)[:48]
+        return contact_sheet(rows["image"], [row[0] for row in rows["captions"]])
 
-    def packages(self) -> tuple[Package, ...]:
-        """The rows of the table of licences."""
+    def packages(self, trained_on: str | None = None) -> tuple[Package, ...]:
+        """The rows of the table of licences; trained_on: those behind one training only."""
+        return ()
+
+    def fetch(self) -> str:
+        """Get what can be fetched, and say where it is. Raises SourceError where nothing can."""
+        raise SourceError(f"the data {self.name!r} has nothing to fetch; omit --fetch")
+
+
+def save_columns(columns: dict[str, list], features: Any, folder: Path) -> None:
+    """Write columns as a Dataset folder, without the bars of datasets; whether they are shown stays as it was."""
+    import datasets
+
+    hidden = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()  # the caller's own bar has said it all
+    try:
+        datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(folder))
+    finally:
+        if not hidden:
+            datasets.enable_progress_bars()
+
+
+def contact_sheet(pictures: list, captions: list[str], columns: int = 8, side: int = 96) -> Any:
+    """PIL images with their captions below, row by row, as one PIL image."""
+    from textwrap import wrap
+
+    from PIL import Image, ImageDraw, ImageFont
+
+    rows, cell, foot = -(-len(pictures) // columns), side + 8, 40
+    sheet = Image.new("RGB", (columns * cell, rows * (cell + foot)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=10)
+    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        x, y = i % columns * cell, i // columns * (cell + foot)
+        sheet.paste(picture.resize((side, side)), (x + 4, y + 4))
+        pen.multiline_text((x + 4, y + cell), "\n".join(wrap(caption, 18)[:3]), fill="black", font=font, spacing=1)
+    return sheet
 
 
 def option(default: Any, about: str) -> Any:
@@ -95,15 +141,3 @@ def configured(source: Source, **changes: Any) -> Source:
         raise SourceError(f"the data {source.name!r} has no option --{unknown.replace('_', '-')}; it has "
                           f"{', '.join('--' + o.replace('_', '-') for o in options(source)) or 'none'}. Omit it")
     return replace(source, **changes)
-
-
-def find(name: str) -> Source:
-    """A source by its name in SOURCES, else a test set of the field. Raises SourceError that lists them."""
-    from clipmini.data import testsets
-
-    if name in SOURCES:
-        module, _, attribute = SOURCES[name].partition(":")
-        return getattr(import_module(module), attribute)
-    if name in testsets.TEST_SETS:
-        return testsets.TEST_SETS[name]
-    raise SourceError(f"there is no data {name!r}; there are {', '.join([*SOURCES, *testsets.TEST_SETS])}")

@@ -1,8 +1,8 @@
 """Fashion-MNIST: 70,000 grey photographs of clothes, shoes and bags, 28 pixels wide, of ten kinds (Xiao et al. 2017).
 
-Four idx files hold it, from Debian's package dataset-fashion-mnist or a folder of yours; else the Hugging Face hub does.
-The shop's photographs were negated to look like MNIST's digits. Here they are turned back: a thing on white, as shops
-show it, and as the augmentations lay it when they zoom out.
+Four idx files hold it, from Debian's package dataset-fashion-mnist or a folder of yours; else the Hugging Face hub
+does. The shop's photographs were negated to look like MNIST's digits. Here they are turned back: a thing on white, as
+shops show it, and as the augmentations lay it when they zoom out.
 """
 
 import gzip
@@ -11,17 +11,23 @@ import io
 import json
 import math
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipmini.data.emoji.art import save_columns
-from clipmini.data.emoji.sources import Source
+from clipmini.data.base import Package, Question, Source, SourceError, option, save_columns
 from clipmini.files import cache_root, written_whole
+
+if TYPE_CHECKING:
+    from clipmini.embedder import Embedder
+
 
 PACKAGE = Path("/usr/share/datasets/fashion-mnist")  # where apt puts it
 HUB = "zalando-datasets/fashion_mnist"
-SOURCE = Source("fashion", "dataset-fashion-mnist", "apt", "grey photographs of clothes (idx, 28 px)", "Zalando SE", "MIT")
+PACKAGE_ROW = Package("fashion", "dataset-fashion-mnist", "apt", "grey photographs of clothes (idx, 28 px)",
+                      "Zalando SE", "MIT")
 FORMAT = "fashion-v1"  # change it when the stored columns change
 FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
          "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
@@ -39,7 +45,7 @@ KINDS = {  # in the order of the label numbers; phrasings, the plain name first
 }
 
 
-class FashionError(ValueError):
+class FashionError(SourceError):
     """Files that are missing or damaged; the message names the file, what is wrong with it and the remedy."""
 
 
@@ -67,18 +73,20 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
 
 
 def find_files(split: str, folder: str | Path) -> tuple[Path, Path]:
-    """The files of pictures and labels in a folder, with or without .gz. Raises FashionError that lists what is missing."""
+    """The files of pictures and labels in a folder, with or without .gz. Raises FashionError that lists what is
+    missing."""
     candidates = [[Path(folder) / f"{name}{end}" for end in (".gz", "")] for name in FILES[split]]
     found = [next((path for path in paths if path.is_file()), None) for paths in candidates]
     missing = [paths[0].name for paths, path in zip(candidates, found, strict=True) if path is None]
     if missing:
-        raise FashionError(f"{str(folder)!r} lacks {' and '.join(missing)}; put the files there, leave the folder away, "
+        raise FashionError(f"{str(folder)!r} lacks {' and '.join(missing)}; put the files there, omit the folder, "
                            "or apt install dataset-fashion-mnist")
     return tuple(found)
 
 
 def from_files(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Two idx files -> (pictures (N, h, w), labels (N,)), both uint8. Raises FashionError when they do not fit together."""
+    """Two idx files -> (pictures (N, h, w), labels (N,)), both uint8. Raises FashionError when they do not fit
+    together."""
     pictures, numbers = read_idx(images, 3), read_idx(labels, 1)
     if len(pictures) != len(numbers) or not pictures.size:
         raise FashionError(f"{images.name} has {len(pictures):,} pictures and {labels.name} {len(numbers):,} labels in "
@@ -98,16 +106,18 @@ def from_hub(split: str, name: str = HUB) -> tuple[np.ndarray, np.ndarray]:
         rows = datasets.load_dataset(name, split=split)
     except (OSError, ValueError) as error:  # no network, no such data set
         raise FashionError(f"Fashion-MNIST is not on this computer, and the hub's {name!r} cannot be had "
-                           f"({' '.join(str(error).split())[:200]}). On Debian or Ubuntu: apt install dataset-fashion-mnist. "
-                           "Or put the four *-ubyte.gz files into a folder and name it with --folder.") from error
+                           f"({' '.join(str(error).split())[:200]}). On Debian or Ubuntu: apt install "
+                           "dataset-fashion-mnist. Or put the four *-ubyte.gz files into a folder and name it with "
+                           "--folder.") from error
     return np.stack([np.asarray(row["image"].convert("L")) for row in rows]), np.array(rows["label"][:], np.uint8)
 
 
-def load(split: str = "train", folder: str | Path | None = None, cache: str | Path | None = None, progress: bool = True):
+def load(split: str = "train", folder: str | Path | None = None, cache: str | Path | None = None,
+         progress: bool = True):
     """Fashion-MNIST as a pairs dataset: image (grey PNG, on white), captions (plain name first), label (ClassLabel).
 
-    split: "train" (60,000 rows) or "test" (10,000). folder: where the idx files are; default: Debian's package, else the
-    hub. cache: folder for what is built once (see emoji.cache_root), memory-mapped afterwards. Raises FashionError.
+    split: "train" (60,000 rows) or "test" (10,000). folder: where the idx files are; default: Debian's package, else
+    the hub. cache: folder for what is built once (see files.cache_root), memory-mapped afterwards. Raises FashionError.
     """
     import datasets
 
@@ -135,8 +145,9 @@ def _save(pictures: np.ndarray, labels: np.ndarray, folder: Path, progress: bool
         return {"bytes": file.getvalue(), "path": None}
 
     phrasings = list(KINDS.values())
-    columns = {"image": [encoded(p) for p in tqdm(pictures, desc="Fashion-MNIST", unit="picture", disable=not progress)],
-               "captions": [phrasings[k] for k in labels.tolist()], "label": labels.tolist()}
+    bar = tqdm(pictures, desc="Fashion-MNIST", unit="picture", disable=not progress)
+    columns = {"image": [encoded(p) for p in bar], "captions": [phrasings[k] for k in labels.tolist()],
+               "label": labels.tolist()}
     kinds = Features({"image": Image(), "captions": List(Value("string")), "label": ClassLabel(names=list(KINDS))})
     save_columns(columns, kinds, folder)
 
@@ -150,7 +161,53 @@ def preview(dataset, columns: int = 16, side: int = 56):
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
     labels = np.array(dataset["label"][:])
     for y, phrasings in enumerate(KINDS.values()):
-        pen.multiline_text((8, y * cell + cell // 2), "\n".join(phrasings), fill="black", font=font, anchor="lm", spacing=1)
+        said = "\n".join(phrasings)
+        pen.multiline_text((8, y * cell + cell // 2), said, fill="black", font=font, anchor="lm", spacing=1)
         for x, row in enumerate(np.flatnonzero(labels == y)[:columns].tolist()):
             sheet.paste(dataset[row]["image"].resize((side, side)), (margin + x * cell + 3, y * cell + 3))
     return sheet
+
+
+@dataclass(frozen=True)
+class Fashion(Source):
+    """Trains on the 60,000 training pictures, asks about the 10,000 test pictures."""
+
+    name: str = "fashion"
+    about: str = "photographs of ten kinds of clothes, shoes and bags, grey on white"
+    templates: str = "fashion"
+    limits: str = ("It knows ten kinds of clothes, each alone on white, in grey and 28 pixels wide, and forty words "
+                   "for them. Whatever else it is shown, it calls the least wrong of the labels offered.")
+    folder: str | None = option(None, "folder of the four idx files (default: Debian's package, else the hub)")
+
+    def training_rows(self, size: int, seed: int, progress: bool = True):
+        """The 60,000 of the split "train", 28 pixels wide."""
+        return load("train", self.folder, progress=progress)
+
+    def held_out_rows(self, size: int):
+        """The 10,000 of the split "test"."""
+        return load("test", self.folder)
+
+    def trained_on(self) -> str:
+        """The split in words."""
+        return "Fashion-MNIST's training pictures"
+
+    def report(self, embedder: "Embedder") -> dict[str, Question]:
+        """The test pictures."""
+        return {f"test pictures, {name}": question for name, question in self.questions(embedder).items()}
+
+    def described(self) -> list[str]:
+        """How many, from whom, and the ten kinds with their phrasings."""
+        kinds = [f"  {', '.join(phrasings)}" for phrasings in KINDS.values()]
+        return [f"{len(load('train', self.folder)):,} pictures to train on, {len(load('test', self.folder)):,} to "
+                f"test; {PACKAGE_ROW.author}, {PACKAGE_ROW.licence}", *kinds]
+
+    def preview(self):
+        """A row for each kind."""
+        return preview(load("train", self.folder))
+
+    def packages(self, trained_on: str | None = None) -> tuple[Package, ...]:
+        """One."""
+        return (PACKAGE_ROW,)
+
+
+SOURCE = Fashion()

@@ -7,8 +7,14 @@ The same (n, seed, options) gives the same bits.
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from clipmini.data.base import Question, Source, contact_sheet, option
+
+if TYPE_CHECKING:
+    from clipmini.embedder import Embedder
 
 COLOURS = {"red": (222, 40, 40), "orange": (245, 135, 15), "yellow": (248, 222, 40), "green": (40, 165, 70),
            "cyan": (50, 205, 215), "blue": (45, 85, 220), "purple": (140, 55, 190), "pink": (250, 130, 185)}
@@ -35,7 +41,8 @@ def held_out_pairs(seed: int = 0) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True)
 class Object:
-    """One thing in a scene. mask: bool (S, S), the pixels it shows; box: x0, y0, x1, y1 in pixels, x1 and y1 exclusive."""
+    """One thing in a scene. mask: bool (S, S), the pixels it shows; box: x0, y0, x1, y1 in pixels, x1 and y1
+    exclusive."""
 
     shape: str
     colour: str
@@ -65,8 +72,8 @@ class Scene:
 class Plan:
     """n scenes as arrays; the second axis is the object. A missing second object has shape -1.
 
-    shape, colour, large (n, 2); centre (n, 2, 2) as x, y and radius (n, 2), in units of the picture's side; angle (n, 2)
-    in radians; relation (n,), -1 for one object.
+    shape, colour, large (n, 2); centre (n, 2, 2) as x, y and radius (n, 2), in units of the picture's side; angle
+    (n, 2) in radians; relation (n,), -1 for one object.
     """
 
     shape: np.ndarray
@@ -102,10 +109,12 @@ def plan(n: int, seed: int, objects, pairs: str) -> Plan:
     two = np.full(n, objects == 2) if objects != "both" else rng.random(n) < 0.5
     large = rng.random((n, 2)) < 0.5
     relation = np.where(two, rng.integers(4, size=n), -1)
-    radius = np.where(two[:, None], np.where(large, 0.23, 0.13), np.where(large, 0.38, 0.2)) * rng.uniform(0.92, 1.08, (n, 2))
+    radius = np.where(two[:, None], np.where(large, 0.23, 0.13), np.where(large, 0.38, 0.2))
+    radius = radius * rng.uniform(0.92, 1.08, (n, 2))
     colour, shape = np.stack([first, second], 1).transpose(2, 0, 1).copy()
     shape[~two, 1] = -1
-    return Plan(shape, colour, large, _places(rng, n, relation, radius), radius, rng.uniform(-0.2, 0.2, (n, 2)), relation)
+    places = _places(rng, n, relation, radius)
+    return Plan(shape, colour, large, places, radius, rng.uniform(-0.2, 0.2, (n, 2)), relation)
 
 
 def _places(rng, n: int, relation: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -166,8 +175,8 @@ def _coverage(p: Plan, k: int, size: int) -> np.ndarray:
             continue
         x = (ticks - p.centre[rows, k, 0, None].astype(np.float32))[:, None, :]
         y = (ticks - p.centre[rows, k, 1, None].astype(np.float32))[:, :, None]
-        cos, sin = (f(p.angle[rows, k]).astype(np.float32)[:, None, None] / p.radius[rows, k, None, None].astype(np.float32)
-                    for f in (np.cos, np.sin))
+        radius = p.radius[rows, k, None, None].astype(np.float32)
+        cos, sin = (f(p.angle[rows, k]).astype(np.float32)[:, None, None] / radius for f in (np.cos, np.sin))
         covered = inside(shape, x * cos + y * sin, y * cos - x * sin)
         out[rows] = covered.reshape(len(rows), size, _SUPER, size, _SUPER).mean((2, 4), dtype=np.float32)
     return out
@@ -181,7 +190,8 @@ def _backgrounds(rng, n: int, size: int) -> np.ndarray:
     grey = ends[..., 0] * (1 - ramp) + ends[..., 1] * ramp  # (n, 1, size)
     grey = np.where(rng.random((n, 1, 1)) < 0.5, np.broadcast_to(grey, (n, size, size)), grey.transpose(0, 2, 1))
     tint = rng.uniform(-12, 12, (n, 1, 1, 3)).astype(np.float32)
-    noise = rng.standard_normal((n, size, size, 1), dtype=np.float32) * rng.uniform(0, 12, (n, 1, 1, 1)).astype(np.float32)
+    noise = rng.standard_normal((n, size, size, 1), dtype=np.float32)
+    noise = noise * rng.uniform(0, 12, (n, 1, 1, 1)).astype(np.float32)
     return grey[..., None] + tint + noise
 
 
@@ -276,8 +286,9 @@ def make(n: int, seed: int = 0, size: int = 32, objects=1, pairs: str = "all"):
     """A pairs dataset of n scenes.
 
     size: side in pixels; objects: 1, 2 or "both"; pairs: colour-shape combinations, "seen", "unseen" or "all".
-    Returns a datasets.Dataset with columns image, captions (true, plain first), label (ClassLabel: colour and shape of the
-    first object), relation, relation_negatives and binding_negatives (false captions of the same words; empty for one object).
+    Returns a datasets.Dataset with columns image, captions (true, plain first), label (ClassLabel: colour and shape of
+    the first object), relation, relation_negatives and binding_negatives (false captions of the same words; empty for
+    one object).
     """
     from datasets import ClassLabel, Dataset, Features, Image, List, Value
     from PIL import Image as Pictures
@@ -304,15 +315,75 @@ def make(n: int, seed: int = 0, size: int = 32, objects=1, pairs: str = "all"):
 
 def preview(dataset, columns: int = 8, side: int = 96):
     """A contact sheet with the captions under the pictures, as a PIL image."""
-    from textwrap import wrap
+    rows = dataset[:]
+    return contact_sheet(rows["image"], [captions[0] for captions in rows["captions"]], columns, side)
 
-    from PIL import Image, ImageDraw, ImageFont
 
-    rows, cell, foot = -(-len(dataset) // columns), side + 8, 40
-    sheet = Image.new("RGB", (columns * cell, rows * (cell + foot)), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=10)
-    for i, row in enumerate(dataset):
-        x, y = i % columns * cell, i // columns * (cell + foot)
-        sheet.paste(row["image"].resize((side, side)), (x + 4, y + 4))
-        pen.multiline_text((x + 4, y + cell), "\n".join(wrap(row["captions"][0], 18)), fill="black", font=font, spacing=1)
-    return sheet
+@dataclass(frozen=True)
+class Shapes(Source):
+    """objects: 1 or 2 a scene; scenes: how many to train on; seed: None for 0 in a preview and QUESTION_SEED in
+    questions."""
+
+    objects: int = 1
+    scenes: int = 40_000
+    rows: int = option(2000, "scenes to ask about (default 2000)")
+    seed: int | None = option(None, "of the scenes in a preview or a question; training uses small ones")
+    about: str = "endless scenes of 8 shapes, 8 colours, 2 sizes and 4 relations, drawn by this package"
+    limits: str = "It knows eight shapes in eight colours on soft backgrounds, and sentences about them."
+
+    @property
+    def name(self) -> str:
+        """Two objects are there to ask about the order of words."""
+        return "shapes" if self.objects == 1 else "order"
+
+    @property
+    def templates(self) -> str:
+        """Sentences about two objects go into no template."""
+        return "shapes" if self.objects == 1 else "plain"
+
+    def training_rows(self, size: int, seed: int, progress: bool = True):
+        """Scenes of 48 of the 64 combinations of colour and shape."""
+        data = make(self.scenes, seed, size=size, objects=self.objects, pairs="seen")
+        # With two objects the label names the first alone: there the caption says what is the same.
+        return data if self.objects == 1 else data.remove_columns("label")
+
+    def held_out_rows(self, size: int):
+        """Scenes of the other 16 combinations; of two objects, other scenes."""
+        seed = QUESTION_SEED if self.seed is None else self.seed
+        return make(self.rows, seed, size=size, objects=self.objects, pairs="unseen" if self.objects == 1 else "seen")
+
+    def trained_on(self) -> str:
+        """How many scenes of how many objects."""
+        return f"{self.scenes:,} generated scenes of {self.objects} object(s), 48 of 64 colour-shape combinations"
+
+    def questions(self, embedder: "Embedder", templates: str | None = None) -> dict[str, Question]:
+        """Unseen combinations by name; of two objects, whether the words' order is read."""
+        rows = self.held_out_rows(embedder.config.vision.image_size)
+        if self.objects == 2:
+            return {"word order": Question(rows, kind="order")}
+        return {"one template": Question(rows, ("a {}",)), "ensemble": Question(rows, templates or "shapes")}
+
+    def report(self, embedder: "Embedder") -> dict[str, Question]:
+        """Combinations of colour and shape that were seen, and others; or the order of words."""
+        size = embedder.config.vision.image_size
+        if self.objects == 2:
+            rows = make(2000, REPORT_SEED, size=size, objects=2, pairs="seen")
+            return {"word order": Question(rows, kind="order")}
+        return {f"{which} combinations": Question(make(2000, QUESTION_SEED, size=size, pairs=which), ("a {}",))
+                for which in ("seen", "unseen")}
+
+    def _shown(self):
+        return make(48, self.seed or 0, size=64, objects="both" if self.objects == 1 else 2)
+
+    def described(self) -> list[str]:
+        """The world, and eight captions of it."""
+        captions = [f"  {row[0]}" for row in self._shown()["captions"][:8]]
+        return [f"{self.about}; for example:", *captions]
+
+    def preview(self):
+        """Scenes of one and two objects."""
+        return preview(self._shown())
+
+
+REPORT_SEED, QUESTION_SEED = 10_001, 10_002  # training uses small ones
+SOURCE, ORDER = Shapes(), Shapes(objects=2)

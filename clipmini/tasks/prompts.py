@@ -191,3 +191,11 @@ def listed(names, most: int = 10) -> str:
     """
     names = list(dict.fromkeys(names))
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def named_or_own(templates: str) -> str | list[str]:
+    """A template set's name as it is, one template as a list. Raises ValueError for what is neither."""
+    if templates not in TEMPLATES and "{}" not in templates:
+        raise ValueError(f"there is no template set {templates!r}; choose one of {', '.join(TEMPLATES)}, or write "
+                         "a template of your own, with {} for the label")
+    return templates if templates in TEMPLATES else [templates]

@@ -70,14 +70,16 @@ def main() -> None:
     embedder = load(args.run / "final", "cpu")
     meta = embedder.meta
     training = {k: v for k, v in meta["recipe"]["train"].items() if k not in ("steps", "minutes")}
-    recipe = customised(RECIPES["fashion"], steps=meta["steps"], folder=meta["recipe"]["folder"], **training)
-    rows, _ = split(fashion.load("train", recipe.folder), VALIDATION_ROWS, recipe.train.seed)
+    data = meta["recipe"]["data"]
+    folder = data["folder"] if isinstance(data, dict) else meta["recipe"]["folder"]  # cards of 0.1.0 kept it there
+    recipe = customised(RECIPES["fashion"], steps=meta["steps"], **training)
+    rows, _ = split(fashion.load("train", folder), VALIDATION_ROWS, recipe.train.seed)
     pairs = read_pairs(rows, embedder.config.vision.image_size, progress=True)
     keep_freed_memory()
     began = time.perf_counter()
     twin = train_twin(recipe, embedder, pairs, meta["steps"])
     seconds = round(time.perf_counter() - began)
-    found = measure_twin(twin, embedder, fashion.load("test", recipe.folder))
+    found = measure_twin(twin, embedder, fashion.load("test", folder))
     print(f"{meta['steps']:,} steps of {recipe.train.batch} pictures, {found['n']:,} test pictures, ten kinds")
     for name, took, r in [*((name, meta["seconds"], r) for name, r in meta["results"].items()), ("linear head", seconds, found)]:
         print(f"{name:<30} {took / 60:4.1f} minutes   top-1 {r['top1']:.1%} [{r['top1_low']:.1%}, {r['top1_high']:.1%}]")

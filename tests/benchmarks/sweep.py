@@ -1,7 +1,8 @@
 """Compares emoji recipes at a fixed budget on a validation style, several seeds each.
 
 The validation style and its family are not trained on, and neither is what the recipe holds out for its report, which stays
-unseen here. A variant is a name and a JSON of what it changes; "train" holds changes of TrainConfig. Finished runs are kept
+unseen here. A variant is a name and a JSON of what it changes; "train" holds changes of TrainConfig, "data" of the
+source. Finished runs are kept
 in the folder and not run again, so that a sweep may be interrupted.
 
     python tests/benchmarks/sweep.py --steps 6000 --seeds 0 1 2 --variant 'plain={}' \\
@@ -21,6 +22,7 @@ from clipmini.config import preset
 from clipmini.data import emoji
 from clipmini.embedder import Embedder
 from clipmini.model import CLIP, count_parameters
+from clipmini.tasks.evaluate import ask, recorded
 from clipmini.tasks.prompts import TEMPLATES
 from clipmini.training.loop import train
 from clipmini.training.pairs import read_pairs
@@ -30,20 +32,22 @@ def changed(recipe: recipes.Recipe, changes: dict, seed: int, steps: int) -> rec
     """The recipe with a variant's changes, a seed and a budget."""
     changes = dict(changes)
     training = replace(recipe.train, minutes=None, steps=steps, seed=seed, evaluate_every=steps)
-    return replace(recipe, train=replace(training, **changes.pop("train", {})), **changes)
+    data = replace(recipe.data, **changes.pop("data", {}))
+    return replace(recipe, data=data, train=replace(training, **changes.pop("train", {})), **changes)
 
 
 def train_and_measure(recipe: recipes.Recipe, validate: str, folder: Path) -> dict:
     """Train without the validation style and the recipe's held-out one -> results on the validation style."""
-    styles = [s for s in recipes.emoji_styles(recipe) if s not in emoji.sisters(validate)]
-    data = emoji.load(styles, language=recipe.language)
+    styles = [s for s in recipe.data.styles() if s not in emoji.sisters(validate)]
+    data = emoji.load(styles, language=recipe.data.language)
     tokenizer = recipes.make_tokenizer(recipe, data)
     torch.manual_seed(recipe.train.seed)
     model = CLIP(preset(recipe.model, tokenizer, recipe.vision, recipe.text, **recipe.model_options))
     pairs = read_pairs(data, model.config.vision.image_size, progress=True)
-    done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[recipe.templates])
-    asked = replace(recipe, hold_out=validate, hold_out_concepts=0)
-    results = recipes.measure_emoji(asked, Embedder(done.average, tokenizer), emoji.load([validate]))
+    done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[recipe.data.templates])
+    embedder = Embedder(done.average, tokenizer)
+    asked = replace(recipe.data, hold_out=validate, hold_out_concepts=0).report(embedder)
+    results = recorded(ask(embedder, asked))
     return {"parameters": count_parameters(model), "pictures": len(pairs), "seconds": round(done.seconds), "results": results}
 
 

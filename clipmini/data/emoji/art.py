@@ -5,20 +5,16 @@ import importlib.metadata
 import importlib.util
 import io
 import json
-import os
 import shutil
-import tempfile
-import time
 import unicodedata
 from collections import Counter
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps, features
 
-from clipmini.checkpoint import FORMAT
-from clipmini.data.emoji.sources import BITMAP_SIZES, DRAWING, SIZE, WRONG, ZOOM, source_path, source_version
-from clipmini.data.emoji.words import Concept, concepts, hex_code, squash
-from clipmini.files import cache_root
+from clipmini.data.base import save_columns
+from clipmini.data.emoji import sources, words
+from clipmini.files import cache_root, remove_leftovers, written_whole
 
 
 def is_blank(image: Image.Image) -> bool:
@@ -32,14 +28,15 @@ class FontArtist:
     def __init__(self, path: Path):
         self.raqm = features.check("raqm")
         layout = ImageFont.Layout.RAQM if self.raqm else ImageFont.Layout.BASIC
-        self.font = ImageFont.truetype(str(path), BITMAP_SIZES.get(path.name, 2 * SIZE), layout_engine=layout)
+        size = sources.BITMAP_SIZES.get(path.name, 2 * sources.SIZE)
+        self.font = ImageFont.truetype(str(path), size, layout_engine=layout)
         left, top, right, bottom = self.font.getbbox("\U0001f600", anchor="ls")   # all emoji share one box
         self.advance = self.font.getlength("\U0001f600")
         self.side = round(max(self.advance, right - left, bottom - top))
         self.middle = (top + bottom) / 2
         self.missing = self._paint("\U0010fffd").tobytes()             # how the font says "I lack this"
 
-    def draw(self, concept: Concept) -> Image.Image | None:
+    def draw(self, concept: words.Concept) -> Image.Image | None:
         """Return a square RGBA picture, or None when the font lacks the emoji."""
         text = concept.emoji if self.raqm else concept.emoji.replace("\ufe0f", "")
         if len(text) > 1 and not self.raqm:
@@ -63,10 +60,10 @@ class FileArtist:
     """Opens Twemoji's PNG files, which are named by code points."""
 
     def __init__(self, path: Path):
-        self.files = {hex_code("".join(chr(int(part, 16)) for part in file.stem.split("-"))): file
+        self.files = {words.hex_code("".join(chr(int(part, 16)) for part in file.stem.split("-"))): file
                       for file in sorted(path.glob("*.png"))}
 
-    def draw(self, concept: Concept) -> Image.Image | None:
+    def draw(self, concept: words.Concept) -> Image.Image | None:
         """Return an RGBA picture, or None when there is no file."""
         file = self.files.get(concept.hex)
         return Image.open(file).convert("RGBA") if file else None
@@ -81,25 +78,25 @@ class SvgArtist:
         self.set = json.loads((path / "icons.json").read_text("utf-8"))
         chars = path / "chars.json"
         chars = json.loads(chars.read_text("utf-8")) if chars.is_file() else {}
-        self.by_hex = {hex_code("".join(chr(int(part, 16)) for part in code.split("-"))): name
+        self.by_hex = {words.hex_code("".join(chr(int(part, 16)) for part in code.split("-"))): name
                        for code, name in chars.items()}
-        self.by_name = {squash(name): name for name in [*self.set.get("aliases", {}), *self.set["icons"]]}
-        self.taken = Counter(squash(row.name) for row in concepts())
+        self.by_name = {words.squash(name): name for name in [*self.set.get("aliases", {}), *self.set["icons"]]}
+        self.taken = Counter(words.squash(row.name) for row in words.concepts())
 
-    def draw(self, concept: Concept) -> Image.Image | None:
+    def draw(self, concept: words.Concept) -> Image.Image | None:
         """Return an RGBA picture, or None when the set has no icon of that code or name."""
         name = self.by_hex.get(concept.hex) or self._find(concept)
         return self._render(name) if name else None
 
-    def _find(self, concept: Concept) -> str | None:
+    def _find(self, concept: words.Concept) -> str | None:
         """Find an icon by the concept's name, else by an alias or Unicode name that is nobody else's name."""
-        key = squash(concept.name)
+        key = words.squash(concept.name)
         if key in self.by_name and self.taken[key] == 1:       # 'keycap #' and 'keycap *' are both 'keycap'
             return self.by_name[key]
         others = list(concept.aliases)
         if len(bare := concept.emoji.replace("\ufe0f", "")) == 1:
             others.append(unicodedata.name(bare, ""))
-        keys = [squash(name) for name in others if squash(name) not in self.taken]
+        keys = [words.squash(name) for name in others if words.squash(name) not in self.taken]
         return next((self.by_name[key] for key in keys if key in self.by_name), None)
 
     def _render(self, name: str) -> Image.Image:
@@ -115,7 +112,7 @@ class SvgArtist:
         svg = (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
                f'viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}" '
                f'width="{width}" height="{height}">{icon["body"]}</svg>')
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=SIZE, height=SIZE, skip_system_fonts=True)
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=sources.SIZE, height=sources.SIZE, skip_system_fonts=True)
         image = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
         return ImageOps.mirror(image) if mirror else image
 
@@ -123,7 +120,7 @@ class SvgArtist:
 def artist(style: str, cache: str | Path | None = None):
     """Return an object whose draw(concept) gives an RGBA picture or None."""
     kinds = {"openmoji": FontArtist, "system": FontArtist, "twemoji": FileArtist}
-    return kinds.get(style, SvgArtist)(source_path(style, cache))
+    return kinds.get(style, SvgArtist)(sources.source_path(style, cache))
 
 
 def to_square(image: Image.Image, zoom: float = 1.0) -> Image.Image:
@@ -135,20 +132,20 @@ def to_square(image: Image.Image, zoom: float = 1.0) -> Image.Image:
         margin = min(box[0], box[1], side - box[2], side - box[3], int(side * (1 - 1 / zoom) / 2))
         side -= 2 * margin
         square = square.crop((margin, margin, margin + side, margin + side))
-    return square if side == SIZE else square.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+    return square if side == sources.SIZE else square.resize((sources.SIZE, sources.SIZE), Image.Resampling.LANCZOS)
 
 
 def stamp(style: str, cache: str | Path | None = None) -> dict[str, str]:
     """Return what a built style depends on: when any of it changes, the style is built again."""
-    listed = hashlib.sha256(" ".join(row.hex for row in concepts()).encode()).hexdigest()[:16]
-    return {"format": FORMAT, "drawing": str(DRAWING), "size": str(SIZE), "style": style, "source": source_version(style, cache),
-            "raqm": str(features.check("raqm")), "concepts": listed}
+    listed = hashlib.sha256(" ".join(row.hex for row in words.concepts()).encode()).hexdigest()[:16]
+    return {"format": sources.FORMAT, "drawing": str(sources.DRAWING), "size": str(sources.SIZE), "style": style,
+            "source": sources.source_version(style, cache), "raqm": str(features.check("raqm")), "concepts": listed}
 
 
 def style_folder(style: str, cache: str | Path | None = None) -> Path:
     """Return where a style is cached; the last part is a digest of its stamp."""
     digest = hashlib.sha256(json.dumps(stamp(style, cache), sort_keys=True).encode()).hexdigest()[:12]
-    return cache_root(cache) / FORMAT / style / digest
+    return cache_root(cache) / sources.FORMAT / style / digest
 
 
 def draw_style(style: str, cache: str | Path | None = None, progress: bool = True) -> dict[str, list]:
@@ -156,9 +153,9 @@ def draw_style(style: str, cache: str | Path | None = None, progress: bool = Tru
     from tqdm import tqdm
 
     pencil, columns = artist(style, cache), {"image": [], "concept": []}
-    for concept in tqdm(concepts(), desc=f"drawing {style}", unit="picture", disable=not progress):
-        image = None if (style, concept.hex) in WRONG else pencil.draw(concept)
-        image = to_square(image, ZOOM.get(style, 1.0)) if image else None
+    for concept in tqdm(words.concepts(), desc=f"drawing {style}", unit="picture", disable=not progress):
+        image = None if (style, concept.hex) in sources.WRONG else pencil.draw(concept)
+        image = to_square(image, sources.ZOOM.get(style, 1.0)) if image else None
         if image is None or is_blank(image):
             continue
         stream = io.BytesIO()
@@ -169,24 +166,13 @@ def draw_style(style: str, cache: str | Path | None = None, progress: bool = Tru
 
 
 def build(style: str, cache: str | Path | None = None, progress: bool = True) -> Path:
-    """Draw a style into the cache, under a temporary name that is renamed at the end, and return its folder."""
+    """Draw a style into the cache, whole or not at all, and return its folder."""
     final = style_folder(style, cache)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    for old in final.parent.glob(".building-*"):
-        if time.time() - old.stat().st_mtime > 3600:                     # left by a killed process
-            shutil.rmtree(old, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=".building-", dir=final.parent))
-    try:
-        save_columns(draw_style(style, cache, progress), _picture_features(), work / "data")
-        (work / "data" / "stamp.json").write_text(json.dumps(stamp(style, cache), indent=1), "utf-8")
-        try:
-            os.rename(work / "data", final)
-        except OSError:
-            if not final.is_dir():                                       # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    for old in final.parent.iterdir():                                   # what an older package had drawn
+    remove_leftovers(final.parent, seconds=3600)  # younger ones may be another process's work
+    with written_whole(final, "pictures") as work:
+        save_columns(draw_style(style, cache, progress), _picture_features(), work)
+        (work / "stamp.json").write_text(json.dumps(stamp(style, cache), indent=1), "utf-8")
+    for old in final.parent.iterdir():  # what an older package had drawn
         if old != final and not old.name.startswith("."):
             shutil.rmtree(old, ignore_errors=True)
     return final
@@ -196,19 +182,6 @@ def _picture_features():
     from datasets import Features, Image, Value
 
     return Features({"image": Image(), "concept": Value("string")})
-
-
-def save_columns(columns: dict[str, list], features, folder: Path) -> None:
-    """Write columns as a Dataset folder, without the bars of datasets; whether they are shown stays as it was."""
-    import datasets
-
-    hidden = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()                                     # our own bar has said it all
-    try:
-        datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(folder))
-    finally:
-        if not hidden:
-            datasets.enable_progress_bars()
 
 
 def open_style(style: str, cache: str | Path | None = None, progress: bool = True):

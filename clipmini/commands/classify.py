@@ -1,0 +1,55 @@
+"""clipmini classify"""
+
+from pathlib import Path
+
+from clipmini.commands.shared import MODEL_HELP
+
+
+def add(p) -> None:
+    """The options."""
+    p.add_argument("pictures", nargs="+", type=Path, help="picture files")
+    p.add_argument("--labels", required=True, help='labels, separated by commas: "cat, dog, red apple"')
+    p.add_argument("--model", default="emoji", help=MODEL_HELP)
+    p.add_argument("--templates", help='a set by name (emoji, photo, openai7, openai80, cifar ...) or one of your own: '
+                   '"a photo of a {}" (default: what the model was trained with)')
+    p.add_argument("--none", action="store_true", help='offer "none of these" too')
+    p.add_argument("--show-prompts", action="store_true", help="print the texts that were really sent")
+
+
+def run(args) -> None:
+    """Print cosine, logit and probability of each label, best first; what can't be read is told at the end."""
+    from clipmini.embedder import load
+    from clipmini.image import ImageError
+    from clipmini.tasks.classify import classify, make_classifier
+    from clipmini.tasks.prompts import named_or_own
+
+    embedder = load(args.model, packed=True)
+    templates = named_or_own(args.templates or embedder.meta.get("templates", "emoji"))
+    classifier = make_classifier(embedder, args.labels, templates, args.none)
+    unread = []
+    for number, path in enumerate(args.pictures):
+        try:  # one by one: only one picture is in memory
+            p = classify(embedder, [path], classifier)
+        except ImageError as error:
+            unread.append(f"{path}: {error}")
+            continue
+        if len(unread) == number:  # the first that could be read: notes are on the labels, the same for all
+            print(*(f"note: {note}\n" for note in p.notes), sep="", end="")
+        print(f"{path}   (model {embedder.name}; logit = {embedder.logit_scale:.1f} x cosine)")
+        print_answer(p)
+    if args.show_prompts and len(unread) < len(args.pictures):
+        print("prompts:", *(prompt for prompts in p.prompts for prompt in prompts), sep="\n  ")
+    if unread:
+        raise ImageError(f"{len(unread)} of {len(args.pictures)} pictures left out: " + "; ".join(unread))
+
+
+def print_answer(p) -> None:
+    """A Prediction of one picture: a line for each label, best first."""
+    width = max(len(label) for label in (*p.labels, "none of these"))
+    for j in p.probabilities[0].argsort(descending=True).tolist():
+        share = p.probabilities[0, j].item()
+        print(f"  {p.labels[j]:<{width}} {share:7.1%} {'#' * round(20 * share):<20} "
+              f"cosine {p.cosines[0, j]:.3f}  logit {p.logits[0, j]:.2f}"
+              + (f"  by itself {p.alone[0, j].item():.1%}" if p.alone is not None else ""))
+    if p.none is not None:
+        print(f"  {'none of these':<{width}} {p.none[0].item():7.1%} {'#' * round(20 * p.none[0].item())}")

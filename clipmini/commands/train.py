@@ -1,0 +1,48 @@
+"""clipmini train"""
+
+import sys
+from pathlib import Path
+
+from clipmini.commands.shared import add_source_options, given_options
+
+OPTIONS = ("minutes", "steps", "seed", "batch", "micro_batch", "learning_rate")
+
+
+def add(p) -> None:
+    """The options."""
+    p.description += " `clipmini train --list` names the recipes."
+    p.add_argument("recipe", nargs="?", help="name of the recipe")
+    p.add_argument("--data", metavar="NAME", help="name the data instead: the first recipe that trains on it")
+    p.add_argument("--list", action="store_true", help="list the recipes and stop")
+    p.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE)")
+    p.add_argument("--minutes", type=float, help="budget in minutes of this computer's time")
+    p.add_argument("--steps", type=int, help="budget in steps; repeatable to the bit")
+    p.add_argument("--seed", type=int, help="one number for the start, the order and the augmentation (default 0)")
+    p.add_argument("--batch", type=int, help="pairs a step")
+    p.add_argument("--micro-batch", "--chunk", type=int, dest="micro_batch",
+                   help="pairs at a time in memory (gradient cache; towers without BatchNorm)")
+    p.add_argument("--learning-rate", type=float, help="peak of the schedule")
+    p.add_argument("--film", action="store_true", help="keep the weights after some steps, for `clipmini map --film`")
+    p.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_source_options(p, skip=OPTIONS)
+
+
+def run(args) -> None:
+    """Train a recipe and print what was measured."""
+    from clipmini.card import sentence
+    from clipmini.recipes import RECIPES, choose, customised, run
+
+    if args.list or not (args.recipe or args.data):
+        width = max(map(len, RECIPES))
+        print("\n".join(f"{name:<{width}}  {r.about}" for name, r in RECIPES.items()))
+        return
+    recipe = choose(args.recipe, args.data)
+    training = {o: getattr(args, o) for o in OPTIONS if getattr(args, o) is not None}
+    recipe = customised(recipe, **training, **given_options(args, recipe.data))
+    out = args.out or Path("runs") / recipe.name
+    command = "clipmini " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", recipe.name])
+    done, results = run(recipe, out, command, progress=not args.quiet, film=args.film)
+    print(f"{done.step:,} steps in {done.seconds / 60:.1f} minutes")
+    for name, result in results.items():
+        print(f"{name}: {' '.join(result) if name == 'doctor' else sentence(result)}")
+    print(f"checkpoint {out / 'final'}, curve {out / 'curve.png'}")
