@@ -1,4 +1,5 @@
-"""Every figure of the lessons, the app and the README. Each function returns a matplotlib Figure, titled and labelled."""
+"""Every figure of the lessons, the app and the README. Each function returns a matplotlib Figure, titled and
+labelled."""
 
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def smooth(values: list[float], weight: float = 0.98) -> list[float]:
 def template_scores(bench, title: str = "What each template is worth") -> Figure:
     """Each template's accuracy with its interval, and the ensemble of all as a line.
 
-    bench: a tasks.workbench.Workbench. The thirty best are drawn.
+    bench: a tasks.templates.Workbench. The thirty best are drawn.
     """
     rows = bench.alone[:30]
     figure = Figure(figsize=(7.5, 1.2 + 0.26 * len(rows)), dpi=100, layout="constrained")
@@ -57,7 +58,8 @@ def template_scores(bench, title: str = "What each template is worth") -> Figure
     places = range(len(rows))
     ax.hlines(places, [s.low for s in rows], [s.high for s in rows], color=ACCENT, alpha=0.35, linewidth=4)
     ax.scatter([s.accuracy for s in rows], places, color=ACCENT, s=18, zorder=3, label="one template, 95% interval")
-    ax.axvline(bench.embeddings.accuracy, color=SECOND, label=f"all {len(bench.alone)} together: {bench.embeddings.accuracy:.1%}")
+    together = bench.embeddings.accuracy
+    ax.axvline(together, color=SECOND, label=f"all {len(bench.alone)} together: {together:.1%}")
     ax.set(yticks=list(places), yticklabels=[s.what for s in rows], xlabel=f"top-1 on {bench.n:,} pictures",
            ylim=(len(rows) - 0.4, -0.6))
     ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
@@ -70,16 +72,17 @@ def template_scores(bench, title: str = "What each template is worth") -> Figure
 def reliability_curve(bins: dict, title: str = "Reliability") -> Figure:
     """How sure a model is against how often it is right; on the dashed line the two are equal.
 
-    bins: confidence, accuracy and count of each bin, and ece, as tasks.calibration.Reliability has them.
+    bins: confidence, accuracy and count of each bin, and ece, as tasks.metrics.Reliability has them.
     """
     figure = Figure(figsize=(4.6, 4.4), dpi=100, layout="constrained")
     ax = figure.subplots()
     ax.plot([0, 1], [0, 1], color=MUTED, linestyle="--", label="as sure as right")
     most = max(bins["count"])
     ax.plot(bins["confidence"], bins["accuracy"], color=ACCENT, linewidth=1)
-    ax.scatter(bins["confidence"], bins["accuracy"], s=[20 + 180 * n / most for n in bins["count"]], color=ACCENT, alpha=0.6,
-               label="a bin; its size: how many pictures")
-    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence: probability of the first answer", ylabel="share right", aspect="equal")
+    ax.scatter(bins["confidence"], bins["accuracy"], s=[20 + 180 * n / most for n in bins["count"]], color=ACCENT,
+               alpha=0.6, label="a bin; its size: how many pictures")
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence: probability of the first answer", ylabel="share right",
+           aspect="equal")
     figure.legend(frameon=False, loc="outside lower center", fontsize=8, ncols=2)
     figure.suptitle(f"{title}: calibration error {bins['ece']:.3f}", color=INK, fontsize=11)
     return figure
@@ -110,7 +113,8 @@ def answers(images, predictions, title: str = "Zero-shot answers", top: int = 3)
 
 
 # One colour for each phrase, the same in every figure (Okabe & Ito 2008: told apart by colour-blind readers too).
-PHRASE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9a8c00", "#7f5fc4", "#a65628", "#666666")
+PHRASE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9a8c00", "#7f5fc4", "#a65628",
+                  "#666666")
 
 
 def heatmaps(found, title: str | None = None) -> Figure:
@@ -138,7 +142,8 @@ def heatmaps(found, title: str | None = None) -> Figure:
 
 
 def segments(found, title: str = "Which phrase where") -> Figure:
-    """A picture with each pixel in the colour of the phrase that it shows most, and a legend; plain where it shows none.
+    """A picture with each pixel in the colour of the phrase that it shows most, and a legend; plain where it shows
+    none.
 
     found: a tasks.heatmap.Heatmap.
     """
@@ -159,8 +164,8 @@ def segments(found, title: str = "Which phrase where") -> Figure:
     ax.imshow(paint[owner], extent=box, interpolation="nearest")
     ax.axis("off")
     named = [Patch(color=c, alpha=0.7, label=_short(p, 28)) for p, c in zip(found.phrases, colours, strict=True)]
-    figure.legend(handles=[*named, Patch(facecolor="white", edgecolor=MUTED, label="none")], loc="outside lower center", ncols=2,
-                  frameon=False, prop={"family": family()})
+    figure.legend(handles=[*named, Patch(facecolor="white", edgecolor=MUTED, label="none")], loc="outside lower center",
+                  ncols=2, frameon=False, prop={"family": family()})
     figure.suptitle(f"{title}. Method: {found.method}", color=INK, fontsize=11)
     return figure
 
@@ -175,18 +180,18 @@ MOST_NUMBERS = 12  # rows or columns; larger matrices are read by their colours
 def matrix(found, images, kind: str = "cosine", title: str | None = None) -> Figure:
     """Pictures by texts as coloured cells, thumbnails along the left, the best text of each picture framed.
 
-    found: a tasks.similarity.Matrix; images: its N pictures (PIL); kind: "cosine", "over texts" or "over pictures" (then the
-    best picture of each text is framed).
+    found: a tasks.similarity.Matrix; images: its N pictures (PIL); kind: "cosine", "over texts" or "over pictures"
+    (then the best picture of each text is framed).
     """
-    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
     from matplotlib.patches import Rectangle
 
     values, (N, M) = found.values(kind), found.cosines.shape
     cell = 0.62 if max(N, M) <= MOST_NUMBERS else 0.3
     figure = Figure(figsize=(max(5.2, 3.2 + cell * M), max(3.4, 1.9 + cell * N)), dpi=100, layout="constrained")
     ax = figure.subplots()
-    colours = {"cmap": "RdBu_r", "vmin": -0.8, "vmax": 0.8} if kind == "cosine" else {"cmap": "Blues", "vmin": 0, "vmax": 1}
-    drawn = ax.imshow(values, **colours)
+    cosines = kind == "cosine"
+    colours, low, high = ("RdBu_r", -0.8, 0.8) if cosines else ("Blues", 0, 1)
+    drawn = ax.imshow(values, cmap=colours, vmin=low, vmax=high)
     ax.set_xticks(range(M), [_short(t, 24) for t in found.texts], rotation=40, ha="left", rotation_mode="anchor",
                   fontfamily=family())
     ax.xaxis.tick_top()
@@ -196,34 +201,41 @@ def matrix(found, images, kind: str = "cosine", title: str | None = None) -> Fig
         for i in range(N):
             for j in range(M):
                 value = values[i, j].item()
-                ax.text(j, i, f"{value:.2f}" if kind == "cosine" else f"{value:.0%}", ha="center", va="center", fontsize=9,
+                ax.text(j, i, f"{value:.2f}" if cosines else f"{value:.0%}", ha="center", va="center", fontsize=9,
                         color="white" if value > 0.55 else INK)
-    for i, image in enumerate(images):
-        small = image.convert("RGB")
-        small.thumbnail((64, 64))
-        zoom = 64 * cell / max(small.size)
-        ax.add_artist(AnnotationBbox(OffsetImage(small, zoom=zoom), (-0.5, i), xybox=(-36 * cell - 4, 0), frameon=False,
-                                     xycoords="data", boxcoords="offset points", annotation_clip=False))
+    _thumbnails(ax, images, cell)
     rows = [(values[:, j].argmax().item(), j) for j in range(M)] if kind == "over pictures" else \
         [(i, values[i].argmax().item()) for i in range(N)]
     for i, j in rows:
         ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=SECOND, linewidth=2))
     if max(N, M) <= MOST_NUMBERS:
         for i, name in enumerate(found.names):
-            ax.annotate(_short(name, 18), (-0.5, i), (-72 * cell - 10, 0), textcoords="offset points", ha="right", va="center",
-                        fontsize=8, color=INK, fontfamily=family())
+            ax.annotate(_short(name, 18), (-0.5, i), (-72 * cell - 10, 0), textcoords="offset points", ha="right",
+                        va="center", fontsize=8, color=INK, fontfamily=family())
     else:
         ax.set_ylabel("pictures", labelpad=80 * cell + 8)
-    figure.colorbar(drawn, ax=ax, shrink=0.8, label={"cosine": "cosine"}.get(kind, f"softmax {kind}"))
-    figure.suptitle(title or f"Pictures by texts: {kind}; framed: the best {'picture' if kind == 'over pictures' else 'text'}",
-                    color=INK, fontsize=11)
+    figure.colorbar(drawn, ax=ax, shrink=0.8, label="cosine" if cosines else f"softmax {kind}")
+    best = "picture" if kind == "over pictures" else "text"
+    figure.suptitle(title or f"Pictures by texts: {kind}; framed: the best {best}", color=INK, fontsize=11)
     return figure
+
+
+def _thumbnails(ax, images, cell: float) -> None:
+    """Each picture at the left of its row; cell: a row's height in inches."""
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    for i, image in enumerate(images):
+        small = image.convert("RGB")
+        small.thumbnail((64, 64))
+        zoom = 64 * cell / max(small.size)
+        ax.add_artist(AnnotationBbox(OffsetImage(small, zoom=zoom), (-0.5, i), xybox=(-36 * cell - 4, 0), frameon=False,
+                                     xycoords="data", boxcoords="offset points", annotation_clip=False))
 
 
 def map_of(found, kind: str = "umap", title: str | None = None) -> Figure:
     """Pictures as discs and names as squares on the map, with and without the modality gap, coloured by group.
 
-    found: a tasks.mapfolder.MapFolder; kind: "umap" or "pca".
+    found: a tasks.maps.folder.EmbeddingMap; kind: "umap" or "pca".
     """
     groups = list(dict.fromkeys(found.groups))
     figure = Figure(figsize=(11, 5.8), dpi=100, layout="constrained")
@@ -233,16 +245,18 @@ def map_of(found, kind: str = "umap", title: str | None = None) -> Figure:
         xy = found.maps[name]
         for k, group in enumerate(groups):
             rows = [i for i, g in enumerate(found.groups) if g == group]
-            for marker, some in (("o", [i for i in rows if i < found.pictures]), ("s", [i for i in rows if i >= found.pictures])):
-                colour = PHRASE_COLOURS[k % len(PHRASE_COLOURS)]
+            colour = PHRASE_COLOURS[k % len(PHRASE_COLOURS)]
+            pictures, words = [i for i in rows if i < found.pictures], [i for i in rows if i >= found.pictures]
+            for marker, some in (("o", pictures), ("s", words)):
                 ax.scatter(*xy[some].t(), s=7, marker=marker, color=colour, alpha=0.6, linewidths=0,
                            label=_short(group or "all", 24) if marker == "o" else None)
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel("directions and far distances mean nothing", fontsize=8)
         ax.set_title(what, fontsize=10, color=INK)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, markerscale=2.5,
-                  prop={"family": family(), "size": 8})
-    figure.suptitle(title or f"{kind.upper()} of {found.model}: discs are pictures, squares their names", color=INK, fontsize=11)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False,
+                  markerscale=2.5, prop={"family": family(), "size": 8})
+    figure.suptitle(title or f"{kind.upper()} of {found.model}: discs are pictures, squares their names", color=INK,
+                    fontsize=11)
     return figure
 
 
@@ -251,8 +265,8 @@ def family() -> list[str]:
     from matplotlib.font_manager import fontManager
 
     here = {font.name for font in fontManager.ttflist}
-    chinese = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Micro Hei", "PingFang SC", "Heiti TC",
-               "Microsoft YaHei", "SimHei", "Droid Sans Fallback")
+    chinese = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Micro Hei", "PingFang SC",
+               "Heiti TC", "Microsoft YaHei", "SimHei", "Droid Sans Fallback")
     return ["DejaVu Sans", *[name for name in chinese if name in here][:1]]
 
 
@@ -261,8 +275,9 @@ FLOW = {  # name: (x, y, words); the way of a pair through the house, and what a
     "pictures": (0, 1, "pictures"), "pixels": (1, 1, "pixels"), "seeing": (2.1, 1, "image tower"),
     "loss": (3.3, 0.5, "loss"), "training": (4.2, 0.5, "training"),
     "zero-shot": (5.3, 1, "zero-shot"), "inside": (5.3, 0.5, "heatmaps"), "map": (5.3, 0, "map")}
-ARROWS = (("captions", "tokens"), ("tokens", "reading"), ("pictures", "pixels"), ("pixels", "seeing"), ("reading", "loss"),
-          ("seeing", "loss"), ("loss", "training"), ("training", "zero-shot"), ("training", "inside"), ("training", "map"))
+ARROWS = (("captions", "tokens"), ("tokens", "reading"), ("pictures", "pixels"), ("pixels", "seeing"),
+          ("reading", "loss"), ("seeing", "loss"), ("loss", "training"), ("training", "zero-shot"),
+          ("training", "inside"), ("training", "map"))
 
 
 def you_are_here(*places: str) -> Figure:

@@ -16,8 +16,8 @@ from clipmini.embedder import Embedder
 from clipmini.tasks import benchmark
 from clipmini.tasks.benchmark import Job, as_table, run
 from clipmini.tasks.evaluate import evaluate
-from clipmini.tasks.metrics import reliability
-from clipmini.tasks.retrieval import recall_at_k, retrieval
+from clipmini.tasks.metrics import wilson
+from clipmini.tasks.retrieval import retrieval
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,11 @@ def cifar(tmp_path_factory):
     import datasets
 
     folder = tmp_path_factory.mktemp("cifar10")
-    features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=list(CLASS_NAMES["cifar10"]))})
+    label = datasets.ClassLabel(names=list(CLASS_NAMES["cifar10"]))
+    features = datasets.Features({"img": datasets.Image(), "label": label})
     for part in range(2):
-        rows = {"img": [{"bytes": jpeg(45 * part + i), "path": None} for i in range(45)], "label": [i % 10 for i in range(45)]}
+        pictures = [{"bytes": jpeg(45 * part + i), "path": None} for i in range(45)]
+        rows = {"img": pictures, "label": [i % 10 for i in range(45)]}
         datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / f"test-0000{part}-of-00002.parquet")
     return folder
 
@@ -53,8 +55,9 @@ def test_the_numbers_are_those_of_evaluate(cifar, embedder, tmp_path):
     report = evaluate(embedder, rows.rename_column("img", "image"), "shapes")
     assert found["n"] == report.n == 90 and found["classes"] == 10 and found["templates"] == "shapes"
     assert (found["top1"], found["top5"]) == pytest.approx((report.top1, report.top5))
-    assert found["mean_per_class"] == pytest.approx(report.mean_per_class_recall)
-    assert found["top1_interval"] == pytest.approx(report.intervals["top1"])
+    assert found["mean_per_class_recall"] == pytest.approx(report.mean_per_class_recall)
+    for name in ("top1", "top5", "mean_per_class_recall"):
+        assert found[f"{name}_interval"] == pytest.approx(report.intervals[name])
     assert sum(found["reliability"]["count"]) == 90 and 0 <= found["ece"] <= 1 and json.dumps(found)
 
 
@@ -114,6 +117,29 @@ def test_a_folder_that_is_none_is_told(embedder, tmp_path):
         run(Job(embedder, find("cifar10"), "plain", tmp_path, tmp_path / "nowhere"))
 
 
+class FromMemory:
+    """The least that a test set may be: six pictures of two classes."""
+
+    name, captions, published = "from memory", None, {"tiny": 50.0}
+
+    def open_rows(self, folder=None):
+        return range(6)
+
+    def examples(self, rows, start=0):
+        return ((picture(20, 20, seed=i), i % 2) for i in rows[start:])
+
+    def class_names(self, rows, folder=None):
+        return ["red cat", "blue square"]
+
+
+def test_any_object_that_offers_rows_is_a_test_set(embedder, tmp_path):
+    found = run(Job(embedder, FromMemory(), "plain", tmp_path), progress=False)
+    assert (found["n"], found["classes"], found["data"], found["published"]) == (6, 2, "from memory", 50.0)
+    texts = embedder.embed_texts(["red cat", "blue square"])
+    guess = (embedder.embed_images([picture(20, 20, seed=i) for i in range(6)]) @ texts.t()).argmax(1)
+    assert found["top1"] == pytest.approx((guess == torch.arange(6) % 2).float().mean().item())
+
+
 def test_retrieval_with_several_captions(embedder, tmp_path):
     write_archive(tmp_path / "0.tar", [(jpeg(i), "txt", f"a red cat {i}\na blue square {i}\n\n") for i in range(30)])
     found = run(Job(embedder, find("flickr8k"), "photo", tmp_path / "out", tmp_path), batch_size=7, progress=False)
@@ -121,10 +147,13 @@ def test_retrieval_with_several_captions(embedder, tmp_path):
     texts = embedder.embed_texts([f"a {w} {i}" for i in range(30) for w in ("red cat", "blue square")])
     images = embedder.embed_images([jpeg(i) for i in range(30)])
     expected = retrieval(images, texts, torch.arange(30).repeat_interleave(2))
-    ten = run(Job(embedder, find("flickr8k"), "photo", tmp_path / "out", tmp_path, limit=10), batch_size=7, progress=False)
+    job = Job(embedder, find("flickr8k"), "photo", tmp_path / "out", tmp_path, limit=10)
+    ten = run(job, batch_size=7, progress=False)
     few = retrieval(images[:10], texts[:20], torch.arange(10).repeat_interleave(2))
     assert (ten["n"], ten["captions"], ten["t->i"], ten["i->t"]) == (10, 20, few["t->i"], few["i->t"])
     assert found["t->i"] == expected["t->i"] and found["i->t"] == expected["i->t"]
+    assert found["t->i interval"][5] == wilson(found["t->i"][5], 60)
+    assert found["i->t interval"][1] == wilson(found["i->t"][1], 30)
     assert "t->i R@1/5/10" in as_table([found])
 
 
@@ -138,26 +167,6 @@ def test_archives_with_classes_bring_their_names(embedder, tmp_path):
     (tmp_path / "classnames.txt").write_text("red cat\nblue square\n")
     with pytest.raises(ValueError, match="a row of class 2, and names for 2"):
         run(Job(embedder, find("imagenet-r"), "plain", tmp_path / "out2", tmp_path), progress=False)
-
-
-def test_recall_by_hand():
-    images = torch.eye(3)
-    texts = torch.tensor([[1.0, 0, 0], [0, 0.6, 0.8], [0, 0.8, 0.6], [0, 0, 1.0]])
-    owners = torch.tensor([0, 1, 1, 2])
-    found = retrieval(images, texts, owners, ks=(1, 2))
-    assert found["t->i"] == {1: 0.75, 2: 1.0}  # the second caption is nearer to picture 2 than to its own
-    assert found["i->t"] == {1: 1.0, 2: 1.0}
-    with pytest.raises(ValueError, match="query 1 has no relevant item"):
-        recall_at_k(images[:2], texts, torch.tensor([[True, False, False, False], [False] * 4]))
-
-
-def test_reliability_by_hand():
-    confidence = torch.tensor([0.95, 0.85, 0.55, 0.65, 1.0])
-    curve = reliability(confidence, torch.tensor([True, False, True, False, True]), bins=2)
-    assert curve.count == (5,) and curve.ece == pytest.approx(abs(confidence.double().mean().item() - 0.6))
-    assert reliability(torch.tensor([1.0, 0.0]), torch.tensor([True, False])).ece == 0
-    with pytest.raises(ValueError, match="no answers"):
-        reliability(torch.empty(0), torch.empty(0, dtype=torch.bool))
 
 
 def test_broken_rows_and_wrong_folders_are_told(embedder, tmp_path):

@@ -11,10 +11,10 @@ from clipmini.config import CLIPConfig, TextConfig, VisionConfig
 from clipmini.embedder import Embedder
 from clipmini.image import ImageError
 from clipmini.model import CLIP
-from clipmini.tasks import heatmap as H
-from clipmini.tasks.heatmap.methods import METHODS, HeatmapError, heatmap, word_relevance
-from clipmini.tasks.heatmap.score import segmented
-from clipmini.tasks.prompts import PromptError
+from clipmini.tasks.classify import build_classifier
+from clipmini.tasks.heatmap import METHODS, HeatmapError, Score, heatmap, score, segmented, word_relevance
+from clipmini.tasks.heatmap import methods as H
+from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
 
 PHRASES = ["red cat", "blue square", "dog"]
 TOWERS = {"vit": VisionConfig("vit", 32, 32, 3, 4, 8), "resnet": VisionConfig("resnet", 64, 8, (1, 1, 1, 1), 8),
@@ -51,6 +51,17 @@ def test_every_method_gives_maps_of_one_shape_and_range(models, kind, method):
         assert (map_.min(), map_.max()) == (0, 1) or not map_.any()
     again = heatmap(models[kind], picture(60, 30), PHRASES, method)
     assert torch.equal(again.maps, found.maps)
+
+
+def test_everyday_words_are_embedded_once_by_who_maps_many_pictures(models, monkeypatch):
+    e, asked = models["light"], []
+    everyday = build_classifier(e, EVERYDAY_WORDS, ["a {}"])
+    expected = heatmap(e, picture(30, 30), PHRASES, "surgery", ["a {}"])
+    monkeypatch.setattr(e, "embed_texts", lambda texts, embed=e.embed_texts: (asked.extend(texts), embed(texts))[1])
+    found = heatmap(e, picture(30, 30), PHRASES, "surgery", ["a {}"], everyday=everyday)
+    assert torch.equal(found.maps, expected.maps) and asked == [f"a {phrase}" for phrase in PHRASES]
+    other = heatmap(e, picture(30, 30), PHRASES, "surgery", ["a {}"], everyday=everyday[:5])
+    assert not torch.equal(other.cells, expected.cells)  # they are used
 
 
 @pytest.mark.parametrize("kind", ["vit", "resnet"])
@@ -303,14 +314,14 @@ def test_scores_of_maps_whose_answer_is_known():
     mask[20:40, 20:40] = True
     perfect, beside, wrong = mask.float(), torch.zeros(100, 100), 1 - mask.float()
     beside[42, 30] = 1.0  # three pixels away: 3% of the side
-    assert H.score(perfect, mask, 0.5) == H.Score(True, True, 1.0, 1.0)
-    near = H.score(beside, mask, 0.5)
+    assert score(perfect, mask, 0.5) == Score(True, True, 1.0, 1.0)
+    near = score(beside, mask, 0.5)
     assert (near.pointing, near.on_mask, near.iou) == (True, False, 0.0)
     beside[44, 30] = 2.0
-    assert not H.score(beside, mask, 0.5).pointing
-    assert H.score(wrong, mask, 0.5).iou == 0 and H.score(wrong, mask, 0.5).average_precision < 0.05
+    assert not score(beside, mask, 0.5).pointing
+    assert score(wrong, mask, 0.5).iou == 0 and score(wrong, mask, 0.5).average_precision < 0.05
     half = torch.zeros(100, 100)
     half[20:40, 20:30] = 1.0
-    assert H.score(half, mask, 0.5).iou == pytest.approx(0.5)
+    assert score(half, mask, 0.5).iou == pytest.approx(0.5)
     with pytest.raises(HeatmapError, match="not empty"):
-        H.score(half, torch.zeros(100, 100, dtype=torch.bool), 0.5)
+        score(half, torch.zeros(100, 100, dtype=torch.bool), 0.5)

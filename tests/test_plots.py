@@ -51,7 +51,8 @@ def found_maps(count: int):
     maps = torch.zeros(count, 28, 56)
     for i in range(count):
         maps[i, :, 10 * i:10 * i + 8] = 1.0
-    return Heatmap(Image.new("RGB", (80, 40), "gray"), tuple(f"phrase {i}" for i in range(count)), maps, maps, "windows")
+    phrases = tuple(f"phrase {i}" for i in range(count))
+    return Heatmap(Image.new("RGB", (80, 40), "gray"), phrases, maps, maps, "windows")
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])

@@ -47,7 +47,7 @@ def test_the_sweep_prefers_what_generalises():
     features, labels = clouds(90, width=60, apart=1.5)
     found = probe.sweep(features, labels, strengths=(1e-6, 0.1))
     assert found[0.1] > 0.5 and set(found) == {1e-6, 0.1}
-    noise = torch.randn(90, 100, generator=torch.Generator().manual_seed(2))  # learnt by heart at will, and nothing in it
+    noise = torch.randn(90, 100, generator=torch.Generator().manual_seed(2))  # learnt by heart at will, nothing in it
     assert probe.accuracy(probe.fit(noise, labels, 100.0), noise, labels) == 1.0
     assert probe.sweep(noise, labels, strengths=(100.0,))[100.0] < 0.6
     with pytest.raises(ValueError, match="a class has 2 rows, fewer than 5 folds"):

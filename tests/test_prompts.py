@@ -19,7 +19,8 @@ def test_every_named_template_is_usable():
 
 
 @pytest.mark.parametrize("template", [
-    "a cat", "", "{} and {}", "{0.__class__}", "{", "}", "{{}}", "{}{", "{label}", "{!r:>99999999}", "{} {0.__class__}", "{ }"])
+    "a cat", "", "{} and {}", "{0.__class__}", "{", "}", "{{}}", "{}{", "{label}", "{!r:>99999999}", "{} {0.__class__}",
+    "{ }"])
 def test_template_is_refused_with_its_name_and_the_remedy(template):
     with pytest.raises(PromptError) as error:
         check_template(template)

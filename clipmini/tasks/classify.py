@@ -3,7 +3,6 @@
 import math
 import time
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +22,6 @@ from clipmini.tasks.prompts import (
 from clipmini.tokenizer import TokenLimitError
 
 NEAR = 0.7  # an everyday word whose text is at least this near to a label's does not compete with it
-CACHE_SIZE = 32  # classifiers kept for each embedder
-_cache: WeakKeyDictionary = WeakKeyDictionary()
 
 
 class LabelTooLongError(TokenLimitError, PromptError):
@@ -37,32 +34,13 @@ class LabelTooLongError(TokenLimitError, PromptError):
 def build_classifier(embedder: Embedder, labels, templates) -> Tensor:
     """One unit vector for each label: normalise each prompt's feature, average over the templates, normalise.
 
-    labels: K strings; templates: a set's name or M templates. Returns (K, E) float32. The last few answers are kept
-    for as long as the embedder lives and its weights stay. Raises PromptError and LabelTooLongError.
+    labels: K strings; templates: a set's name or M templates. Returns (K, E) float32, embedded anew each time: keep it,
+    or a Classifier, to ask again. Raises PromptError and LabelTooLongError.
     Source: CLIP paper section 3.1.4 (ensembling in embedding space).
     """
     labels, templates = tuple(labels), clean_templates(templates)
     if not labels:
         raise PromptError("no_labels")
-    kept = _cache.setdefault(embedder, {})
-    key = (labels, templates, _fingerprint(embedder.model))
-    if key not in kept:
-        while len(kept) >= CACHE_SIZE:
-            kept.pop(next(iter(kept)), None)
-        kept[key] = _embed_prompts(embedder, labels, templates)
-    return kept[key].clone()
-
-
-@torch.no_grad()
-def _fingerprint(model) -> float:
-    """A number that a training step changes: the sum of about a thousand weights of each parameter.
-
-    Tensors count their changes in _version, but the fused optimisers do not tell them.
-    """
-    return sum(p.flatten()[::1 + p.numel() // 1000].double().sum().item() for p in model.parameters())
-
-
-def _embed_prompts(embedder: Embedder, labels, templates) -> Tensor:
     prompts = [fill(template, label) for label in labels for template in templates]
     try:
         features = embedder.embed_texts(prompts)  # (K * M, E), each of unit length
@@ -79,15 +57,55 @@ def _name_too_long(embedder: Embedder, labels, templates) -> LabelTooLongError:
 
 
 @dataclass(frozen=True)
+class Classifier:
+    """A zero-shot classifier made of words: all that `classify` wants of the text tower, held by who asks it again.
+
+    It belongs to the embedder that made it, with the weights that it had then.
+    labels: K; templates: M; texts (K, E): unit vectors of the labels; others (words, E): those of everyday words for
+    "none of these", or None where that was not asked for. prompts: for each label the M texts that were really sent.
+    notes: what the user should know of the labels. seconds: what it took to make.
+    """
+
+    labels: tuple[str, ...]
+    templates: tuple[str, ...]
+    texts: Tensor
+    others: Tensor | None
+    prompts: tuple[tuple[str, ...], ...]
+    notes: tuple[Note, ...]
+    seconds: float
+
+
+def make_classifier(embedder: Embedder, labels, templates="plain", none_of_these: bool = False,
+                    everyday: Tensor | None = None) -> Classifier:
+    """Embed the labels once, for any number of `classify` calls.
+
+    labels, templates, none_of_these: as in `classify`; everyday: build_classifier(embedder, EVERYDAY_WORDS, templates)
+    where "none of these" is asked for with many sets of labels. Raises PromptError and LabelTooLongError.
+    """
+    start = time.perf_counter()
+    cleaned, templates = clean_labels(labels), clean_templates(templates)
+    notes = [*cleaned.notes, *_unseen_letters(embedder, cleaned.labels)]
+    texts, others = build_classifier(embedder, cleaned.labels, templates), None
+    if none_of_these:
+        words = build_classifier(embedder, EVERYDAY_WORDS, templates) if everyday is None else everyday
+        others = _other_words(cleaned.labels, texts, words)
+        notes += [Note("no_words_left")] if not len(others) else []
+    elif len(texts) == 1:
+        notes.append(Note("one_label"))
+    prompts = tuple(tuple(fill(t, label) for t in templates) for label in cleaned.labels)
+    return Classifier(cleaned.labels, templates, texts, others, prompts, tuple(notes), time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What classify says about N pictures and K labels.
 
     cosines, logits, probabilities: (N, K) float32; logit = logit_scale * cosine, probability = softmax of the logits.
     none: (N,) probability of "none of these", or None where it was not asked for. Each row of probabilities, with
     none, sums to 1. prompts: for each label the texts that were really sent. notes: what the user should know.
-    alone: (N, K) sigmoid(logit + logit_bias), each label's own probability whatever the others are, of models trained with
-    the sigmoid loss; None for others.
-    seconds: {"pictures": ..., "texts": ...}.
+    alone: (N, K) sigmoid(logit + logit_bias), each label's own probability whatever the others are, of models trained
+    with the sigmoid loss; None for others.
+    seconds: {"pictures": ..., "texts": ...}; for texts next to nothing where a Classifier was given.
     """
 
     labels: tuple[str, ...]
@@ -105,8 +123,9 @@ def classify(embedder: Embedder, images, labels, templates="plain", none_of_thes
              logit_scale: float | None = None) -> Prediction:
     """Which label fits each picture best?
 
-    images: list of N paths, bytes or PIL images; labels: text or list, as clean_labels takes; templates: a set's name
-    or templates; logit_scale: what cosines are multiplied with (default: the model's own).
+    images: list of N paths, bytes or PIL images; labels: text or list, as clean_labels takes, or a Classifier that
+    make_classifier made of them; templates: a set's name or templates; logit_scale: what cosines are multiplied with
+    (default: the model's own).
 
     none_of_these: CLIP has no word for "something else", a softmax only shares out 100 % among what it is offered.
     So we also offer it prompts.EVERYDAY_WORDS, without those that are equal or near to a label, and call the
@@ -115,32 +134,25 @@ def classify(embedder: Embedder, images, labels, templates="plain", none_of_thes
 
     Raises PromptError, LabelTooLongError and ImageError.
     """
-    cleaned = clean_labels(labels)
-    templates = clean_templates(templates)
+    if isinstance(labels, Classifier) and (templates != "plain" or none_of_these):
+        raise ValueError('a Classifier brings its templates and "none of these" along; give them to make_classifier, '
+                         "and omit them here")
     scale = embedder.logit_scale if logit_scale is None else float(logit_scale)
     if not (math.isfinite(scale) and scale >= 0):
         raise ValueError(f"logit_scale is {logit_scale}; it must be a number of at least 0 (the model's own is "
                          f"{embedder.logit_scale:.1f})")
-    notes = list(cleaned.notes) + _unseen_letters(embedder, cleaned.labels)
     start = time.perf_counter()
-    texts = build_classifier(embedder, cleaned.labels, templates)  # (K, E)
-    others = texts[:0]
-    if none_of_these:
-        others = _other_words(embedder, cleaned.labels, texts, templates)
-        notes += [Note("no_words_left")] if not len(others) else []
-    elif len(texts) == 1:
-        notes.append(Note("one_label"))
+    made = labels if isinstance(labels, Classifier) else make_classifier(embedder, labels, templates, none_of_these)
     middle = time.perf_counter()
     features = embedder.embed_images(images)  # (N, E)
-    cosines = features @ torch.cat([texts, others]).t()  # (N, K + words)
-    probabilities = (scale * cosines).softmax(dim=-1)
-    K, bias = len(texts), embedder.logit_bias
-    alone = None if bias is None else torch.sigmoid(scale * cosines[:, :K] + bias)
+    K, bias = len(made.texts), embedder.logit_bias
+    cosines = features @ (made.texts if made.others is None else torch.cat([made.texts, made.others])).t()
+    probabilities = (scale * cosines).softmax(dim=-1)  # (N, K + words)
     return Prediction(
-        cleaned.labels, cosines[:, :K], scale * cosines[:, :K], probabilities[:, :K],
-        probabilities[:, K:].sum(dim=-1) if none_of_these else None,
-        tuple(tuple(fill(t, label) for t in templates) for label in cleaned.labels), tuple(notes),
-        {"texts": middle - start, "pictures": time.perf_counter() - middle}, alone)
+        made.labels, cosines[:, :K], scale * cosines[:, :K], probabilities[:, :K],
+        None if made.others is None else probabilities[:, K:].sum(dim=-1), made.prompts, made.notes,
+        {"texts": middle - start, "pictures": time.perf_counter() - middle},
+        None if bias is None else torch.sigmoid(scale * cosines[:, :K] + bias))
 
 
 def _unseen_letters(embedder: Embedder, labels) -> list[Note]:
@@ -156,12 +168,11 @@ def _unseen_letters(embedder: Embedder, labels) -> list[Note]:
     return [Note("unseen", {"labels": listed(strange)})] if strange else []
 
 
-def _other_words(embedder: Embedder, labels, texts: Tensor, templates) -> Tensor:
-    """The classifier's rows (words, E) of the everyday words that are neither equal nor near to a label.
+def _other_words(labels, texts: Tensor, words: Tensor) -> Tensor:
+    """Of the everyday words' rows (words, E), those that are neither equal nor near to a label. texts: (K, E).
 
     Near is judged after taking the words' mean away: prompts of one template share most of their direction.
     """
-    words = build_classifier(embedder, EVERYDAY_WORDS, templates)
     middle = words.mean(dim=0)
     nearest = (F.normalize(words - middle, dim=-1) @ F.normalize(texts - middle, dim=-1).t()).amax(dim=1)
     taken = {label.casefold() for label in labels}

@@ -1,5 +1,7 @@
 """Zero-shot classification measured on a pairs dataset; and whether a model reads the order of words."""
 
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -8,7 +10,15 @@ from clipmini.embedder import Embedder
 from clipmini.image import ImageError, open_image
 from clipmini.model import CLIP
 from clipmini.tasks.classify import build_classifier
-from clipmini.tasks.metrics import Report, wilson
+from clipmini.tasks.metrics import (
+    Report,
+    accuracy,
+    mean_per_class_recall,
+    record,
+    top1_correct,
+    top_k_accuracy,
+    wilson,
+)
 from clipmini.tasks.prompts import clean_templates, listed
 from clipmini.tokenizer import Tokenizer
 
@@ -59,19 +69,14 @@ def _targets(dataset, labels, candidates) -> tuple[Tensor, tuple[str, ...]]:
     return torch.tensor([place[label] for label in given]), tuple(names[i] for i in place)
 
 
-def _report(embedder: Embedder, name: str, features: Tensor, targets: Tensor, labels, templates, topk) -> Report:
+def _report(embedder: Embedder, name: str, features: Tensor, targets: Tensor, labels, templates, topk=(1, 5)) -> Report:
     texts = build_classifier(embedder, labels, templates)
     logits = embedder.logit_scale * features @ texts.t()  # (N, K)
     N, K = logits.shape
-    order = logits.topk(min(max(topk), K), dim=1).indices  # fewer classes than k: every class is among the first k
-    hit = order == targets[:, None]
-    top = {k: hit[:, :k].any(dim=1).float().mean().item() for k in sorted({1, *topk})}
-    count = torch.bincount(targets, minlength=K)
-    right = torch.bincount(targets[hit[:, 0]], minlength=K)[count > 0]
-    count = count[count > 0].double()
-    recall = (right / count).mean().item()
-    intervals = {f"top{k}": wilson(share, N) for k, share in top.items()}
-    intervals["mean_per_class_recall"] = wilson(recall, len(count) ** 2 / (1 / count).sum().item())
+    ranking = logits.topk(min(max(topk), K), dim=1).indices
+    top = top_k_accuracy(ranking, targets, sorted({1, *topk}))
+    recall, interval = mean_per_class_recall(ranking[:, 0] == targets, targets)
+    intervals = {**{f"top{k}": wilson(share, N) for k, share in top.items()}, "mean_per_class_recall": interval}
     confidence = logits.softmax(dim=1).amax(dim=1).mean().item()
     return Report(name, N, K, top, recall, intervals, confidence, clean_templates(templates))
 
@@ -104,32 +109,95 @@ def evaluate(embedder: Embedder, dataset, templates="plain", labels=None, candid
 KINDS = ("relation", "binding")
 
 
-def order_accuracy(embedder: Embedder, dataset, batch_size: int = 256) -> dict[str, float]:
-    """Share of (true, false) caption pairs in which the true one has the larger cosine.
-
-    dataset: columns image, captions, relation_negatives and binding_negatives (lists of false captions of the same words).
-    Each false caption is compared with the row's first caption. Returns {"relation": share, "binding": share,
-    "n": rows used}. Raises ValueError when no row has such captions.
-    """
-    missing = [f"{kind}_negatives" for kind in KINDS if f"{kind}_negatives" not in dataset.column_names]
+def _compared_rows(dataset) -> tuple[dict[str, list], list[int]]:
+    """The captions of a dataset of scenes, and the numbers of the rows that have false ones of both kinds."""
+    columns = [f"{kind}_negatives" for kind in KINDS]
+    missing = [column for column in columns if column not in dataset.column_names]
     if missing:
         raise ValueError(f"the data has no column {missing[0]!r}; clipmini.data.shapes.make(objects=2) has")
-    wins = {kind: [] for kind in KINDS}
-    rows = 0
-    for batch in dataset.iter(batch_size):
-        keep = [i for i in range(len(batch["image"])) if all(batch[f"{kind}_negatives"][i] for kind in KINDS)]
-        if not keep:
-            continue
-        rows += len(keep)
-        image = embedder.embed_images([batch["image"][i] for i in keep])
-        true = (image * embedder.embed_texts([batch["captions"][i][0] for i in keep])).sum(1)
-        for kind in KINDS:
-            false = (image * embedder.embed_texts([batch[f"{kind}_negatives"][i][0] for i in keep])).sum(1)
-            # A model blind to order gives both the same cosine: half a point, not a win or a loss by rounding.
-            wins[kind].append(torch.where((true - false).abs() < 1e-6, 0.5, (true > false).float()))
+    words = dataset.with_format(None).select_columns(["captions", *columns])[:]
+    rows = [i for i in range(len(dataset)) if all(words[column][i] for column in columns)]
     if not rows:
         raise ValueError("no row of the data has captions to compare; use scenes with two objects")
-    return {**{kind: torch.cat(wins[kind]).mean().item() for kind in KINDS}, "n": rows}
+    return words, rows
+
+
+def order_accuracy(embedder: Embedder, dataset, batch_size: int = 256,
+                   features: Tensor | None = None) -> dict[str, float]:
+    """Share of (true, false) caption pairs in which the true one has the larger cosine.
+
+    dataset: columns image, captions, relation_negatives and binding_negatives (lists of false captions of the same
+    words). Each false caption is compared with the row's first caption. features (N, E): vectors of the dataset's
+    pictures, where they are known already. Returns {"relation": share, "binding": share, "n": rows used} and the ends
+    of 95% intervals, "relation_low", "relation_high", "binding_low", "binding_high". Raises ValueError when no row has
+    such captions, ImageError that names the row of a broken picture.
+    """
+    words, rows = _compared_rows(dataset)
+    features = embed_dataset(embedder, dataset) if features is None else features
+    wins: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start:start + batch_size]
+        image = features[batch]
+        true = (image * embedder.embed_texts([words["captions"][i][0] for i in batch])).sum(1)
+        for kind in KINDS:
+            false = (image * embedder.embed_texts([words[f"{kind}_negatives"][i][0] for i in batch])).sum(1)
+            # A model blind to order gives both the same cosine: half a point, not a win or a loss by rounding.
+            wins[kind].append(torch.where((true - false).abs() < 1e-6, 0.5, (true > false).float()))
+    shares = {kind: torch.cat(wins[kind]).mean().item() for kind in KINDS}
+    ends = {kind: wilson(share, len(rows)) for kind, share in shares.items()}
+    return {**shares, "n": len(rows), **{f"{kind}_low": low for kind, (low, _) in ends.items()},
+            **{f"{kind}_high": high for kind, (_, high) in ends.items()}}
+
+
+class Question(Protocol):
+    """What `ask` is asked; data.base.Question is one. rows: a pairs dataset; kind: "labels" or "order"; templates,
+    labels, candidates: as in `evaluate`."""
+
+    @property
+    def rows(self) -> Any: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def templates(self) -> str | tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> list[str] | None: ...
+
+    @property
+    def candidates(self) -> list[str] | None: ...
+
+
+def ask(embedder: Embedder, questions: Mapping[str, Question], batch_size: int = 64) -> dict[str, Report | dict]:
+    """The answer to each question, under its name: to "labels" a Report, to "order" what order_accuracy gives.
+
+    Pictures of rows that several questions share, the same dataset object, are embedded once. Every question is
+    checked before the first picture is embedded. Raises ValueError for an unknown kind, and what evaluate and
+    order_accuracy do.
+    """
+    targets = {}
+    for name, question in questions.items():
+        if question.kind == "labels":
+            targets[name] = _targets(question.rows, question.labels, question.candidates)
+        elif question.kind == "order":
+            _compared_rows(question.rows)
+        else:
+            raise ValueError(f"question {name!r} is of kind {question.kind!r}; there are 'labels' and 'order'")
+    features: dict[int, Tensor] = {}
+    answers: dict[str, Report | dict] = {}
+    for name, question in questions.items():
+        if id(question.rows) not in features:
+            features[id(question.rows)] = embed_dataset(embedder, question.rows, batch_size)
+        vectors = features[id(question.rows)]
+        answers[name] = order_accuracy(embedder, question.rows, features=vectors) if question.kind == "order" else \
+            _report(embedder, name, vectors, *targets[name], question.templates)
+    return answers
+
+
+def recorded(answers: Mapping[str, Report | dict]) -> dict[str, dict]:
+    """The answers of `ask` as plain values for JSON."""
+    return {name: record(answer) if isinstance(answer, Report) else dict(answer) for name, answer in answers.items()}
 
 
 @torch.inference_mode()
@@ -139,6 +207,7 @@ def zero_shot_score(model: CLIP, tokenizer: Tokenizer, pixels: Tensor, labels: T
 
     pixels (N, 3, S, S) preprocessed; labels (N,) int64 into names.
     """
-    texts = torch.cat([model.encode_text(tokenizer(names[i:i + batch], truncate=True)) for i in range(0, len(names), batch)])
+    texts = torch.cat([model.encode_text(tokenizer(names[i:i + batch], truncate=True))
+                       for i in range(0, len(names), batch)])
     images = torch.cat([model.encode_image(part) for part in pixels.split(batch)])
-    return ((images @ texts.t()).argmax(1) == labels).float().mean().item()
+    return accuracy(top1_correct(images @ texts.t(), labels))

@@ -1,4 +1,4 @@
-"""Numbers for how good a model is, each with its 95 % interval where it is a share of trials."""
+"""Numbers for how good a model is, each with its 95% interval where it is a share of trials."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def wilson(share: float, n: float, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a share of n trials (Wilson 1927): honest for few trials and near 0 and 1.
+    """The 95% interval of a share of n trials (Wilson 1927): honest for few trials and near 0 and 1.
 
     >>> [round(x, 3) for x in wilson(0.5, 10)]
     [0.237, 0.763]
@@ -17,13 +17,73 @@ def wilson(share: float, n: float, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, (centre - spread) / (1 + z * z / n)), min(1.0, (centre + spread) / (1 + z * z / n))
 
 
+def top1_correct(scores: Tensor, targets: Tensor) -> Tensor:
+    """Is the class with the largest score the right one? scores (N, K), targets (N,) int -> (N,) bool."""
+    return scores.argmax(dim=1) == targets
+
+
+def accuracy(correct: Tensor) -> float:
+    """The share of True, 0 to 1. correct: (N,) bool.
+
+    >>> accuracy(torch.tensor([True, True, False, True]))
+    0.75
+    """
+    return correct.float().mean().item()
+
+
+def top_k_accuracy(ranking: Tensor, targets: Tensor, ks=(1, 5)) -> dict[int, float]:
+    """{k: share of rows whose class is among the first k}.
+
+    ranking (N, m): class numbers, the best first; where m < k, the m stand for the k. targets (N,) int.
+
+    >>> top_k_accuracy(torch.tensor([[0, 1], [0, 1]]), torch.tensor([0, 1]), ks=(1, 2))
+    {1: 0.5, 2: 1.0}
+    """
+    hit = ranking == targets[:, None]
+    return {k: accuracy(hit[:, :k].any(dim=1)) for k in ks}
+
+
+def mean_per_class_recall(correct: Tensor, targets: Tensor) -> tuple[float, tuple[float, float]]:
+    """The mean over classes of the share that is right in each, and its 95% interval. Only classes that occur count.
+
+    correct (N,) bool, targets (N,) int. The interval is Wilson's, for as many trials as would give the mean its
+    variance if all classes were equally hard: with n_c rows in each of C classes, C^2 / sum(1 / n_c).
+
+    >>> round(mean_per_class_recall(torch.tensor([True, True, True, False]), torch.tensor([0, 0, 0, 1]))[0], 6)
+    0.5
+    """
+    count = torch.bincount(targets)
+    right = torch.bincount(targets[correct], minlength=len(count))[count > 0]
+    count = count[count > 0].double()
+    recall = (right / count).mean().item()
+    return recall, wilson(recall, len(count) ** 2 / (1 / count).sum().item())
+
+
+def recall_at_k(queries: Tensor, gallery: Tensor, relevant: Tensor, ks=(1, 5, 10)) -> dict[int, float]:
+    """Share of the queries that have at least one relevant item among their first k.
+
+    queries (Q, E), gallery (G, E) unit vectors; relevant (Q, G) bool. CLIP paper, table 13: with five captions a
+    picture a picture's query counts as found when any of the five is among the first k.
+
+    >>> recall_at_k(torch.eye(2), torch.eye(2).flip(0), torch.eye(2, dtype=torch.bool), ks=(1, 2))
+    {1: 0.0, 2: 1.0}
+    """
+    if not bool(relevant.any(dim=1).all()):
+        lost = int((~relevant.any(dim=1)).nonzero()[0])
+        raise ValueError(f"query {lost} has no relevant item, so it cannot be found")
+    most = min(max(ks), len(gallery))
+    hit = torch.cat([relevant[i:i + 1000].gather(1, (queries[i:i + 1000] @ gallery.t()).topk(most).indices)
+                     for i in range(0, len(queries), 1000)])  # (Q, most), a thousand queries at a time
+    return {k: hit[:, :k].any(dim=1).double().mean().item() for k in ks}
+
+
 @dataclass(frozen=True)
 class Report:
     """How well zero-shot classification did on n pictures among K classes. Shares are 0 to 1.
 
     top: {k: share of pictures whose class is among the first k}. mean_per_class_recall: over the classes that occur.
-    intervals: 95 % Wilson interval for "top1", "top5", ... and "mean_per_class_recall" (there with as many trials as
-    give the mean its variance, were all classes equally hard). confidence: mean probability of the first answer.
+    intervals: 95% interval for "top1", "top5", ... and "mean_per_class_recall". confidence: mean probability of the
+    first answer.
     """
 
     name: str
@@ -52,13 +112,21 @@ def table(reports) -> str:
     reports = list(reports)
     names = [f"top{k}" for k in reports[0].top] + ["mean_per_class_recall"]
     width = max(12, *(len(r.name) for r in reports))
-    lines = [f"{reports[0].n:,} pictures, {reports[0].K:,} classes (chance {1 / reports[0].K:.2%}); 95 % intervals in brackets",
+    n, K = reports[0].n, reports[0].K
+    lines = [f"{n:,} pictures, {K:,} classes (chance {1 / K:.2%}); 95 % intervals in brackets",
              f"{'templates':<{width}}" + "".join(f"  {name.replace('_', ' '):>21}" for name in names) + "  confidence"]
     for r in reports:
-        values = [*r.top.values(), r.mean_per_class_recall]
-        cells = [f"{v:.1%} [{r.intervals[n][0]:.1%}, {r.intervals[n][1]:.1%}]" for n, v in zip(names, values, strict=True)]
+        values = zip([*r.top.values(), r.mean_per_class_recall], (r.intervals[name] for name in names), strict=True)
+        cells = [f"{value:.1%} [{low:.1%}, {high:.1%}]" for value, (low, high) in values]
         lines.append(f"{r.name:<{width}}" + "".join(f"  {cell:>21}" for cell in cells) + f"  {r.confidence:>10.1%}")
     return "\n".join(lines + [f"{r.name}: " + " | ".join(r.templates) for r in reports])
+
+
+def record(report: Report) -> dict:
+    """A Report as numbers for JSON."""
+    low, high = report.intervals["top1"]
+    return {"n": report.n, "classes": report.K, "top1": report.top1, "top5": report.top5, "top1_low": low,
+            "top1_high": high, "mean_per_class_recall": report.mean_per_class_recall}
 
 
 @dataclass(frozen=True)
@@ -72,8 +140,8 @@ class Reliability:
 
 
 def reliability(confidence: Tensor, right: Tensor, bins: int = 15) -> Reliability:
-    """confidence (N,): probability of the first answer; right (N,) bool. Bins of equal width; the error weighs each bin by
-    its pictures.
+    """confidence (N,): probability of the first answer; right (N,) bool. Bins of equal width; the error weighs each bin
+    by its pictures.
 
     >>> reliability(torch.tensor([0.75, 0.75, 0.25, 0.25]), torch.tensor([True, False, False, False]), bins=2).ece
     0.25

@@ -1,5 +1,5 @@
-"""The linear probe: how much is in the vectors, asked with labels (Radford et al. 2021, section 3.2), and few-shot curves to set
-beside zero-shot. The optimiser is scikit-learn's logistic regression; the extra is `maps`.
+"""The linear probe: how much is in the vectors, asked with labels (Radford et al. 2021, section 3.2), and few-shot
+curves to set beside zero-shot. The optimiser is scikit-learn's logistic regression; the extra is `maps`.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # C of scikit-learn: the inve
 def fit(features: Tensor, labels: Tensor, strength: float = 10.0):
     """features (N, E) of a frozen model, labels (N,) int -> scikit-learn's LogisticRegression; `accuracy` asks it.
 
-    strength: C, large for little weight decay; see `sweep`. Raises ValueError for one class
-    only, or rows that don't match.
+    strength: C, large for little weight decay; see `sweep`. Raises ValueError for one class only, or rows that don't
+    match.
     """
     from sklearn.linear_model import LogisticRegression
 
     if len(features) != len(labels) or len(labels.unique()) < 2:
-        raise ValueError(f"{len(features)} vectors and {len(labels)} labels of {len(labels.unique())} classes; give as many of "
-                         "each, and two classes at least")
+        raise ValueError(f"{len(features)} vectors and {len(labels)} labels of {len(labels.unique())} classes; give as "
+                         "many of each, and two classes at least")
     return LogisticRegression(C=strength, max_iter=2000).fit(features.double().numpy(), labels.numpy())
 
 
@@ -30,8 +30,8 @@ def accuracy(probe, features: Tensor, labels: Tensor) -> float:
 
 
 def sweep(features: Tensor, labels: Tensor, strengths=STRENGTHS, folds: int = 5) -> dict[float, float]:
-    """{strength: mean accuracy on rows that were left out}, by cross-validation on the training rows alone: the test set
-    has no say.
+    """{strength: mean accuracy on rows that were left out}, by cross-validation on the training rows alone: the test
+    set has no say.
 
     Raises ValueError when a class has fewer rows than there are folds.
     """
@@ -67,7 +67,8 @@ class Shots:
 
 def few_shot(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor, ks=(1, 2, 4, 8, 16, 32, 64),
              draws: int = 5, strength: float = 10.0) -> list[Shots]:
-    """The curve of k-shot probes: for each k, `draws` random choices of k rows a class, each asked about the same test rows."""
+    """The curve of k-shot probes: for each k, `draws` random choices of k rows a class, each asked about the same test
+    rows."""
     found = []
     for k in ks:
         rows = [few_rows(labels, k, seed) for seed in range(draws)]

@@ -10,7 +10,8 @@ MAX_LABELS, MAX_LABEL_LENGTH, MAX_TEMPLATES = 1000, 300, 100  # labels, characte
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "plain": ("{}",),
-    "emoji": ("{}", "an emoji of a {}", "a drawing of a {}", "an icon of a {}", "a {} emoji", "a small picture of a {}"),
+    "emoji": ("{}", "an emoji of a {}", "a drawing of a {}", "an icon of a {}", "a {} emoji",
+              "a small picture of a {}"),
     "photo": ("a photo of a {}.",),
     "shapes": ("a {}", "{}", "one {}", "a picture of a {}"),  # labels such as "red triangle"
     "fashion": ("{}", "a photo of a {}", "a picture of a {}", "{} on white", "one {}"),
@@ -49,7 +50,8 @@ MESSAGES = {  # kind -> what is said; the app says the same kinds in other langu
     "one_label": "one label always gets 100 %: add a second one, or switch on 'none of these'",
     "unseen": "the model's training texts hardly ever had the letters of: {labels}. It reads single bytes there; "
               "expect guesses, not answers.",
-    "no_words_left": "every everyday word is near a label in this model's eyes, so 'none of these' has nothing to win with",
+    "no_words_left": "every everyday word is near a label in this model's eyes, so 'none of these' has nothing to win "
+                     "with",
 }
 
 
@@ -107,7 +109,8 @@ def fill(template: str, label: str) -> str:
 
 
 def clean_templates(templates) -> tuple[str, ...]:
-    """A template set's name, one template a line, or several templates -> a checked tuple, each once. Raises PromptError."""
+    """A template set's name, one template a line, or several templates -> a checked tuple, each once. Raises
+    PromptError."""
     if isinstance(templates, str):
         templates = TEMPLATES.get(templates) or templates.splitlines()
     found = tuple(dict.fromkeys(t.strip() for t in templates if t.strip()))

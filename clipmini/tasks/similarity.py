@@ -45,8 +45,8 @@ class Matrix:
         return {"cosine": self.cosines, "over texts": self.over_texts, "over pictures": self.over_pictures}[kind]
 
     def as_csv(self) -> str:
-        """A row for each pair: picture, text, cosine and both probabilities. Spreadsheets must not take a name for a formula,
-        so that what begins like one gets an apostrophe."""
+        """A row for each pair: picture, text, cosine and both probabilities. Spreadsheets must not take a name for a
+        formula, so that what begins like one gets an apostrophe."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["picture", "text", "cosine", "probability over texts", "probability over pictures"])
@@ -63,10 +63,11 @@ def _plain(cell: str) -> str:
 
 
 def similarity(embedder: Embedder, images, texts, names=None, templates="plain") -> Matrix:
-    """images: N paths, bytes or PIL images; texts: M strings, or one text with commas or lines; names: N strings, default the
-    numbers from 1; templates: a set's name or a list.
+    """images: N paths, bytes or PIL images; texts: M strings, or one text with commas or lines; names: N strings,
+    default the numbers from 1; templates: a set's name or a list.
 
-    Raises MatrixError for none or more than MOST_PICTURES pictures and for vectors that are no numbers, ImageError, PromptError.
+    Raises MatrixError for none or more than MOST_PICTURES pictures and for vectors that are no numbers, ImageError,
+    PromptError.
     """
     images = [images] if isinstance(images, (str, Path, bytes, Image.Image)) else list(images)
     if not 1 <= len(images) <= MOST_PICTURES:
@@ -78,5 +79,6 @@ def similarity(embedder: Embedder, images, texts, names=None, templates="plain")
     vectors = torch.cat([embedder.embed_images([open_image(image)]) for image in images])  # one at a time in memory
     cosines = vectors @ build_classifier(embedder, texts, templates).t()
     if not bool(torch.isfinite(cosines).all()):
-        raise MatrixError(f"{embedder.name!r} gives vectors with NaN or infinite numbers; its weights are damaged, load it again")
+        raise MatrixError(f"{embedder.name!r} gives vectors with NaN or infinite numbers; its weights are damaged, "
+                          "load it again")
     return Matrix(names, texts, cosines, embedder.logit_scale)

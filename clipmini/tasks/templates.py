@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import build_classifier
-from clipmini.tasks.metrics import wilson
+from clipmini.tasks.metrics import accuracy, top1_correct, wilson
 from clipmini.tasks.prompts import clean_templates, fill
 
 
@@ -27,8 +27,8 @@ class Workbench:
     """What `examine` finds on n pictures.
 
     alone: each template by itself, best first. without: the ensemble of all without each one, the most missed first.
-    steps: forward selection: the template added and the accuracy of the ensemble so far, on pictures that the selection did
-    not see. embeddings, probabilities: the ensemble of all as a mean of vectors, and as a mean of probabilities.
+    steps: forward selection: the template added and the accuracy of the ensemble so far, on pictures that the selection
+    did not see. embeddings, probabilities: the ensemble of all as a mean of vectors, and as a mean of probabilities.
     """
 
     n: int
@@ -46,7 +46,8 @@ def prompt_vectors(embedder: Embedder, labels, templates) -> Tensor:
     return embedder.embed_texts(prompts).view(len(templates), len(labels), -1)
 
 
-def examine(embedder: Embedder, features: Tensor, targets: Tensor, labels, templates, most_steps: int = 10) -> Workbench:
+def examine(embedder: Embedder, features: Tensor, targets: Tensor, labels, templates,
+            most_steps: int = 10) -> Workbench:
     """Every question at once. features (N, E) unit vectors of pictures, targets (N,) their label's number.
 
     most_steps: where forward selection stops. Raises ValueError for fewer than four pictures.
@@ -59,12 +60,13 @@ def examine(embedder: Embedder, features: Tensor, targets: Tensor, labels, templ
     everyone = set(range(len(templates)))
     without = [_score(t, features, targets, ensemble(vectors, everyone - {i})) for i, t in enumerate(templates)] \
         if len(templates) > 1 else []
-    shares = torch.stack([(embedder.logit_scale * features @ v.t()).softmax(dim=1) for v in vectors]).mean(dim=0)
+    probabilities = torch.stack([(embedder.logit_scale * features @ v.t()).softmax(dim=1) for v in vectors]).mean(dim=0)
     return Workbench(
-        len(features), tuple(sorted(alone, key=lambda s: -s.accuracy)), tuple(sorted(without, key=lambda s: s.accuracy)),
+        len(features), tuple(sorted(alone, key=lambda s: -s.accuracy)),
+        tuple(sorted(without, key=lambda s: s.accuracy)),
         tuple(forward_selection(features, targets, vectors, templates, most_steps)),
         _score("mean of vectors", features, targets, ensemble(vectors, everyone)),
-        _judged("mean of probabilities", shares.argmax(dim=1) == targets))
+        _with_interval("mean of probabilities", accuracy(top1_correct(probabilities, targets)), len(features)))
 
 
 def ensemble(vectors: Tensor, chosen) -> Tensor:
@@ -77,49 +79,51 @@ def forward_selection(features: Tensor, targets: Tensor, vectors: Tensor, templa
 
     Chosen on every second picture and judged on the others: with many templates the best one is best partly by luck.
     """
-    chosen, left, steps, best = [], list(range(len(templates))), [], -1.0
+    chosen: list[int] = []
+    steps: list[Score] = []
+    left, best = list(range(len(templates))), -1.0
     while left and len(steps) < most:
-        found = max(left, key=lambda i: _right(features[::2], targets[::2], ensemble(vectors, [*chosen, i])).sum().item())
-        share = _right(features[::2], targets[::2], ensemble(vectors, [*chosen, found])).float().mean().item()
-        if share <= best:
+        tried = {i: _accuracy(features[::2], targets[::2], ensemble(vectors, [*chosen, i])) for i in left}
+        found = max(left, key=lambda i: tried[i])
+        if tried[found] <= best:
             break
-        best = share
+        best = tried[found]
         chosen.append(found)
         left.remove(found)
-        steps.append(_judged(templates[found], _right(features[1::2], targets[1::2], ensemble(vectors, chosen))))
+        steps.append(_score(templates[found], features[1::2], targets[1::2], ensemble(vectors, chosen)))
     return steps
 
 
-def _right(features: Tensor, targets: Tensor, classifier: Tensor) -> Tensor:
-    return (features @ classifier.t()).argmax(dim=1) == targets
+def _accuracy(features: Tensor, targets: Tensor, classifier: Tensor) -> float:
+    return accuracy(top1_correct(features @ classifier.t(), targets))
 
 
 def _score(what: str, features: Tensor, targets: Tensor, classifier: Tensor) -> Score:
-    return _judged(what, _right(features, targets, classifier))
+    return _with_interval(what, _accuracy(features, targets, classifier), len(features))
 
 
-def _judged(what: str, right: Tensor) -> Score:
-    share = right.float().mean().item()
-    return Score(what, share, *wilson(share, len(right)))
+def _with_interval(what: str, share: float, n: int) -> Score:
+    return Score(what, share, *wilson(share, n))
 
 
 @dataclass(frozen=True)
 class OnePicture:
-    """templates: M of them. probabilities (M + 2, K): of each template, of the mean of their vectors, of the mean of their
-    probabilities."""
+    """templates: M of them. probabilities (M + 2, K): of each template, of the mean of their vectors, of the mean of
+    their probabilities."""
 
     templates: tuple[str, ...]
     probabilities: Tensor
 
 
 def on_one_picture(embedder: Embedder, image, labels, templates) -> OnePicture:
-    """What each template makes of a picture (path, bytes or PIL image). Raises PromptError, LabelTooLongError, ImageError."""
+    """What each template makes of a picture (path, bytes or PIL image). Raises PromptError, LabelTooLongError,
+    ImageError."""
     templates = clean_templates(templates)
     feature = embedder.embed_images([image])
     vectors = torch.stack([build_classifier(embedder, labels, [template]) for template in templates])  # (M, K, E)
     both = torch.cat([vectors, ensemble(vectors, range(len(templates)))[None]])
-    shares = (embedder.logit_scale * torch.einsum("mke,e->mk", both, feature[0])).softmax(dim=1)
-    return OnePicture(templates, torch.cat([shares, shares[:-1].mean(dim=0, keepdim=True)]))
+    each = (embedder.logit_scale * torch.einsum("mke,e->mk", both, feature[0])).softmax(dim=1)  # (M + 1, K)
+    return OnePicture(templates, torch.cat([each, each[:-1].mean(dim=0, keepdim=True)]))
 
 
 def as_text(bench: Workbench) -> str:

@@ -1,6 +1,6 @@
 """Which heatmap finds the thing? Every method on generated scenes of two to four emoji, whose masks are exact.
 
-    python tests/benchmarks/localisation.py                          # the held-out style: for the report, looked at once
+    python tests/benchmarks/localisation.py                          # the held-out style, looked at once
     python tests/benchmarks/localisation.py --style noto --seed 1    # to try something out
     python tests/benchmarks/localisation.py --of shapes --model runs/shapes/final    # two coloured shapes a scene
 
@@ -19,8 +19,9 @@ from PIL import Image
 
 import clipmini
 from clipmini.data import emoji, scenes, shapes
-from clipmini.tasks.heatmap.methods import METHODS, HeatmapError, heatmap
-from clipmini.tasks.heatmap.score import THRESHOLDS, score
+from clipmini.tasks.classify import build_classifier
+from clipmini.tasks.heatmap import METHODS, THRESHOLDS, HeatmapError, heatmap, score
+from clipmini.tasks.prompts import EVERYDAY_WORDS
 
 
 def scenes_of_shapes(n: int, seed: int) -> list[scenes.Scene]:
@@ -37,17 +38,19 @@ def grown(mask):
 
 def measure(embedder, rooms, method: str) -> dict | None:
     """Mean scores of a method, or None where it knows nothing to do with this tower."""
+    everyday = build_classifier(embedder, EVERYDAY_WORDS, "plain")
     scores, times = [], []
     for scene in rooms:
         start = time.perf_counter()
         try:
-            found = heatmap(embedder, scene.image, [thing.name for thing in scene.things], method)
+            found = heatmap(embedder, scene.image, [thing.name for thing in scene.things], method, everyday=everyday)
         except HeatmapError:
             return None
         times.append(time.perf_counter() - start)
         scores += [score(map_, torch.from_numpy(thing.mask), THRESHOLDS[method])
                    for map_, thing in zip(found.maps, scene.things, strict=True)]
-    mean = {key: statistics.fmean(getattr(s, key) for s in scores) for key in ("pointing", "on_mask", "iou", "average_precision")}
+    mean = {key: statistics.fmean(getattr(s, key) for s in scores)
+            for key in ("pointing", "on_mask", "iou", "average_precision")}
     return {"scenes": len(rooms), "things": len(scores), **mean, "ms": 1000 * statistics.median(times)}
 
 
@@ -71,8 +74,8 @@ def main() -> None:
             if (r := measure(embedder, rooms, method)) is None:
                 print(f"{name:<12}{method:<12}  not for this tower")
                 continue
-            print(f"{name:<12}{method:<12}{r['pointing']:>9.1%}{r['on_mask']:>9.1%}{r['iou']:>7.3f}{r['average_precision']:>7.3f}"
-                  f"{r['ms']:>7.0f}", flush=True)
+            print(f"{name:<12}{method:<12}{r['pointing']:>9.1%}{r['on_mask']:>9.1%}{r['iou']:>7.3f}"
+                  f"{r['average_precision']:>7.3f}{r['ms']:>7.0f}", flush=True)
             rows.append({"model": Path(name).parent.name or name, "of": args.of, "method": method, **r})
     if args.record:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -40,14 +40,15 @@ class Heatmap:
     method: str
 
 
-def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templates="plain", image_size: int | None = None,
-            progress: bool = False) -> Heatmap:
+def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templates="plain",
+            image_size: int | None = None, progress: bool = False, everyday: Tensor | None = None) -> Heatmap:
     """Map each phrase over a picture.
 
     image: path, bytes or PIL image; phrases: K strings, or one text with commas; method: a key of METHODS, default see
-    default_method; templates: a set's name or a list, as in zeroshot; image_size: side in pixels at which the
-    methods that read the grid show the picture to the tower (positions are interpolated), default at least 12 cells.
-    Raises HeatmapError, ImageError, PromptError.
+    default_method; templates: a set's name or a list, as in classify; image_size: side in pixels at which the
+    methods that read the grid show the picture to the tower (positions are interpolated), default at least 12 cells;
+    everyday: build_classifier(embedder, EVERYDAY_WORDS, templates), for who maps many pictures and embeds those words
+    once. Raises HeatmapError, ImageError, PromptError.
     """
     method = method or default_method(embedder)
     if method not in METHODS:
@@ -55,8 +56,10 @@ def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templ
     phrases = clean_labels(phrases, limit=MOST_PHRASES).labels
     image = open_image(image)
     image.thumbnail((4 * SIDE, 4 * SIDE))
-    view = View(embedder, squared(image, embedder.config.vision.mean), image_size or default_size(embedder),
-                build_classifier(embedder, phrases, templates), build_classifier(embedder, EVERYDAY_WORDS, templates), progress)
+    texts = build_classifier(embedder, phrases, templates)
+    neutral = build_classifier(embedder, EVERYDAY_WORDS, templates) if everyday is None else everyday
+    view = View(embedder, squared(image, embedder.config.vision.mean), image_size or default_size(embedder), texts,
+                neutral, progress)
     cells = METHODS[method](view).float().cpu()
     return Heatmap(image, phrases, stretched(cells, image.size), cells, method)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError, read_weights, written_whole
 from clipmini.image import open_image
-from clipmini.tasks.maps import projection as atlas
+from clipmini.tasks.maps import projection
 
 CELL, COLUMNS = 32, 48  # pixels of a thumbnail, thumbnails in a row
 FORMAT = 1
@@ -26,9 +26,13 @@ MAPS = ("umap", "umap without gap", "pca", "pca without gap")
 
 
 @dataclass(frozen=True)
-class MapFolder:
-    """names, groups: of the N points, the pictures first; pictures: how many of them there are; maps: name -> (N, 2), those of
-    MAPS and "step N" of a film; vectors (N, E); thumbnails: one picture, COLUMNS cells wide; model: whose vectors they are."""
+class EmbeddingMap:
+    """Pictures and words as points, with all that is needed to show them.
+
+    names, groups: of the N points, the pictures first; pictures: how many of them there are; maps: name -> (N, 2),
+    those of MAPS and "step N" of a film; vectors (N, E); thumbnails: one picture, COLUMNS cells wide; model: whose
+    vectors they are.
+    """
 
     names: list[str]
     groups: list[str]
@@ -50,21 +54,21 @@ class MapFolder:
         return cell.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def make(embedder: Embedder, images, names, groups=None, seed: int = 0, words: bool = True) -> MapFolder:
+def make(embedder: Embedder, images, names, groups=None, seed: int = 0, words: bool = True) -> EmbeddingMap:
     """`gather`, and then `with_umap`."""
     return with_umap(gather(embedder, images, names, groups, words), seed)
 
 
-def gather(embedder: Embedder, images, names, groups=None, words: bool = True) -> MapFolder:
+def gather(embedder: Embedder, images, names, groups=None, words: bool = True) -> EmbeddingMap:
     """N pictures, and with `words` each distinct name as a point too; all of MAPS are PCA's still, which takes no time.
 
-    images: paths, bytes or PIL images; names, groups: a string for each. Raises AtlasError, ImageError.
+    images: paths, bytes or PIL images; names, groups: a string for each. Raises MapError, ImageError.
     """
     names, images = list(names), list(images)
     groups = list(groups) if groups is not None else [""] * len(names)
     if not len(names) == len(images) == len(groups) or not names:
-        raise atlas.AtlasError(f"{len(images)} pictures, {len(names)} names, {len(groups)} groups; give as many of each, and one "
-                               "at least")
+        raise projection.MapError(f"{len(images)} pictures, {len(names)} names, {len(groups)} groups; give as many of "
+                                  "each, and one at least")
     sheet = Image.new("RGB", (COLUMNS * CELL, -(-len(images) // COLUMNS) * CELL), "white")
     vectors = []
     for i in range(0, len(images), 64):
@@ -78,36 +82,41 @@ def gather(embedder: Embedder, images, names, groups=None, words: bool = True) -
     said = list(dict.fromkeys(zip(names, groups, strict=True))) if words else []
     texts = embedder.embed_texts([name for name, _ in said], truncate=True)
     both = torch.cat([pictures, texts])
-    flat, level = atlas.pca(both), atlas.pca(_level(both, len(pictures)))
+    flat, level = projection.pca(both), projection.pca(_level(both, len(pictures)))
     maps = {"umap": flat, "umap without gap": level, "pca": flat, "pca without gap": level}
     all_names, all_groups = [*names, *(name for name, _ in said)], [*groups, *(group for _, group in said)]
-    return MapFolder(all_names, all_groups, len(names), maps, both, sheet, embedder.name)
+    return EmbeddingMap(all_names, all_groups, len(names), maps, both, sheet, embedder.name)
 
 
-def film(steps: dict[int, Embedder], images, names, groups=None, seed: int = 0) -> MapFolder:
-    """The map of the last of several steps of a training, and in maps["step N"] where the same points were after step N.
+def film(steps: dict[int, Embedder], images, names, groups=None, seed: int = 0) -> EmbeddingMap:
+    """The map of the last of several steps of a training, and in maps["step N"] where the same points were after step
+    N.
 
-    steps: number of the step -> its model. Each earlier map is aligned to the next one, so that points move and don't jump.
+    steps: number of the step -> its model. Each earlier map is aligned to the next one, so that points move and don't
+    jump.
     """
     last = max(steps)
     found = make(steps[last], images, names, groups, seed)
     texts = found.names[found.pictures:]
     *earlier, _ = sorted(steps)
     vectors = [torch.cat([steps[n].embed_images(images), steps[n].embed_texts(texts, truncate=True)]) for n in earlier]
-    maps = dict(zip((f"step {n}" for n in sorted(steps)), atlas.film([*vectors, found.vectors], seed), strict=True))
+    flat = projection.film([*vectors, found.vectors], seed)
+    maps = {f"step {n}": xy for n, xy in zip(sorted(steps), flat, strict=True)}
     return replace(found, maps={**found.maps, **maps})
 
 
 def _level(vectors: Tensor, pictures: int) -> Tensor:
     """The vectors without the modality gap."""
-    return torch.cat(atlas.without_gap(vectors[:pictures], vectors[pictures:])) if len(vectors) > pictures else vectors
+    if len(vectors) == pictures:  # no words
+        return vectors
+    return torch.cat(projection.without_gap(vectors[:pictures], vectors[pictures:]))
 
 
-def with_umap(found: MapFolder, seed: int = 0) -> MapFolder:
+def with_umap(found: EmbeddingMap, seed: int = 0) -> EmbeddingMap:
     """The same points, those maps that are called so by UMAP. Takes half a minute when a process does it first."""
     level = _level(found.vectors, found.pictures)
-    return replace(found, maps={**found.maps, "umap": atlas.umap(found.vectors, seed),
-                                "umap without gap": atlas.umap(level, seed)})
+    return replace(found, maps={**found.maps, "umap": projection.umap(found.vectors, seed),
+                                "umap without gap": projection.umap(level, seed)})
 
 
 def check_target(folder: str | Path) -> None:
@@ -116,31 +125,34 @@ def check_target(folder: str | Path) -> None:
     if folder.is_file():
         raise CheckpointError(f"{str(folder)!r} is a file; give a new folder for the map")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "points.json").is_file():
-        raise CheckpointError(f"{str(folder)!r} is not empty and holds no map; give a new folder, so that nothing in it is lost")
+        raise CheckpointError(f"{str(folder)!r} is not empty and holds no map; give a new folder, so that nothing in "
+                              "it is lost")
     strangers = {p.name for p in folder.iterdir()} - MAP_FILES if folder.is_dir() else set()
     if strangers:
-        raise CheckpointError(f"{str(folder)!r} holds {sorted(strangers)[0]!r} beside a map, which would be lost; give a new "
-                              "folder")
+        raise CheckpointError(f"{str(folder)!r} holds {sorted(strangers)[0]!r} beside a map, which would be lost; give "
+                              "a new folder")
 
 
-def save(found: MapFolder, folder: str | Path) -> Path:
-    """Write the folder, whole or not at all; an older map there is replaced. Raises CheckpointError, as check_target does."""
+def save(found: EmbeddingMap, folder: str | Path) -> Path:
+    """Write the folder, whole or not at all; an older map there is replaced. Raises CheckpointError, as check_target
+    does."""
     from safetensors.torch import save_file
 
     check_target(folder)
     with written_whole(Path(folder), "map") as temporary:
         temporary.mkdir(parents=True)
         places = {name: [[round(v, 4) for v in point] for point in xy.tolist()] for name, xy in found.maps.items()}
-        (temporary / "points.json").write_text(json.dumps({
-            "format": FORMAT, "model": found.model, "pictures": found.pictures, "names": found.names, "groups": found.groups,
-            "maps": places}, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+        points = {"format": FORMAT, "model": found.model, "pictures": found.pictures, "names": found.names,
+                  "groups": found.groups, "maps": places}
+        (temporary / "points.json").write_text(
+            json.dumps(points, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
         found.thumbnails.save(temporary / "thumbnails.webp", quality=82, method=6)
         save_file({"vectors": found.vectors.half().contiguous()}, temporary / "vectors.safetensors")
         (temporary / "vectors.safetensors").chmod(0o644)
     return Path(folder)
 
 
-def read(folder: str | Path) -> MapFolder:
+def read(folder: str | Path) -> EmbeddingMap:
     """Open a folder that `save` wrote. Raises CheckpointError, which names the file."""
     folder = Path(folder)
     try:
@@ -156,6 +168,7 @@ def read(folder: str | Path) -> MapFolder:
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"the map {str(folder)!r} cannot be read ({error}); make it again with `clipmini map`") from error
-    return MapFolder(raw["names"], raw["groups"], raw["pictures"], maps, torch.nn.functional.normalize(vectors, dim=1), sheet,
-                     raw["model"])
+        raise CheckpointError(f"the map {str(folder)!r} cannot be read ({error}); make it again with "
+                              "`clipmini map`") from error
+    vectors = torch.nn.functional.normalize(vectors, dim=1)
+    return EmbeddingMap(raw["names"], raw["groups"], raw["pictures"], maps, vectors, sheet, raw["model"])

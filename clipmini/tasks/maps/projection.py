@@ -1,7 +1,7 @@
 """A map of the space: pictures and texts as points of a plane, neighbours near each other.
 
-UMAP (McInnes et al. 2018, package umap-learn) where there are points enough, PCA at once and for a few. What a map keeps is who
-is near whom; distances between far groups, and the axes, mean nothing.
+UMAP (McInnes et al. 2018, package umap-learn) where there are points enough, PCA at once and for a few. What a map
+keeps is who is near whom; distances between far groups, and the axes, mean nothing.
 """
 
 import hashlib
@@ -21,23 +21,25 @@ MOST = 50_000
 _compiling = threading.Lock()
 
 
-class AtlasError(ValueError):
+class MapError(ValueError):
     """Points that no map can be drawn of; the message says why."""
 
 
 def checked(vectors: Tensor) -> Tensor:
-    """(N, E) float32 on the CPU. Raises AtlasError for no rows, more than MOST, and numbers that are none."""
+    """(N, E) float32 on the CPU. Raises MapError for no rows, more than MOST, and numbers that are none."""
     vectors = torch.as_tensor(vectors).detach().float().cpu()
     if vectors.ndim != 2 or not 1 <= len(vectors) <= MOST:
-        raise AtlasError(f"points of shape {tuple(vectors.shape)}; a map wants (N, E) with N from 1 to {MOST:,}. Take a sample")
+        raise MapError(f"points of shape {tuple(vectors.shape)}; a map wants (N, E) with N from 1 to {MOST:,}. Take a "
+                       "sample")
     bad = (~torch.isfinite(vectors).all(1)).nonzero()
     if len(bad):
-        raise AtlasError(f"row {int(bad[0])} holds NaN or infinite numbers ({len(bad)} such rows); leave them out")
+        raise MapError(f"row {int(bad[0])} holds NaN or infinite numbers ({len(bad)} such rows); leave them out")
     return vectors
 
 
 def pca(vectors: Tensor) -> Tensor:
-    """The two directions in which unit vectors (N, E) spread most -> (N, 2), the mean at 0. Exact, and the same each time.
+    """The two directions in which unit vectors (N, E) spread most -> (N, 2), the mean at 0. Exact, and the same each
+    time.
 
     >>> pca(torch.eye(2)).shape
     torch.Size([2, 2])
@@ -60,7 +62,8 @@ def nearest(queries: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def umap(vectors: Tensor, seed: int = 0, neighbours: int = NEIGHBOURS, start: Tensor | None = None) -> Tensor:
-    """UMAP of unit vectors (N, E) by cosine -> (N, 2). The same seed gives the same map; fewer than FEWEST points go to `pca`.
+    """UMAP of unit vectors (N, E) by cosine -> (N, 2). The same seed gives the same map; fewer than FEWEST points go to
+    `pca`.
 
     start: places (N, 2) to begin from, such as another map of the same points.
 
@@ -101,13 +104,13 @@ def is_warm() -> bool:
 def project(vectors: Tensor, method: str = "umap", seed: int = 0, cache: str | Path | None = None) -> Tensor:
     """umap or pca of unit vectors (N, E) -> (N, 2), kept in the folder `cache` under a name made of the content."""
     if method not in ("umap", "pca"):
-        raise AtlasError(f"there is no map {method!r}; choose umap or pca")
+        raise MapError(f"there is no map {method!r}; choose umap or pca")
     vectors = checked(vectors)
     make = (lambda: umap(vectors, seed)) if method == "umap" else (lambda: pca(vectors))
     if cache is None:
         return make()
-    content = hashlib.sha256(vectors.numpy().tobytes() + f"{method} {seed} {NEIGHBOURS} {vectors.shape}".encode()).hexdigest()
-    path = Path(cache) / f"map-{content[:24]}.npy"
+    content = vectors.numpy().tobytes() + f"{method} {seed} {NEIGHBOURS} {vectors.shape}".encode()
+    path = Path(cache) / f"map-{hashlib.sha256(content).hexdigest()[:24]}.npy"
     try:
         kept = np.load(path, allow_pickle=False)
         if kept.shape == (len(vectors), 2) and np.isfinite(kept).all():
@@ -131,7 +134,8 @@ def place(new: Tensor, vectors: Tensor, xy: Tensor, neighbours: int = NEIGHBOURS
 
 
 def modality_gap(images: Tensor, texts: Tensor) -> float:
-    """How far apart pictures and texts live: the distance of the means of their unit vectors, 0 to 2 (Liang et al. 2022).
+    """How far apart pictures and texts live: the distance of the means of their unit vectors, 0 to 2 (Liang et al.
+    2022).
 
     >>> modality_gap(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])) == 2 ** 0.5
     True
@@ -141,12 +145,13 @@ def modality_gap(images: Tensor, texts: Tensor) -> float:
 
 def without_gap(images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
     """Each modality less its own mean, unit length again: what is left is what the vectors say, not how they say it."""
-    return tuple(torch.nn.functional.normalize(v - v.mean(0), dim=1) for v in (images, texts))
+    normalize = torch.nn.functional.normalize
+    return normalize(images - images.mean(0), dim=1), normalize(texts - texts.mean(0), dim=1)
 
 
 def aligned(maps: list[Tensor]) -> list[Tensor]:
-    """Maps (N, 2) of the same points, each moved, turned or mirrored, and scaled onto the one before (Procrustes), so that in a
-    film points move and don't jump."""
+    """Maps (N, 2) of the same points, each moved, turned or mirrored, and scaled onto the one before (Procrustes), so
+    that in a film points move and don't jump."""
     out = [maps[0] - maps[0].mean(0)]
     for xy in maps[1:]:
         before, xy = out[-1], xy - xy.mean(0)

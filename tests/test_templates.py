@@ -1,4 +1,4 @@
-"""The prompt workbench against counts by hand and against zeroshot's own ensemble."""
+"""The prompt workbench against counts by hand and against the zero-shot classifier."""
 
 from types import SimpleNamespace
 
@@ -20,7 +20,8 @@ def test_the_ensemble_of_all_is_the_zero_shot_classifier(make_clip, tokenizer):
     embedder = Embedder(make_clip("light-cbow", seed=4), tokenizer)
     vectors = prompt_vectors(embedder, LABELS, TEMPLATES)
     assert vectors.shape == (3, 3, 32)
-    torch.testing.assert_close(ensemble(vectors, {0, 1, 2}), build_classifier(embedder, LABELS, TEMPLATES), rtol=0, atol=1e-6)
+    classifier = build_classifier(embedder, LABELS, TEMPLATES)
+    torch.testing.assert_close(ensemble(vectors, {0, 1, 2}), classifier, rtol=0, atol=1e-6)
     features = embedder.embed_images([picture(20, 20, seed=i) for i in range(24)])
     bench = examine(embedder, features, torch.arange(24) % 3, LABELS, TEMPLATES)
     right = (features @ build_classifier(embedder, LABELS, TEMPLATES).t()).argmax(1) == torch.arange(24) % 3
@@ -35,7 +36,8 @@ def test_the_ensemble_of_all_is_the_zero_shot_classifier(make_clip, tokenizer):
     expected = (shares.argmax(1) == torch.arange(24) % 3).float().mean().item()
     assert bench.probabilities.accuracy == pytest.approx(expected)
     text = as_text(bench)
-    assert "red {}" in text and "judged on the other 12" in text and all(s.low <= s.accuracy <= s.high for s in bench.alone)
+    assert "red {}" in text and "judged on the other 12" in text
+    assert all(s.low <= s.accuracy <= s.high for s in bench.alone)
     assert template_scores(bench).axes[0].get_xlabel() == "top-1 on 24 pictures"
 
 
@@ -51,7 +53,8 @@ def test_forward_selection_takes_what_helps_and_stops():
     stacked = torch.stack([noise[0], centres, noise[1]])
     embedder = SimpleNamespace(logit_scale=10.0, embed_texts=lambda prompts: stacked.view(9, 16))
     bench = examine(embedder, features, targets, ["x", "y", "z"], ["bad {}", "good {}", "worse {}"])
-    assert bench.without[0].what == "good {}" and bench.without[0].accuracy < bench.embeddings.accuracy  # the most missed
+    assert bench.without[0].what == "good {}"  # the most missed
+    assert bench.without[0].accuracy < bench.embeddings.accuracy
     assert bench.alone[0].what == "good {}"
 
 
@@ -73,8 +76,8 @@ def test_the_command(tiny_checkpoints, tmp_path, capsys):
 
     write_archive(tmp_path / "0.tar", [(jpeg(i), "cls", str(i % 2)) for i in range(12)])
     (tmp_path / "classnames.txt").write_text("red cat\nblue square\n")
-    line = ["prompts", str(tiny_checkpoints["light-cbow"]), "--dataset", "imagenet-r", "--folder", str(tmp_path), "--limit", "10",
-            "--plot", str(tmp_path / "t.png")]
+    line = ["prompts", str(tiny_checkpoints["light-cbow"]), "--dataset", "imagenet-r", "--folder", str(tmp_path),
+            "--limit", "10", "--plot", str(tmp_path / "t.png")]
     assert main(line) == 0
     said = capsys.readouterr().out
     assert "10 pictures" in said and "an emoji of a {}" in said and (tmp_path / "t.png").stat().st_size > 5000

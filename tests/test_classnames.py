@@ -1,4 +1,5 @@
-"""Template sets and class names: as many as published, each usable, the 80 and the 1,000 as the package open_clip has them."""
+"""Template sets and class names: as many as published, each usable, the 80 and the 1,000 as the package open_clip has
+them."""
 
 import ast
 import importlib.util
@@ -23,7 +24,8 @@ def test_template_sets_have_their_published_sizes_and_are_usable():
 
 
 def test_class_lists_have_their_published_sizes():
-    sizes = {"cifar10": 10, "cifar100": 100, "imagenette": 10, "fashion_mnist": 10, "mnist": 10, "food101": 101, "pets": 37}
+    sizes = {"cifar10": 10, "cifar100": 100, "imagenette": 10, "fashion_mnist": 10, "mnist": 10, "food101": 101,
+             "pets": 37}
     assert {name: len(names) for name, names in CLASS_NAMES.items()} == sizes
     for names in CLASS_NAMES.values():
         assert len({n.lower() for n in names}) == len(names) and not any("_" in n for n in names)
@@ -35,7 +37,8 @@ def test_the_80_and_the_1000_are_open_clips():
     tree = ast.parse((Path(OPEN_CLIP.origin).parent / "zero_shot_metadata.py").read_text(encoding="utf-8"))
     theirs = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
     for ours, name in (("openai80", "OPENAI_IMAGENET_TEMPLATES"), ("openai7", "SIMPLE_IMAGENET_TEMPLATES")):
-        frames = ["".join(p.value if isinstance(p, ast.Constant) else "{}" for p in f.body.values) for f in theirs[name].elts]
+        frames = ["".join(p.value if isinstance(p, ast.Constant) else "{}" for p in f.body.values)
+                  for f in theirs[name].elts]
         assert list(PUBLISHED_TEMPLATES[ours]) == frames
     names = imagenet_names()
     assert len(names) == 1000 and names[0] == "tench" and set(CLASS_NAMES["imagenette"]) - set(names) <= {

@@ -1,20 +1,13 @@
-"""The classifier made of words: oracles by hand, invariants, and the measurement."""
-
-import gc
-import weakref
+"""The classifier made of words: oracles by hand and invariants."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers_app import encoded, tiny_embedder, two_colours
+from helpers_app import tiny_embedder, two_colours
 from PIL import Image
 
 from clipmini.embedder import Embedder
-from clipmini.image import ImageError
-from clipmini.tasks import classify as zeroshot
-from clipmini.tasks.classify import LabelTooLongError, build_classifier, classify
-from clipmini.tasks.evaluate import compare, evaluate
-from clipmini.tasks.metrics import table, wilson
+from clipmini.tasks.classify import Classifier, LabelTooLongError, build_classifier, classify, make_classifier
 from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
 from clipmini.tokenizer import TokenLimitError
 
@@ -31,17 +24,19 @@ class Fake:
 
     def __init__(self, texts: dict, images=None):
         self.texts, self.images, self.logit_scale, self.logit_bias, self.calls = texts, images, 10.0, None, 0
-        self.model = torch.nn.Linear(1, 1)
+        self.prompts = []
         self.tokenizer = type("T", (), {"context_length": 99, "encode": staticmethod(lambda text: list(text))})()
         self.config = type("C", (), {"embed_dim": 2})()
 
     def embed_texts(self, texts):
+        self.prompts += texts
         return F.normalize(torch.tensor([self.texts[t] for t in texts]), dim=-1)
 
     def embed_images(self, images):
         self.calls += len(images)
         if self.images is None:  # the picture's colour is its feature
-            return F.normalize(torch.tensor([[i.getpixel((0, 0))[0] + 1.0, i.getpixel((0, 0))[2] + 1.0] for i in images]), dim=-1)
+            first = [image.getpixel((0, 0)) for image in images]
+            return F.normalize(torch.tensor([[red + 1.0, blue + 1.0] for red, _, blue in first]), dim=-1)
         return F.normalize(torch.tensor(self.images), dim=-1)
 
 
@@ -60,32 +55,54 @@ def test_classifier_of_a_model_against_the_plain_formula(embedder):
         torch.testing.assert_close(row, mean / mean.norm(), atol=1e-5, rtol=0)
 
 
-def test_classifier_is_kept_until_the_weights_change():
+def test_nothing_is_kept_between_calls():
+    """Weights that were trained on give other vectors at once, whoever has asked before."""
     embedder = tiny_embedder(seed=3)
-    calls = []
-
-    def counted(texts, embed=embedder.embed_texts):
-        calls.append(len(texts))
-        return embed(texts)
-
-    embedder.embed_texts = counted
     first = build_classifier(embedder, LABELS, "emoji")
-    first.zero_()  # the caller's copy is the caller's
-    again = build_classifier(embedder, LABELS, "emoji")
-    assert len(calls) == 1 and again.norm() > 1
-    build_classifier(embedder, LABELS, "plain")
-    assert len(calls) == 2
+    assert torch.equal(first, build_classifier(embedder, LABELS, "emoji"))
     for p in embedder.model.parameters():
         p.requires_grad_(True)
     optimizer = torch.optim.AdamW(embedder.model.parameters(), lr=0.1, fused=True)
     embedder.model(embedder.pixels([two_colours()]), embedder.tokenizer(["a cat"])).sum().backward()
     optimizer.step()
-    trained = build_classifier(embedder, LABELS, "emoji")
-    assert len(calls) == 3 and not torch.equal(trained, again)
-    gone = weakref.ref(embedder)
-    del embedder, counted, optimizer
-    gc.collect()
-    assert gone() is None  # the cache does not keep a model alive
+    assert not torch.equal(build_classifier(embedder, LABELS, "emoji"), first)
+
+
+@pytest.mark.parametrize("labels, templates, none", [
+    ("red circle, cat, CAT", "emoji", False), ("cat", ("a {}",), False), ("red circle, 猫", "plain", True)])
+def test_a_classifier_made_before_answers_as_its_labels_do(embedder, labels, templates, none):
+    made = make_classifier(embedder, labels, templates, none)
+    pictures = [two_colours()] * 2
+    a, b = classify(embedder, pictures, labels, templates, none), classify(embedder, pictures, made)
+    for name in ("cosines", "logits", "probabilities"):
+        assert torch.equal(getattr(a, name), getattr(b, name))
+    assert (a.none is None) == (b.none is None) == (made.others is None) == (not none)
+    assert not none or torch.equal(a.none, b.none)
+    assert (a.labels, a.prompts, a.notes) == (b.labels, b.prompts, b.notes) == (made.labels, made.prompts, made.notes)
+    assert torch.equal(made.texts, build_classifier(embedder, made.labels, templates)) and made.seconds > 0
+    assert len(made.prompts[0]) == len(made.templates)
+
+
+def test_a_classifier_made_before_needs_no_text_tower():
+    texts = {word: [0.0, 1.0] for word in EVERYDAY_WORDS} | {"cat": [1.0, 0.0], "sofa": [1.0, 0.2]}
+    fake = Fake(texts, images=[[1.0, 0.0]])
+    made = make_classifier(fake, "cat, sofa", none_of_these=True)
+    assert len(fake.prompts) == 2 + len(EVERYDAY_WORDS)
+    for scale in (1.0, 10.0):
+        classify(fake, ["x"], made, logit_scale=scale)
+    assert len(fake.prompts) == 2 + len(EVERYDAY_WORDS)
+    words = build_classifier(fake, EVERYDAY_WORDS, "plain")
+    fake.prompts.clear()
+    again = make_classifier(fake, "cat, sofa", none_of_these=True, everyday=words)
+    assert fake.prompts == ["cat", "sofa"] and torch.equal(again.others, made.others)
+
+
+def test_a_classifier_is_not_contradicted_in_silence(embedder):
+    made = make_classifier(embedder, LABELS, "emoji")
+    assert isinstance(made, Classifier)
+    for options in ({"templates": "photo"}, {"none_of_these": True}):
+        with pytest.raises(ValueError, match="brings its templates .* along; give them to make_classifier"):
+            classify(embedder, [two_colours()], made, **options)
 
 
 def test_classify_shows_cosine_logit_and_probability(embedder):
@@ -121,9 +138,16 @@ def test_none_of_these_takes_the_everyday_words_share():
 def test_none_of_these_leaves_out_words_near_a_label():
     texts = {word: [-1.0, 0.1] for word in EVERYDAY_WORDS} | {"kitten": [1.0, 0.0], "mouse": [1.0, 0.05]}
     texts["cat"] = [1.0, 0.01]
-    fake = Fake(texts)
-    others = zeroshot._other_words(fake, ("kitten",), build_classifier(fake, ["kitten"], "plain"), "plain")
+    others = make_classifier(Fake(texts), ["kitten"], none_of_these=True).others
     assert len(others) == len(EVERYDAY_WORDS) - 2
+
+
+def test_none_of_these_where_every_word_is_near_a_label():
+    fake = Fake({word: [1.0, 0.0] for word in EVERYDAY_WORDS} | {word: [0.0, 1.0] for word in EVERYDAY_WORDS[:80]}
+                | {"x": [1.0, 0.0], "y": [0.0, 1.0]}, images=[[1.0, 0.0]])
+    p = classify(fake, ["x"], "x, y", none_of_these=True)
+    assert p.none.tolist() == [0.0] and "has nothing to win with" in str(p.notes[0])
+    torch.testing.assert_close(p.probabilities.sum(1), torch.ones(1))
 
 
 def test_notes(embedder):
@@ -149,75 +173,6 @@ def test_too_long_a_label_is_named(embedder):
 def test_a_scale_that_is_none(embedder, scale):
     with pytest.raises(ValueError, match="logit_scale is"):
         classify(embedder, [two_colours()], LABELS, logit_scale=scale)
-
-
-def test_wilson_against_statsmodels_values():
-    assert wilson(0.0, 20) == pytest.approx((0.0, 0.16113), abs=1e-4)
-    assert wilson(0.9, 100) == pytest.approx((0.82563, 0.94477), abs=1e-4)
-
-
-def colours(rows, names=("red", "blue")):
-    """A pairs dataset of plain pictures: rows of (colour or bytes, class)."""
-    datasets = pytest.importorskip("datasets")
-    features = datasets.Features({"image": datasets.Image(), "captions": datasets.Sequence(datasets.Value("string")),
-                                  "label": datasets.ClassLabel(names=list(names))})
-    pictures = [c if isinstance(c, bytes) else encoded(Image.new("RGB", (8, 8), c)) for c, _ in rows]
-    return datasets.Dataset.from_dict({"image": [{"bytes": p, "path": None} for p in pictures],
-                                       "captions": [[names[k]] for _, k in rows], "label": [k for _, k in rows]}, features)
-
-
-def colour_fake():
-    return Fake({"red": [1.0, 0.0], "blue": [0.0, 1.0], "a red": [1.0, 0.1], "a blue": [1.0, 0.0], "green": [-1.0, -1.0]})
-
-
-def test_evaluate_by_hand():
-    # Four red pictures of which one is labelled blue, one blue: 4 of 5 right; recall red 3/3, blue 1/2.
-    data = colours([("red", 0), ("red", 0), ("red", 0), ("red", 1), ("blue", 1)])
-    r = evaluate(colour_fake(), data, batch_size=2)
-    assert (r.n, r.K, r.top1, r.top5) == (5, 2, pytest.approx(0.8), 1.0)
-    assert r.mean_per_class_recall == pytest.approx(0.75)
-    assert r.intervals["top1"] == pytest.approx(wilson(0.8, 5))
-    assert r.intervals["mean_per_class_recall"] == pytest.approx(wilson(0.75, 4 / (1 / 3 + 1 / 2)))
-    confidence = torch.tensor([256.0, 1.0]) / torch.tensor([256.0, 1.0]).norm()
-    assert r.confidence == pytest.approx((10 * confidence).softmax(0)[0].item(), abs=1e-5)
-    assert "80.0%" in str(r) and "5 pictures, 2 classes" in str(r) and "mean per class recall" in str(r)
-
-
-def test_other_names_for_the_classes_and_fewer_candidates():
-    data = colours([("red", 0), ("blue", 2)], names=("rot", "gruen", "blau"))
-    fake = colour_fake()
-    r = evaluate(fake, data, labels=["red", "green", "blue"])
-    assert (r.K, r.top1) == (3, 1.0)
-    r = evaluate(fake, data, labels=["red", "green", "blue"], candidates=["blau", "rot"], topk=(1, 3))
-    assert (r.K, r.top1, r.top[3]) == (2, 1.0, 1.0)
-    with pytest.raises(ValueError, match="row 1 is of class 'blau'"):
-        evaluate(fake, data, labels=["red", "green", "blue"], candidates=["rot"])
-    with pytest.raises(ValueError, match="unknown: lila"):
-        evaluate(fake, data, candidates=["lila"])
-    with pytest.raises(ValueError, match="2 labels for 3 classes"):
-        evaluate(fake, data, labels=["red", "blue"])
-
-
-def test_compare_embeds_the_pictures_once():
-    fake = colour_fake()
-    reports = compare(fake, colours([("red", 0), ("blue", 1)]), {"one": "plain", "bad": ["a {}"]})
-    assert fake.calls == 2 and reports["one"].top1 == 1.0 and reports["bad"].top1 == 0.0
-    lines = table(reports.values()).splitlines()
-    assert lines[2].startswith("one ") and lines[3].startswith("bad ") and lines[-1] == "bad: a {}"
-
-
-def test_a_broken_picture_names_its_row():
-    data = colours([("red", 0), ("red", 0), (encoded(two_colours())[:60], 1), ("blue", 1)])
-    with pytest.raises(ImageError, match="row 2 of the dataset: .*damaged or cut short"):
-        evaluate(colour_fake(), data, batch_size=2)
-    unlabelled = colours([("red", 0)]).remove_columns("label")
-    with pytest.raises(ValueError, match="ClassLabel"):
-        evaluate(colour_fake(), unlabelled)
-
-
-def test_evaluate_a_real_embedder(embedder):
-    r = evaluate(embedder, colours([("red", 0), ("blue", 1)] * 3), "emoji")
-    assert r.n == 6 and 0 <= r.top1 <= 1 and r.top5 == 1.0
 
 
 def test_models_of_the_sigmoid_loss_judge_each_label_by_itself(make_clip, tokenizer):

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipmini.tasks.maps import projection as atlas
-from clipmini.tasks.maps.projection import AtlasError
+from clipmini.tasks.maps import projection
+from clipmini.tasks.maps.projection import MapError
 
 
 def groups(n: int = 30, kinds: int = 4, seed: int = 0, width: int = 16):
@@ -23,7 +23,7 @@ def test_pca_is_scikit_learns():
     from sklearn.decomposition import PCA
 
     vectors, _ = groups()
-    ours, theirs = atlas.pca(vectors).numpy(), PCA(2).fit_transform(vectors.numpy())
+    ours, theirs = projection.pca(vectors).numpy(), PCA(2).fit_transform(vectors.numpy())
     for k in range(2):
         assert min(np.abs(ours[:, k] - theirs[:, k]).max(), np.abs(ours[:, k] + theirs[:, k]).max()) < 1e-5
 
@@ -31,18 +31,19 @@ def test_pca_is_scikit_learns():
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 7])
 def test_few_points_and_equal_ones(n):
     vectors = F.normalize(torch.randn(n, 6, generator=torch.Generator().manual_seed(1)), dim=1)
-    assert atlas.umap(vectors).shape == atlas.pca(vectors).shape == (n, 2) and torch.isfinite(atlas.umap(vectors)).all()
+    assert projection.umap(vectors).shape == projection.pca(vectors).shape == (n, 2)
+    assert torch.isfinite(projection.umap(vectors)).all()
     same = vectors[:1].repeat(n, 1)
-    assert not atlas.pca(same).any() and not atlas.umap(same).any()
-    assert not atlas.umap(vectors[:1].repeat(20, 1)).any()
+    assert not projection.pca(same).any() and not projection.umap(same).any()
+    assert not projection.umap(vectors[:1].repeat(20, 1)).any()
 
 
 def test_umap_keeps_clusters_and_is_the_same_twice():
     from sklearn.manifold import trustworthiness
 
     vectors, kind = groups()
-    xy = atlas.umap(vectors, seed=3)
-    assert torch.equal(xy, atlas.umap(vectors, seed=3))
+    xy = projection.umap(vectors, seed=3)
+    assert torch.equal(xy, projection.umap(vectors, seed=3))
     assert trustworthiness(vectors.numpy(), xy.numpy(), n_neighbors=10, metric="cosine") > 0.8
     near = torch.cdist(xy, xy).topk(6, largest=False).indices[:, 1:]
     assert (kind[near] == kind[:, None]).float().mean() > 0.95
@@ -50,7 +51,7 @@ def test_umap_keeps_clusters_and_is_the_same_twice():
 
 def test_neighbours_are_exact():
     vectors, _ = groups()
-    indices, distances = atlas.nearest(vectors[:7], vectors, 5)
+    indices, distances = projection.nearest(vectors[:7], vectors, 5)
     cosines = vectors[:7] @ vectors.t()
     assert torch.equal(indices[:, 0], torch.arange(7))
     torch.testing.assert_close(1 - distances, cosines.sort(dim=1, descending=True).values[:, :5], rtol=0, atol=1e-6)
@@ -64,24 +65,24 @@ def test_a_new_point_lands_inside_its_neighbours_hull(seed):
     vectors, _ = groups(20)
     g = torch.Generator().manual_seed(seed)
     xy, new = torch.randn(80, 2, generator=g), F.normalize(torch.randn(3, 16, generator=g), dim=1)
-    placed = atlas.place(new, vectors, xy)
-    indices, _ = atlas.nearest(new, vectors, atlas.NEIGHBOURS)
+    placed = projection.place(new, vectors, xy)
+    indices, _ = projection.nearest(new, vectors, projection.NEIGHBOURS)
     for point, rows in zip(placed, indices, strict=True):
         assert Delaunay(xy[rows].numpy()).find_simplex(point.numpy()) >= 0
 
 
 def test_a_known_point_lands_near_itself():
     vectors, _ = groups()
-    xy = atlas.pca(vectors)
-    assert (atlas.place(vectors, vectors, xy) - xy).norm(dim=1).median() < 0.35 * xy.std()
+    xy = projection.pca(vectors)
+    assert (projection.place(vectors, vectors, xy) - xy).norm(dim=1).median() < 0.35 * xy.std()
 
 
 def test_the_gap_is_measured_and_taken_out():
     images, _ = groups(seed=1)
     texts = F.normalize(images + torch.full((16,), 0.5), dim=1)
-    assert atlas.modality_gap(images, texts) == pytest.approx((images.mean(0) - texts.mean(0)).norm().item())
-    a, b = atlas.without_gap(images, texts)
-    assert atlas.modality_gap(a, b) < 0.2 * atlas.modality_gap(images, texts)
+    assert projection.modality_gap(images, texts) == pytest.approx((images.mean(0) - texts.mean(0)).norm().item())
+    a, b = projection.without_gap(images, texts)
+    assert projection.modality_gap(a, b) < 0.2 * projection.modality_gap(images, texts)
     torch.testing.assert_close(a.norm(dim=1), torch.ones(len(a)))
 
 
@@ -91,7 +92,7 @@ def test_aligned_maps_do_not_jump():
     turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
     moved = 3 * (first @ turn) * torch.tensor([1.0, 1.0]) + 7
     mirrored = first * torch.tensor([-1.0, 1.0])
-    for again in atlas.aligned([first, moved, mirrored])[1:]:
+    for again in projection.aligned([first, moved, mirrored])[1:]:
         torch.testing.assert_close(again, first - first.mean(0), rtol=0, atol=1e-4)
 
 
@@ -99,9 +100,9 @@ def test_a_film_has_a_map_for_each_step():
     vectors, _ = groups()
     noise = F.normalize(torch.randn(vectors.shape, generator=torch.Generator().manual_seed(5)), dim=1)
     steps = [F.normalize(a * vectors + (1 - a) * noise, dim=1) for a in (0.3, 0.7, 1.0)]
-    maps = atlas.film(steps)
+    maps = projection.film(steps)
     assert [m.shape for m in maps] == [(120, 2)] * 3 and all(torch.isfinite(m).all() for m in maps)
-    still = atlas.umap(steps[2])
+    still = projection.umap(steps[2])
     torch.testing.assert_close(maps[2], still - still.mean(0), rtol=0, atol=1e-5)  # the last one is the map as it is
     moved = [(b - a).norm(dim=1).mean() / b.std() for a, b in zip(maps, maps[1:], strict=False)]
     assert moved[1] < 1.2  # points move, the whole map does not turn over
@@ -109,15 +110,15 @@ def test_a_film_has_a_map_for_each_step():
 
 def test_a_kept_map_is_not_made_again(tmp_path, monkeypatch):
     vectors, _ = groups()
-    first = atlas.project(vectors, "umap", cache=tmp_path)
-    monkeypatch.setattr(atlas, "umap", None)
-    assert torch.equal(atlas.project(vectors, "umap", cache=tmp_path), first)
+    first = projection.project(vectors, "umap", cache=tmp_path)
+    monkeypatch.setattr(projection, "umap", None)
+    assert torch.equal(projection.project(vectors, "umap", cache=tmp_path), first)
     with pytest.raises(TypeError):  # other content: it would be made
-        atlas.project(vectors[:-1], "umap", cache=tmp_path)
+        projection.project(vectors[:-1], "umap", cache=tmp_path)
     file, = tmp_path.glob("map-*.npy")
     file.write_bytes(file.read_bytes()[:40])
-    monkeypatch.setattr(atlas, "umap", lambda vectors, seed: first)
-    assert torch.equal(atlas.project(vectors, "umap", cache=tmp_path), first)  # a damaged file is made anew
+    monkeypatch.setattr(projection, "umap", lambda vectors, seed: first)
+    assert torch.equal(projection.project(vectors, "umap", cache=tmp_path), first)  # a damaged file is made anew
     assert np.load(file).shape == (120, 2)
 
 
@@ -126,7 +127,7 @@ def test_a_kept_map_is_not_made_again(tmp_path, monkeypatch):
     (torch.zeros(0, 4), "N from 1 to 50,000"),
     (torch.zeros(50_001, 2), r"\(50001, 2\).*Take a sample"), (torch.zeros(4), "map wants")])
 def test_points_that_are_none(points, told):
-    with pytest.raises(AtlasError, match=told):
-        atlas.project(points)
-    with pytest.raises(AtlasError, match="no map 'tsne'"):
-        atlas.project(torch.eye(3), "tsne")
+    with pytest.raises(MapError, match=told):
+        projection.project(points)
+    with pytest.raises(MapError, match="no map 'tsne'"):
+        projection.project(torch.eye(3), "tsne")

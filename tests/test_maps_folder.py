@@ -11,8 +11,8 @@ from clipmini.commands import main
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError
 from clipmini.plots import map_of
-from clipmini.tasks.maps import folder as mapfolder
-from clipmini.tasks.maps import projection as atlas
+from clipmini.tasks.maps import folder as map_folder
+from clipmini.tasks.maps import projection
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,13 @@ def embedder(make_clip, tokenizer):
 @pytest.fixture(scope="module")
 def made(embedder):
     names = [f"thing {i // 2}" for i in range(20)]
-    return mapfolder.make(embedder, [picture(40, 30, seed=i) for i in range(20)], names, [f"group {i % 3}" for i in range(20)])
+    pictures = [picture(40, 30, seed=i) for i in range(20)]
+    return map_folder.make(embedder, pictures, names, [f"group {i % 3}" for i in range(20)])
 
 
 @pytest.fixture(scope="module")
 def folder(made, tmp_path_factory):
-    return mapfolder.save(made, tmp_path_factory.mktemp("maps") / "tiny")
+    return map_folder.save(made, tmp_path_factory.mktemp("maps") / "tiny")
 
 
 def test_pictures_come_first_then_each_name_and_group_once(made, embedder):
@@ -36,14 +37,14 @@ def test_pictures_come_first_then_each_name_and_group_once(made, embedder):
     assert made.names[20:23] == ["thing 0", "thing 0", "thing 1"] and made.groups[20:22] == ["group 0", "group 1"]
     torch.testing.assert_close(made.vectors[3], embedder.embed_images([picture(40, 30, seed=3)])[0], rtol=0, atol=1e-6)
     torch.testing.assert_close(made.vectors[22], embedder.embed_texts(["thing 1"])[0], rtol=0, atol=1e-6)
-    assert set(made.maps) == set(mapfolder.MAPS) and all(m.shape == (40, 2) for m in made.maps.values())
-    assert torch.equal(made.maps["pca"], atlas.pca(made.vectors))
-    a, b = atlas.without_gap(made.vectors[:20], made.vectors[20:])
-    assert torch.equal(made.maps["pca without gap"], atlas.pca(torch.cat([a, b])))
+    assert set(made.maps) == set(map_folder.MAPS) and all(m.shape == (40, 2) for m in made.maps.values())
+    assert torch.equal(made.maps["pca"], projection.pca(made.vectors))
+    a, b = projection.without_gap(made.vectors[:20], made.vectors[20:])
+    assert torch.equal(made.maps["pca without gap"], projection.pca(torch.cat([a, b])))
 
 
 def test_a_folder_gives_back_what_was_saved(made, folder):
-    found = mapfolder.read(folder)
+    found = map_folder.read(folder)
     assert (found.names, found.groups, found.pictures, found.model) == (made.names, made.groups, 20, "tiny")
     torch.testing.assert_close(found.vectors, made.vectors, rtol=0, atol=2e-3)
     for name, xy in found.maps.items():
@@ -51,7 +52,8 @@ def test_a_folder_gives_back_what_was_saved(made, folder):
     assert found.thumbnail(3).size == (96, 96)
     small = picture(40, 30, seed=3).resize((32, 24))
     cell = found.thumbnails.crop((3 * 32, 4, 4 * 32, 28))
-    assert abs(torch.tensor(list(cell.getdata())).float().mean() - torch.tensor(list(small.getdata())).float().mean()) < 12
+    colours = [torch.tensor(list(image.getdata())).float().mean() for image in (cell, small)]
+    assert abs(colours[0] - colours[1]) < 12
 
 
 def with_entry(folder, **entries):
@@ -70,18 +72,19 @@ def test_damage_is_told(folder, tmp_path, damage, told):
     copy = shutil.copytree(folder, tmp_path / "copy")
     damage(copy)
     with pytest.raises(CheckpointError, match=told):
-        mapfolder.read(copy)
+        map_folder.read(copy)
 
 
 def test_the_figure_shows_every_point_twice(made):
     figure = map_of(made)
     drawn = [sum(len(c.get_offsets()) for c in ax.collections) for ax in figure.axes]
-    assert drawn == [40, 40] and [t.get_text() for t in figure.legends[0].get_texts()] == ["group 0", "group 1", "group 2"]
+    assert drawn == [40, 40]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["group 0", "group 1", "group 2"]
 
 
 def test_unequal_lists_are_told(embedder):
-    with pytest.raises(atlas.AtlasError, match="1 pictures, 2 names, 2 groups"):
-        mapfolder.make(embedder, [picture(9, 9)], ["a", "b"])
+    with pytest.raises(projection.MapError, match="1 pictures, 2 names, 2 groups"):
+        map_folder.make(embedder, [picture(9, 9)], ["a", "b"])
 
 
 def test_the_command(tiny_checkpoints, tmp_path, capsys):
@@ -91,7 +94,8 @@ def test_the_command(tiny_checkpoints, tmp_path, capsys):
     line = ["map", str(tmp_path / "in"), "--model", str(tiny_checkpoints["light-cbow"]), "--out", str(tmp_path / "out")]
     assert main(line) == 0
     assert "10 pictures and 10 names; modality gap" in capsys.readouterr().out
-    assert (tmp_path / "out" / "map.png").stat().st_size > 5000 and mapfolder.read(tmp_path / "out").names[0] == "red cat 0"
+    assert (tmp_path / "out" / "map.png").stat().st_size > 5000
+    assert map_folder.read(tmp_path / "out").names[0] == "red cat 0"
     (tmp_path / "empty").mkdir()
     assert main(["map", str(tmp_path / "empty")]) == 1
     assert "holds no pictures" in capsys.readouterr().err
@@ -100,13 +104,13 @@ def test_the_command(tiny_checkpoints, tmp_path, capsys):
 def test_a_film_is_a_map_for_each_step(make_clip, tokenizer, tmp_path):
     steps = {n: Embedder(make_clip("light-cbow", seed=n), tokenizer) for n in (20, 5)}
     images, names = [picture(30, 30, seed=i) for i in range(12)], [f"red cat {i}" for i in range(12)]
-    found = mapfolder.film(steps, images, names)
+    found = map_folder.film(steps, images, names)
     assert found.steps == [5, 20] and found.maps["step 5"].shape == (24, 2)
     vectors = torch.cat([steps[20].embed_images(images), steps[20].embed_texts(names)])
     torch.testing.assert_close(found.vectors, vectors, rtol=0, atol=1e-6)
-    still = atlas.umap(vectors)
+    still = projection.umap(vectors)
     torch.testing.assert_close(found.maps["step 20"], still - still.mean(0), rtol=0, atol=1e-5)
-    assert mapfolder.read(mapfolder.save(found, tmp_path / "film")).steps == [5, 20]
+    assert map_folder.read(map_folder.save(found, tmp_path / "film")).steps == [5, 20]
 
 
 def test_the_command_makes_a_film(tiny_checkpoints, tmp_path, capsys):
@@ -119,7 +123,7 @@ def test_the_command_makes_a_film(tiny_checkpoints, tmp_path, capsys):
     for step in ("step-000010", "step-000200"):
         shutil.copytree(tiny_checkpoints["light-cbow"], tmp_path / "run" / "film" / step)
     assert main(line) == 0
-    assert mapfolder.read(tmp_path / "out").steps == [10, 200]
+    assert map_folder.read(tmp_path / "out").steps == [10, 200]
 
 
 def test_nothing_of_yours_is_lost(tiny_checkpoints, tmp_path, made, capsys):
@@ -133,11 +137,11 @@ def test_nothing_of_yours_is_lost(tiny_checkpoints, tmp_path, made, capsys):
     (tmp_path / "file").write_text("mine")
     assert main([*line, str(tmp_path / "file")]) == 1
     assert "is a file; give a new folder" in capsys.readouterr().err
-    old = mapfolder.save(made, tmp_path / "old")
-    mapfolder.save(made, old)  # a map is replaced
+    old = map_folder.save(made, tmp_path / "old")
+    map_folder.save(made, old)  # a map is replaced
     (old / "notes.txt").write_text("mine")
     with pytest.raises(CheckpointError, match="holds 'notes.txt' beside a map"):
-        mapfolder.save(made, old)
+        map_folder.save(made, old)
     assert len(list(mine.iterdir())) == 3 and (old / "notes.txt").read_text() == "mine"
 
 
