@@ -140,7 +140,9 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
 
     Raises CheckpointError.
     """
-    from clipmini import families  # the one arrow down: families know this file's neighbours, this file knows their table
+    from clipmini import (
+        families,  # the one arrow down: families know this file's neighbours, this file knows their table
+    )
 
     _check_options(device, image_size)
     path, name = Path(name), str(name)

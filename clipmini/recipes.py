@@ -15,8 +15,9 @@ from clipmini.data.base import Source, configured
 from clipmini.embedder import Embedder
 from clipmini.model import CLIP
 from clipmini.plots import training_curve
-from clipmini.tasks.evaluate import ask, recorded, zero_shot_score
+from clipmini.tasks.evaluate import zero_shot_score
 from clipmini.tasks.prompts import TEMPLATES
+from clipmini.tasks.questions import ask, recorded
 from clipmini.tokenizer import Tokenizer
 from clipmini.training import Run, TrainConfig, chosen_precision, diagnose, read_pairs, train
 

@@ -5,9 +5,11 @@ installed, and published CLIPs of the Hugging Face hub: those on this computer, 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 import clipmini
 from clipmini.embedder import Embedder
@@ -15,18 +17,32 @@ from clipmini.families import devise
 from clipmini.families import hub_download as hub
 from clipmini.files import CheckpointError
 from clipmini.image import open_image
+from clipmini.tasks.classify import Classifier, build_classifier, make_classifier
+from clipmini.tasks.prompts import EVERYDAY_WORDS
 
 AUTOMATIC, OWN = "automatic", "emoji"  # the choice, and the only model of drawings that is sent photos elsewhere
 FLAT_ENOUGH = 1.0  # on drawings and 141 photos, none of a test set: 89 % and 84 % judged right
 
 
 class Model:
-    """A checkpoint by name or folder, loaded once; a failure is told, and tried again the next time."""
+    """A checkpoint by name or folder, loaded once; a failure is told, and tried again the next time.
+
+    classifier(labels, templates, none_of_these): what make_classifier makes; the last ones are held, for the next
+    picture of a visitor mostly has the same labels. everyday(): the vectors of everyday words, made once.
+    """
 
     def __init__(self, name: str):
         self.name = name
         self._embedder: Embedder | None = None
         self._lock = threading.Lock()
+        self.classifier = lru_cache(maxsize=32)(self._classifier)
+        self.everyday = lru_cache(maxsize=1)(self._everyday)
+
+    def _classifier(self, labels: str, templates: str, none_of_these: bool) -> Classifier:
+        return make_classifier(self.get(), labels, templates, none_of_these)
+
+    def _everyday(self) -> Tensor:
+        return build_classifier(self.get(), EVERYDAY_WORDS, "plain")
 
     def get(self) -> Embedder:
         """The Embedder. Raises CheckpointError."""

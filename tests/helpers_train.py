@@ -2,9 +2,8 @@
 
 import numpy as np
 import torch
-from PIL import Image
-
 from clipmini.training.pairs import Pairs
+from PIL import Image
 
 LEVELS = (0, 85, 170, 255)
 NAMES = [f"a {r} {g} {b} square" for r in ("dark", "dim", "bright", "light") for g in ("cold", "cool", "warm", "hot")

@@ -10,8 +10,9 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers_app import bomb, encoded, running, tiny_checkpoint, tiny_embedder, two_colours
 from PIL import Image
+
+from helpers_app import bomb, encoded, running, tiny_checkpoint, tiny_embedder, two_colours
 
 gr = pytest.importorskip("gradio", reason="the app's tests need gradio: pip install 'clipmini[app,test]'")
 gradio_client = pytest.importorskip("gradio_client")

@@ -6,9 +6,6 @@ import json
 
 import pytest
 import torch
-from foreign import write_archive
-from test_embedder import picture
-
 from clipmini.data import testsets as hub
 from clipmini.data.classnames import CLASS_NAMES
 from clipmini.data.testsets import TEST_SETS, DatasetError, TestSet, find
@@ -18,6 +15,9 @@ from clipmini.tasks.benchmark import Job, as_table, run
 from clipmini.tasks.evaluate import evaluate
 from clipmini.tasks.metrics import wilson
 from clipmini.tasks.retrieval import retrieval
+
+from foreign import write_archive
+from test_embedder import picture
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +197,9 @@ def test_every_test_set_is_whole():
 
 def test_the_golden_script_notices_a_wrong_number(embedder, monkeypatch, capsys):
     """It cannot reach the hub here: what it does with the numbers is tested with a model and a picture of ours."""
-    import golden
-
     import clipmini
+
+    import golden
 
     class Answer(io.BytesIO):
         pass

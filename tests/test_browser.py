@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
 from helpers_app import encoded, tiny_checkpoint, two_colours
 
 playwright = pytest.importorskip("playwright.sync_api",

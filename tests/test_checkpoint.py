@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-
 from clipmini import checkpoint
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError, written_whole
 from clipmini.tokenizer import Tokenizer
+from safetensors.torch import load_file, save_file
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import sys
 from dataclasses import replace
 
 import pytest
-from helpers_train import pairs_dataset
-from PIL import Image
-
 from clipmini import checkpoint, recipes
 from clipmini.commands import main
 from clipmini.data import shapes
 from clipmini.data.emoji import dataset, sources
 from clipmini.training.config import TrainConfig
+from PIL import Image
+
+from helpers_train import pairs_dataset
 
 COMMANDS = ("app", "classify", "data", "train", "evaluate", "doctor", "export")
 
@@ -267,7 +267,6 @@ def test_prompts_lists_the_test_sets_too(capsys):
 
 def test_only_own_models_are_exported(monkeypatch, tmp_path):
     import torch
-
     from clipmini import families as pretrained
     from clipmini.families import onnx
     from clipmini.files import CheckpointError

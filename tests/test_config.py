@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from clipmini.config import PRESETS, CLIPConfig, ConfigError, TextConfig, VisionConfig, preset
 
 

@@ -6,15 +6,16 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers_app import encoded, tiny_embedder, two_colours
-from PIL import Image
-from test_classify import Fake
-
 from clipmini.data.base import Question
 from clipmini.embedder import Embedder
 from clipmini.image import ImageError
-from clipmini.tasks.evaluate import ask, compare, evaluate, order_accuracy, recorded, zero_shot_score
+from clipmini.tasks.evaluate import compare, evaluate, order_accuracy, zero_shot_score
 from clipmini.tasks.metrics import record, table, wilson
+from clipmini.tasks.questions import ask, recorded
+from PIL import Image
+
+from helpers_app import encoded, tiny_embedder, two_colours
+from test_classify import Fake
 
 
 def colours(rows, names=("red", "blue")):
@@ -193,7 +194,7 @@ def test_questions_are_answered_as_evaluate_and_order_accuracy_do():
 
 
 @pytest.mark.parametrize("question, told", [
-    (lambda rows: Question(rows, kind="colour"), "'odd' is of kind 'colour'; there are 'labels' and 'order'"),
+    (lambda rows: Question(rows, kind="colour"), "'odd' is of kind 'colour'; there are labels, order, where, stream"),
     (lambda rows: Question(rows, candidates=["lila"]), "unknown: lila"),
     (lambda rows: Question(rows.remove_columns("binding_negatives"), kind="order"), "no column 'binding_negatives'")])
 def test_questions_are_checked_before_the_work(question, told):

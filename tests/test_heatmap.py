@@ -3,10 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from foreign import shake
-from PIL import Image
-from test_embedder import picture
-
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
 from clipmini.embedder import Embedder
 from clipmini.image import ImageError
@@ -15,6 +11,10 @@ from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.heatmap import METHODS, HeatmapError, Score, heatmap, score, segmented, word_relevance
 from clipmini.tasks.heatmap import methods as H
 from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
+from PIL import Image
+
+from foreign import shake
+from test_embedder import picture
 
 PHRASES = ["red cat", "blue square", "dog"]
 TOWERS = {"vit": VisionConfig("vit", 32, 32, 3, 4, 8), "resnet": VisionConfig("resnet", 64, 8, (1, 1, 1, 1), 8),

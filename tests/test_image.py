@@ -7,10 +7,10 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from helpers_app import bomb, encoded, tiny_embedder, two_colours
+from clipmini.image import ImageError, as_picture, open_image, preprocess, resize_and_crop
 from PIL import Image
 
-from clipmini.image import ImageError, as_picture, open_image, preprocess, resize_and_crop
+from helpers_app import bomb, encoded, tiny_embedder, two_colours
 
 
 def colour(image: Image.Image, x: float = 0.5, y: float = 0.5) -> tuple:

@@ -11,8 +11,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-import colab_links
 import pytest
+
+import colab_links
 from test_checks import ANSWERS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -5,10 +5,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from clipmini.loss import clip_loss, duplicate_floor, matching_loss, multi_positive_loss, random_loss, sigmoid_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from clipmini.loss import clip_loss, duplicate_floor, matching_loss, multi_positive_loss, random_loss, sigmoid_loss
 
 
 def unit(rows: int, columns: int = 6, seed: int = 0) -> torch.Tensor:

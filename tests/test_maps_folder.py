@@ -5,14 +5,14 @@ import shutil
 
 import pytest
 import torch
-from test_embedder import picture
-
 from clipmini.commands import main
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError
 from clipmini.plots import map_of
 from clipmini.tasks.maps import folder as map_folder
 from clipmini.tasks.maps import projection
+
+from test_embedder import picture
 
 
 @pytest.fixture(scope="module")

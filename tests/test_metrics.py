@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-
 from clipmini.tasks.metrics import (
     Report,
     accuracy,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from readme_tables import PAGE, README, RESULTS, ROOT, block, row, tables
 
 TEXT = README.read_text(encoding="utf-8")

@@ -6,19 +6,19 @@ import json
 
 import pytest
 import torch
-from helpers_train import pairs_dataset
-
 from clipmini import files, recipes
+from clipmini.card import card, in_one_line, sentence
 from clipmini.config import PRESETS
+from clipmini.data.base import Source, SourceError
 from clipmini.data.emoji import dataset, sources, words
 from clipmini.embedder import Embedder
-from clipmini.card import card, in_one_line, sentence
-from clipmini.data.base import Source, SourceError
 from clipmini.recipes import RECIPES, Recipe, customised, split
-from clipmini.tasks.evaluate import ask, recorded
 from clipmini.tasks.prompts import TEMPLATES
+from clipmini.tasks.questions import ask, recorded
 from clipmini.training.config import TrainConfig, TrainingError
 from clipmini.training.pairs import group_numbers
+
+from helpers_train import pairs_dataset
 
 
 def test_options_reach_their_place():

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
-
 from clipmini.data import scenes
+from PIL import Image, ImageDraw
 
 
 @pytest.fixture(scope="module")

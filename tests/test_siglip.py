@@ -2,18 +2,18 @@
 
 import json
 
+import clipmini
 import pytest
 import torch
 import torch.nn.functional as F
-from foreign import PREPROCESSOR, shake, write_json
+from clipmini.files import CheckpointError
+from clipmini.tokenizer import TokenLimitError
 from safetensors.torch import load_file, save_file
-from test_embedder import picture
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipImageProcessorPil, SiglipModel
 
-import clipmini
-from clipmini.files import CheckpointError
-from clipmini.tokenizer import TokenLimitError
+from foreign import PREPROCESSOR, shake, write_json
+from test_embedder import picture
 
 TEXTS = ["a red cat", "a", "a blue dog and a red cat"]
 

@@ -14,9 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_train import pairs_dataset, squares
-from PIL import Image
-
 from clipmini import checkpoint
 from clipmini import training as train
 from clipmini.augment import augment
@@ -34,6 +31,9 @@ from clipmini.training.step import (
     plain_backward,
     update_average,
 )
+from PIL import Image
+
+from helpers_train import pairs_dataset, squares
 
 QUICK = TrainConfig(steps=24, batch=16, warmup=4, learning_rate=3e-3, evaluate_every=5)
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from clipmini.transformer import Attention, QuickGELU, ResidualBlock, Transformer
 
 

@@ -1,17 +1,17 @@
 """Chinese-CLIP: our image tower, transformers' BERT, one Embedder; and its tokenizer against transformers'."""
 
+import clipmini
 import pytest
 import torch
 import torch.nn.functional as F
-from foreign import PREPROCESSOR, shake, write_json
-from test_embedder import picture
-from transformers import BertTokenizer, ChineseCLIPConfig, ChineseCLIPModel
-from transformers.models.chinese_clip.image_processing_pil_chinese_clip import ChineseCLIPImageProcessorPil
-
-import clipmini
 from clipmini.families.wordpieces import WordPieces
 from clipmini.files import CheckpointError
 from clipmini.tokenizer import TokenLimitError
+from transformers import BertTokenizer, ChineseCLIPConfig, ChineseCLIPModel
+from transformers.models.chinese_clip.image_processing_pil_chinese_clip import ChineseCLIPImageProcessorPil
+
+from foreign import PREPROCESSOR, shake, write_json
+from test_embedder import picture
 
 TEXTS = ["一只猫", "红色的狗 abc", "", "猫" * 60, "Café x猫，狗！", "鑫 abd zz"]
 PIECES = ["[PAD]", *(f"[unused{i}]" for i in range(1, 100)), "[UNK]", "[CLS]", "[SEP]", "[MASK]",

@@ -34,8 +34,8 @@ def run(args) -> None:
     from clipmini.data.testsets import as_list, find
     from clipmini.embedder import load
     from clipmini.plots import reliability_curve
-    from clipmini.tasks.evaluate import ask, recorded, told
     from clipmini.tasks.prompts import named_or_own
+    from clipmini.tasks.questions import ask, recorded, told
 
     if args.dataset == "list":
         print(as_list())

@@ -30,9 +30,9 @@ class Package:
 
 @dataclass(frozen=True)
 class Question:
-    """What to measure of an Embedder. rows: a pairs dataset; kind: "labels" (zero-shot among the names of its
-    ClassLabel) or "order" (the caption or the same words swapped?); templates, labels, candidates: as in
-    tasks.evaluate.evaluate."""
+    """What to measure of an Embedder. kind: "labels" (rows is a pairs dataset: zero-shot among the names of its
+    ClassLabel), "order" (the caption, or the same words swapped?), "where" (rows is a list of scenes.Scene: is each thing
+    found?) or "stream" (rows is a testsets.TestSet). templates, labels, candidates: as in tasks.evaluate.evaluate."""
 
     rows: Any
     templates: str | tuple[str, ...] = "plain"

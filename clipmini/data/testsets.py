@@ -115,18 +115,6 @@ class TestSet(Source):
         """See the function class_names."""
         return class_names(self, rows, folder)
 
-    def open_rows(self, folder: str | Path | None = None):
-        """See the function open_rows."""
-        return open_rows(self, folder)
-
-    def examples(self, rows, start: int = 0) -> Iterator[tuple]:
-        """See the function examples."""
-        return examples(self, rows, start)
-
-    def class_names(self, rows, folder: str | Path | None = None) -> list[str]:
-        """See the function class_names."""
-        return class_names(self, rows, folder)
-
 
 OPENAI = "openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14"
 BIG = "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"

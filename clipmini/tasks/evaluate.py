@@ -1,8 +1,5 @@
 """Zero-shot classification measured on a pairs dataset; and whether a model reads the order of words."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
-
 import torch
 from torch import Tensor
 
@@ -14,7 +11,6 @@ from clipmini.tasks.metrics import (
     Report,
     accuracy,
     mean_per_class_recall,
-    record,
     top1_correct,
     top_k_accuracy,
     wilson,
@@ -46,7 +42,7 @@ def _open_row(picture: dict | None, row: int):
         raise ImageError(f"row {row} of the dataset: {error}") from error
 
 
-def _targets(dataset, labels, candidates) -> tuple[Tensor, tuple[str, ...]]:
+def targets_of(dataset, labels, candidates) -> tuple[Tensor, tuple[str, ...]]:
     """The class of each row (N,), counted among the candidates, and the candidates' names for the prompts (K,)."""
     classes = getattr(dataset.features.get("label"), "names", None)
     if not classes or not len(dataset):
@@ -69,7 +65,7 @@ def _targets(dataset, labels, candidates) -> tuple[Tensor, tuple[str, ...]]:
     return torch.tensor([place[label] for label in given]), tuple(names[i] for i in place)
 
 
-def _report(embedder: Embedder, name: str, features: Tensor, targets: Tensor, labels, templates, topk=(1, 5)) -> Report:
+def report(embedder: Embedder, name: str, features: Tensor, targets: Tensor, labels, templates, topk=(1, 5)) -> Report:
     texts = build_classifier(embedder, labels, templates)
     logits = embedder.logit_scale * features @ texts.t()  # (N, K)
     N, K = logits.shape
@@ -87,9 +83,9 @@ def compare(embedder: Embedder, dataset, template_sets: dict, labels=None, candi
 
     The other arguments are evaluate's. Returns {name: Report}; table(reports.values()) shows them side by side.
     """
-    targets, names = _targets(dataset, labels, candidates)
+    targets, names = targets_of(dataset, labels, candidates)
     features = embed_dataset(embedder, dataset, batch_size)
-    return {name: _report(embedder, name, features, targets, names, templates, topk)
+    return {name: report(embedder, name, features, targets, names, templates, topk)
             for name, templates in template_sets.items()}
 
 
@@ -109,7 +105,7 @@ def evaluate(embedder: Embedder, dataset, templates="plain", labels=None, candid
 KINDS = ("relation", "binding")
 
 
-def _compared_rows(dataset) -> tuple[dict[str, list], list[int]]:
+def compared_rows(dataset) -> tuple[dict[str, list], list[int]]:
     """The captions of a dataset of scenes, and the numbers of the rows that have false ones of both kinds."""
     columns = [f"{kind}_negatives" for kind in KINDS]
     missing = [column for column in columns if column not in dataset.column_names]
@@ -132,7 +128,7 @@ def order_accuracy(embedder: Embedder, dataset, batch_size: int = 256,
     of 95% intervals, "relation_low", "relation_high", "binding_low", "binding_high". Raises ValueError when no row has
     such captions, ImageError that names the row of a broken picture.
     """
-    words, rows = _compared_rows(dataset)
+    words, rows = compared_rows(dataset)
     features = embed_dataset(embedder, dataset) if features is None else features
     wins: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
     for start in range(0, len(rows), batch_size):
@@ -147,57 +143,6 @@ def order_accuracy(embedder: Embedder, dataset, batch_size: int = 256,
     ends = {kind: wilson(share, len(rows)) for kind, share in shares.items()}
     return {**shares, "n": len(rows), **{f"{kind}_low": low for kind, (low, _) in ends.items()},
             **{f"{kind}_high": high for kind, (_, high) in ends.items()}}
-
-
-class Question(Protocol):
-    """What `ask` is asked; data.base.Question is one. rows: a pairs dataset; kind: "labels" or "order"; templates,
-    labels, candidates: as in `evaluate`."""
-
-    @property
-    def rows(self) -> Any: ...
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def templates(self) -> str | tuple[str, ...]: ...
-
-    @property
-    def labels(self) -> list[str] | None: ...
-
-    @property
-    def candidates(self) -> list[str] | None: ...
-
-
-def ask(embedder: Embedder, questions: Mapping[str, Question], batch_size: int = 64) -> dict[str, Report | dict]:
-    """The answer to each question, under its name: to "labels" a Report, to "order" what order_accuracy gives.
-
-    Pictures of rows that several questions share, the same dataset object, are embedded once. Every question is
-    checked before the first picture is embedded. Raises ValueError for an unknown kind, and what evaluate and
-    order_accuracy do.
-    """
-    targets = {}
-    for name, question in questions.items():
-        if question.kind == "labels":
-            targets[name] = _targets(question.rows, question.labels, question.candidates)
-        elif question.kind == "order":
-            _compared_rows(question.rows)
-        else:
-            raise ValueError(f"question {name!r} is of kind {question.kind!r}; there are 'labels' and 'order'")
-    features: dict[int, Tensor] = {}
-    answers: dict[str, Report | dict] = {}
-    for name, question in questions.items():
-        if id(question.rows) not in features:
-            features[id(question.rows)] = embed_dataset(embedder, question.rows, batch_size)
-        vectors = features[id(question.rows)]
-        answers[name] = order_accuracy(embedder, question.rows, features=vectors) if question.kind == "order" else \
-            _report(embedder, name, vectors, *targets[name], question.templates)
-    return answers
-
-
-def recorded(answers: Mapping[str, Report | dict]) -> dict[str, dict]:
-    """The answers of `ask` as plain values for JSON."""
-    return {name: record(answer) if isinstance(answer, Report) else dict(answer) for name, answer in answers.items()}
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from clipmini.embedder import assets_folder
-from clipmini.tasks.maps.folder import CELL, COLUMNS, MapFolder, read
+from clipmini.tasks.maps.folder import CELL, COLUMNS, EmbeddingMap, read
 from demo_app.texts import say
 
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ SCRIPT, STYLE, TEMPLATE = ((HERE / f"map.{kind}").read_text(encoding="utf-8") fo
 class Opened:
     """A map and its thumbnails as a data address."""
 
-    found: MapFolder
+    found: EmbeddingMap
     sprite: str
 
 
@@ -58,7 +58,7 @@ def points(o: Opened, by: str) -> str:
 
 
 def map_name(kind: str, gap: bool) -> str:
-    """The key in MapFolder.maps of what a visitor chose."""
+    """The key in EmbeddingMap.maps of what a visitor chose."""
     return kind if gap else f"{kind} without gap"
 
 

@@ -23,9 +23,10 @@ def look_inside(page: Page, picture: str | None, phrases: str, method: str, choi
     with friendly_errors(lang):
         if not picture:
             raise gr.Error(say(lang, "no_picture"), title=say(lang, "error"), print_exception=False)
-        embedder = page.shelf.pick(choice, picture).embedder
+        picked = page.shelf.pick(choice, picture)
+        embedder = picked.embedder
         image = open_image(picture)
-        found = heatmap(embedder, image, phrases, method or None, progress=progress)
+        found = heatmap(embedder, image, phrases, method or None, progress=progress, everyday=picked.model.everyday())
         words = [[phrase, word, f"{fall:+.3f}"] for phrase in found.phrases if len(phrase.split()) > 1
                  for word, fall in word_relevance(embedder, image, phrase)]
     return heatmaps(found, f"{embedder.name}: {found.method}"), segments(found, embedder.name), words

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clipmini.image import ENDINGS, open_image
 from clipmini.tasks.maps import projection
-from clipmini.tasks.maps.folder import MapFolder, gather, with_umap
+from clipmini.tasks.maps.folder import EmbeddingMap, gather, with_umap
 from clipmini.tasks.prompts import clean_labels
 from demo_app.map import canvas
 from demo_app.map.canvas import Opened, drawn, map_path, opened
@@ -38,7 +38,7 @@ def own_map(page: Page, files: list[str] | None, lang: str) -> Iterator[Opened]:
             yield Opened(with_umap(found), sprite)
 
 
-def gap_sentence(found: MapFolder, lang: str) -> str:
+def gap_sentence(found: EmbeddingMap, lang: str) -> str:
     """How far pictures and words live apart, in words."""
     images, texts = found.vectors[:found.pictures], found.vectors[found.pictures:]
     if not len(texts):

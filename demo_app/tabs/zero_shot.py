@@ -56,7 +56,8 @@ def answer(page: Page, picture: str | None, labels: str, templates: str, none_of
         embedder = picked.embedder
         templates, scale = fitting(page, embedder, templates, scale)
         read = time.perf_counter() - start
-        prediction = classify(embedder, [opened], labels, templates, none_of_these, scale)
+        classifier = picked.model.classifier(labels, templates, none_of_these)
+        prediction = classify(embedder, [opened], classifier, logit_scale=scale)
         saw = embedder.see(opened)
     times = {"picture": 1000 * (read + prediction.seconds["pictures"]), "texts": 1000 * prediction.seconds["texts"],
              "total": 1000 * (time.perf_counter() - start)}

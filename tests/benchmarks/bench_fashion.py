@@ -16,8 +16,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
-
 from clipmini.data import fashion
 from clipmini.embedder import load
 from clipmini.recipes import RECIPES, VALIDATION_ROWS, customised, split
@@ -25,6 +23,7 @@ from clipmini.tasks.metrics import wilson
 from clipmini.training.pairs import draw, read_pairs
 from clipmini.training.step import keep_freed_memory, learning_rate, make_optimizer, mixed_precision, update_average
 from clipmini.vision import build_vision
+from tqdm import tqdm
 
 
 def train_twin(recipe, embedder, pairs, steps: int) -> torch.nn.Module:

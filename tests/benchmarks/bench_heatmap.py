@@ -10,9 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 import clipmini
+import torch
 from clipmini.config import preset
 from clipmini.model import CLIP
 from clipmini.tasks.heatmap.methods import as_grid, value_cells

@@ -8,20 +8,14 @@ The phrase is the thing's name. The scenes' styles are none that the model saw, 
 """
 
 import argparse
-import statistics
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-
 import clipmini
+import numpy as np
 from clipmini.data import emoji, scenes, shapes
-from clipmini.tasks.classify import build_classifier
-from clipmini.tasks.heatmap import METHODS, THRESHOLDS, HeatmapError, heatmap, score
-from clipmini.tasks.prompts import EVERYDAY_WORDS
+from clipmini.tasks.heatmap import METHODS, HeatmapError, localise
+from PIL import Image
 
 
 def scenes_of_shapes(n: int, seed: int) -> list[scenes.Scene]:
@@ -38,20 +32,11 @@ def grown(mask):
 
 def measure(embedder, rooms, method: str) -> dict | None:
     """Mean scores of a method, or None where it knows nothing to do with this tower."""
-    everyday = build_classifier(embedder, EVERYDAY_WORDS, "plain")
-    scores, times = [], []
-    for scene in rooms:
-        start = time.perf_counter()
-        try:
-            found = heatmap(embedder, scene.image, [thing.name for thing in scene.things], method, everyday=everyday)
-        except HeatmapError:
-            return None
-        times.append(time.perf_counter() - start)
-        scores += [score(map_, torch.from_numpy(thing.mask), THRESHOLDS[method])
-                   for map_, thing in zip(found.maps, scene.things, strict=True)]
-    mean = {key: statistics.fmean(getattr(s, key) for s in scores)
-            for key in ("pointing", "on_mask", "iou", "average_precision")}
-    return {"scenes": len(rooms), "things": len(scores), **mean, "ms": 1000 * statistics.median(times)}
+    try:
+        found = localise(embedder, rooms, method)
+    except HeatmapError:
+        return None
+    return {"things": found.pop("n"), **{k: v for k, v in found.items() if k not in ("method", "pointing_low", "pointing_high")}}
 
 
 def main() -> None:

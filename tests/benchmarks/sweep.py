@@ -16,14 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-
 from clipmini import recipes
 from clipmini.config import preset
 from clipmini.data import emoji
 from clipmini.embedder import Embedder
 from clipmini.model import CLIP, count_parameters
-from clipmini.tasks.evaluate import ask, recorded
 from clipmini.tasks.prompts import TEMPLATES
+from clipmini.tasks.questions import ask, recorded
 from clipmini.training.loop import train
 from clipmini.training.pairs import read_pairs
 

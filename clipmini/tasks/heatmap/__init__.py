@@ -9,7 +9,7 @@ from clipmini.tasks.heatmap.methods import (
     heatmap,
     word_relevance,
 )
-from clipmini.tasks.heatmap.score import THRESHOLDS, Score, score, segmented
+from clipmini.tasks.heatmap.score import THRESHOLDS, Score, localise, score, segmented
 
 __all__ = ["FOR_ANY_MODEL", "METHODS", "THRESHOLDS", "Heatmap", "HeatmapError", "Score", "default_method", "heatmap",
-           "score", "segmented", "word_relevance"]
+           "localise", "score", "segmented", "word_relevance"]

@@ -1,0 +1,102 @@
+"""Asking what a source of data wants to know: a question of any kind, its answer, the answer in words and as plain values."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from clipmini.embedder import Embedder
+from clipmini.tasks.benchmark import Job, as_table, run
+from clipmini.tasks.evaluate import compared_rows, embed_dataset, order_accuracy, report, targets_of
+from clipmini.tasks.heatmap import localise
+from clipmini.tasks.metrics import Report, record, table
+
+KINDS = ("labels", "order", "where", "stream")
+Answer = Report | dict
+
+
+class Question(Protocol):
+    """What `ask` is asked; data.base.Question is one, and says what the kinds are."""
+
+    @property
+    def rows(self) -> Any: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def templates(self) -> str | tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> list[str] | None: ...
+
+    @property
+    def candidates(self) -> list[str] | None: ...
+
+
+def ask(embedder: Embedder, questions: Mapping[str, Question], folder: Path | None = None) -> dict[str, Answer]:
+    """The answer to each question, under its name.
+
+    "labels": a Report. "order": what order_accuracy gives. "where": what heatmap.localise gives. "stream": what
+    benchmark.run gives; folder: where it keeps what is done, to be taken up again.
+    Pictures of rows that several questions share, the same dataset object, are embedded once. Every question is
+    checked before the first picture is embedded. Raises ValueError for an unknown kind, and what those functions do.
+    """
+    targets = {name: _checked(name, question) for name, question in questions.items()}
+    features: dict[int, Tensor] = {}
+    answers: dict[str, Answer] = {}
+    for name, question in questions.items():
+        if question.kind == "where":
+            answers[name] = localise(embedder, question.rows, templates=question.templates)
+        elif question.kind == "stream":
+            answers[name] = _streamed(embedder, question, folder)
+        else:
+            if id(question.rows) not in features:
+                features[id(question.rows)] = embed_dataset(embedder, question.rows)
+            vectors = features[id(question.rows)]
+            answers[name] = order_accuracy(embedder, question.rows, features=vectors) if question.kind == "order" else \
+                report(embedder, name, vectors, *targets[name], question.templates)
+    return answers
+
+
+def _checked(name: str, question: Question):
+    if question.kind == "labels":
+        return targets_of(question.rows, question.labels, question.candidates)
+    if question.kind == "order":
+        compared_rows(question.rows)
+    elif question.kind not in KINDS:
+        raise ValueError(f"question {name!r} is of kind {question.kind!r}; there are {', '.join(KINDS)}")
+
+
+def _streamed(embedder: Embedder, question: Question, folder: Path | None) -> dict:
+    test = question.rows
+    copy = Path(test.folder) if test.folder else None
+    if folder is not None:
+        return run(Job(embedder, test, question.templates, folder, copy, test.limit))
+    with TemporaryDirectory() as nowhere:
+        return run(Job(embedder, test, question.templates, Path(nowhere), copy, test.limit))
+
+
+def recorded(answers: Mapping[str, Answer]) -> dict[str, dict]:
+    """The answers of `ask` as plain values for JSON."""
+    return {name: record(answer) if isinstance(answer, Report) else dict(answer) for name, answer in answers.items()}
+
+
+def told(answers: Mapping[str, Answer]) -> str:
+    """The answers of `ask` as lines of text: the Reports as one table, the others a line each."""
+    reports = [answer for answer in answers.values() if isinstance(answer, Report)]
+    lines = [table(reports)] if reports else []
+    return "\n".join([*lines, *(_sentence(name, a) for name, a in answers.items() if not isinstance(a, Report))])
+
+
+def _sentence(name: str, answer: dict) -> str:
+    if "relation" in answer:
+        return (f"true caption preferred (chance 50%): relation {answer['relation']:.1%}, binding "
+                f"{answer['binding']:.1%}, {answer['n']:,} scenes")
+    if "pointing" in answer:
+        return (f"{name}, by {answer['method']}: brightest on the thing or near it {answer['pointing']:.1%}, IoU "
+                f"{answer['iou']:.2f}, average precision {answer['average_precision']:.2f}; {answer['n']:,} things in "
+                f"{answer['scenes']:,} scenes")
+    return as_table([answer])
