@@ -156,7 +156,7 @@ def test_evaluate_says_what_the_model_was_trained_on(capsys, tmp_path, monkeypat
     checkpoint.save(tmp_path / "m", make_clip("light-cbow"), tokenizer, meta={"data": "emoji in 2 art styles: noto, openmoji"})
     for style, seen in (("noto", True), ("twemoji", False)):
         monkeypatch.setattr(dataset, "load", lambda *a, style=style: pairs_dataset(16).add_column("style", [style] * 16))
-        assert ("note: this model was trained on noto" in says(capsys, 0, "evaluate", tmp_path / "m")) == seen
+        assert ("note: this model was trained on noto" in says(capsys, 0, "evaluate", tmp_path / "m", "--style", style)) == seen
 
 
 def test_a_mistyped_template_set_is_told_the_known_ones(capsys, tiny_checkpoints):

@@ -1,4 +1,4 @@
-"""Asking what a source of data wants to know: a question of any kind, its answer, the answer in words and as plain values."""
+"""Asking what a source of data wants to know: questions of any kind, their answers, and these in words and as JSON."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ class Question(Protocol):
     def kind(self) -> str: ...
 
     @property
-    def templates(self) -> str | tuple[str, ...]: ...
+    def templates(self) -> str | list[str] | tuple[str, ...]: ...
 
     @property
     def labels(self) -> list[str] | None: ...
@@ -44,7 +44,8 @@ def ask(embedder: Embedder, questions: Mapping[str, Question], folder: Path | No
     Pictures of rows that several questions share, the same dataset object, are embedded once. Every question is
     checked before the first picture is embedded. Raises ValueError for an unknown kind, and what those functions do.
     """
-    targets = {name: _checked(name, question) for name, question in questions.items()}
+    targets = {name: targets_of(question.rows, question.labels, question.candidates)
+               for name, question in questions.items() if _checked(name, question).kind == "labels"}
     features: dict[int, Tensor] = {}
     answers: dict[str, Answer] = {}
     for name, question in questions.items():
@@ -57,17 +58,16 @@ def ask(embedder: Embedder, questions: Mapping[str, Question], folder: Path | No
                 features[id(question.rows)] = embed_dataset(embedder, question.rows)
             vectors = features[id(question.rows)]
             answers[name] = order_accuracy(embedder, question.rows, features=vectors) if question.kind == "order" else \
-                report(embedder, name, vectors, *targets[name], question.templates)
+                report(embedder, name, vectors, *targets[name], templates=question.templates)
     return answers
 
 
-def _checked(name: str, question: Question):
-    if question.kind == "labels":
-        return targets_of(question.rows, question.labels, question.candidates)
+def _checked(name: str, question: Question) -> Question:
+    if question.kind not in KINDS:
+        raise ValueError(f"question {name!r} is of kind {question.kind!r}; there are {', '.join(KINDS)}")
     if question.kind == "order":
         compared_rows(question.rows)
-    elif question.kind not in KINDS:
-        raise ValueError(f"question {name!r} is of kind {question.kind!r}; there are {', '.join(KINDS)}")
+    return question
 
 
 def _streamed(embedder: Embedder, question: Question, folder: Path | None) -> dict:
