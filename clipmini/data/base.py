@@ -31,8 +31,9 @@ class Package:
 @dataclass(frozen=True)
 class Question:
     """What to measure of an Embedder. kind: "labels" (rows is a pairs dataset: zero-shot among the names of its
-    ClassLabel), "order" (the caption, or the same words swapped?), "where" (rows is a list of scenes.Scene: is each thing
-    found?) or "stream" (rows is a testsets.TestSet). templates, labels, candidates: as in tasks.evaluate.evaluate."""
+    ClassLabel), "order" (the caption, or the same words swapped?), "where" (rows is a list of scenes.Scene: is each
+    thing found?) or "stream" (rows is a testsets.TestSet). templates, labels, candidates: as in
+    tasks.evaluate.evaluate."""
 
     rows: Any
     templates: str | list[str] | tuple[str, ...] = "plain"
@@ -131,7 +132,8 @@ def option(default: Any, about: str) -> Any:
 
 def options(source: Source) -> dict[str, Any]:
     """The fields of a source that were made by `option`: {name: dataclasses.Field}."""
-    return {f.name: f for f in fields(source) if "help" in f.metadata}  # type: ignore[arg-type]  # sources are dataclasses
+    # type: ignore[arg-type]  # sources are dataclasses
+    return {f.name: f for f in fields(source) if "help" in f.metadata}
 
 
 def configured(source: Source, **changes: Any) -> Source:

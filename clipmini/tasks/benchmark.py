@@ -53,7 +53,7 @@ class Job:
 
     embedder: Embedder
     test: TestData
-    templates: tuple[str, ...] | str
+    templates: str | list[str] | tuple[str, ...]
     folder: Path
     copy: Path | None = None
     limit: int | None = None
