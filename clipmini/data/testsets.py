@@ -67,7 +67,8 @@ class TestSet(Source):
     def described(self) -> list[str]:
         """Where it is, and the published numbers."""
         with_what = "retrieval" if self.captions else f"templates {self.templates}"
-        return [f"{self.repo}, {with_what}", *(f"  published, {model}: {value}" for model, value in self.published.items())]
+        published = [f"  published, {model}: {value}" for model, value in self.published.items()]
+        return [f"{self.repo}, {with_what}", *published]
 
     def preview(self):
         """Its first 48 pictures."""
