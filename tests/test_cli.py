@@ -175,7 +175,8 @@ def test_export(capsys, tmp_path, tiny_checkpoints):
     (["train", "shapes", "--minutes", "-1"], "must be positive"),
     (["train", "shapes", "--minutes", "1", "--steps", "5"], "not both"),
     (["train", "shapes", "--steps", "5", "--seed", "-1"], "seed at least 0"),
-    (["train", "shapes", "--steps", "5", "--chunk", "0"], "chunk"),
+    (["train", "shapes", "--steps", "5", "--micro-batch", "0"], "micro_batch"),
+    (["train", "shapes", "--steps", "5", "--chunk", "0"], "micro_batch"),
     (["train", "shapes", "--steps", "5", "--chunk", "8", "--batch", "16", "--quiet", "--out", "OUT"], "BatchNorm"),
     (["train", "shapes", "--steps", "5", "--batch", "5000", "--quiet", "--out", "OUT"], "choose a smaller batch"),
     (["train", "emoji", "--steps", "5", "--hold-out", "nothing", "--quiet", "--out", "OUT"], "no art style 'nothing'"),
@@ -209,7 +210,8 @@ def test_the_module_runs_as_a_program(tmp_path):
 
 
 def test_train_config_is_reachable_from_the_options():
-    assert {"steps", "minutes", "seed", "batch", "chunk", "learning_rate"} <= set(TrainConfig.__dataclass_fields__)
+    options = {"steps", "minutes", "seed", "batch", "micro_batch", "learning_rate"}
+    assert options <= set(TrainConfig.__dataclass_fields__)
 
 
 def test_evaluate_on_a_test_set_of_the_field(tiny_checkpoints, tmp_path, capsys):

@@ -36,7 +36,8 @@ def add_train(commands) -> None:
     p.add_argument("--steps", type=int, help="budget in steps; repeatable to the bit")
     p.add_argument("--seed", type=int, help="one number for the start, the order and the augmentation (default 0)")
     p.add_argument("--batch", type=int, help="pairs a step")
-    p.add_argument("--chunk", type=int, help="pairs at a time in memory (gradient cache; towers without BatchNorm)")
+    p.add_argument("--micro-batch", "--chunk", type=int, metavar="PAIRS",
+                   help="pairs at a time in memory (gradient cache; towers without BatchNorm)")
     p.add_argument("--learning-rate", type=float, help="peak of the schedule")
     p.add_argument("--hold-out", metavar="STYLE", help="art style to leave out and measure at the end")
     p.add_argument("--film", action="store_true", help="keep the weights after some steps, for `clipmini map --film`")
@@ -60,7 +61,7 @@ def do_train(args) -> None:
         raise RecipeError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
     if args.data and args.data != RECIPES[name].data:
         raise RecipeError(f"the recipe {name!r} trains on {RECIPES[name].data}, not on {args.data!r}; leave one of the two away")
-    options = ("minutes", "steps", "seed", "batch", "chunk", "learning_rate", "hold_out", "folder")
+    options = ("minutes", "steps", "seed", "batch", "micro_batch", "learning_rate", "hold_out", "folder")
     recipe = customised(RECIPES[name], **{o: getattr(args, o) for o in options if getattr(args, o) is not None})
     out = args.out or Path("runs") / recipe.name
     command = "clipmini " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", name])
