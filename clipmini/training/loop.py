@@ -62,8 +62,7 @@ def resume_state(folder: Path, run: Run, recipe: dict) -> None:
 
 
 def begin(model: CLIP, pairs: Pairs, config: TrainConfig, templates: tuple[str, ...], folder: Path) -> Run:
-    """A new run, or the unfinished one of the folder. Raises TrainingError, before anything is written, for what cannot
-    be trained."""
+    """A new run, or the unfinished one of the folder. What cannot be trained is a TrainingError before any work."""
     if len(pairs) < config.batch:
         raise TrainingError(f"the data has {len(pairs)} rows, fewer than one batch of {config.batch}; "
                             "choose a smaller batch or more data")

@@ -116,8 +116,7 @@ def make_batch(pairs: Pairs, tokenizer: Tokenizer, model: CLIP, config: TrainCon
                      config.background)
 
     def encode(captions: list[str]) -> Tensor:
-        wrapped = [wrap(caption, templates, config.template_probability, rng) for caption in captions]
-        return tokenizer(wrapped, truncate=True)
+        return tokenizer([wrap(c, templates, config.template_probability, rng) for c in captions], truncate=True)
 
     ids = encode([choose_caption(row, rng, config.plain_probability) for row in names])
     kinds = []
@@ -125,7 +124,7 @@ def make_batch(pairs: Pairs, tokenizer: Tokenizer, model: CLIP, config: TrainCon
         facts = [kind[r] or name for r, name in zip(rows.tolist(), names, strict=True)]
         said = [choose_caption(row, rng, 1 / len(row)) for row in facts]
         about = [{*row, *name} for row, name in zip(facts, names, strict=True)]
-        true = np.array([[caption in known for caption in said] for known in about])  # ten times as fast as torch
+        true = np.array([[caption in known for caption in said] for known in about])  # torch.tensor is ten times slower
         kinds.append((encode(said), torch.from_numpy(true)))
     wrong = [c for r in rows.tolist() for c in pairs.negatives[r]] if config.hard_negatives and pairs.negatives else []
     others = [choose_caption(pairs.captions[r], rng, config.plain_probability)

@@ -73,8 +73,7 @@ def objective(model: CLIP, config: TrainConfig, batch: Batch, vectors: list[Tens
 
 
 def quick_bfloat16() -> bool:
-    """Whether this processor has instructions for bfloat16 (AVX512-BF16, AMX): products are then two to four times as
-    fast as in float32, and hundreds of times slower without."""
+    """Whether this processor multiplies in bfloat16 (AVX512-BF16, AMX); elsewhere that is hundreds of times slower."""
     found = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(ask() for ask in found if ask)
 
@@ -111,8 +110,7 @@ def cached_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Ten
                             "use vision.tower='vit', or leave micro_batch unset")
     passes, size = encodings(model, batch), config.micro_batch
     with torch.no_grad(), mixed_precision(config):
-        vectors = [torch.cat([encode(part) for part in inputs.split(size)]) for encode, inputs in passes]
-    leaves = [v.requires_grad_() for v in vectors]
+        leaves = [torch.cat([encode(x) for x in inputs.split(size)]).requires_grad_() for encode, inputs in passes]
     loss = objective(model, config, batch, leaves)
     loss.backward()  # fills the leaves' gradients, and those of logit_scale and logit_bias
     for (encode, inputs), leaf in zip(passes, leaves, strict=True):
