@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from clipmini import checkpoint
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError, written_whole
 from clipmini.tokenizer import Tokenizer
-from safetensors.torch import load_file, save_file
 
 
 @pytest.fixture
@@ -170,14 +171,14 @@ FULL = """
     for p in model.parameters():
         p.data.add_(1.0)
     run = train.Run(model, model, train.make_optimizer(model.requires_grad_(True), train.TrainConfig(steps=1)))
-    train.save_state(root, run)
+    train.loop.save_state(root, run)
     run.step = 5
     before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     for limit in (0, 300, 2000, 20_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         for what, write in (("checkpoint", lambda: checkpoint.save(root / "old", model, tokenizer)),
-                            ("training state", lambda: train.save_state(root, run)),
+                            ("training state", lambda: train.loop.save_state(root, run)),
                             ("export", lambda: export(model, tokenizer, root / "export"))):
             try:
                 write()

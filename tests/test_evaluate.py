@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+
 from clipmini.data.base import Question
 from clipmini.embedder import Embedder
 from clipmini.image import ImageError
 from clipmini.tasks.evaluate import compare, evaluate, order_accuracy, zero_shot_score
 from clipmini.tasks.metrics import record, table, wilson
 from clipmini.tasks.questions import ask, recorded
-from PIL import Image
-
 from helpers_app import encoded, tiny_embedder, two_colours
 from test_classify import Fake
 

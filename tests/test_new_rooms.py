@@ -10,14 +10,14 @@ import types
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
 from clipmini import commands, data, recipes
 from clipmini.commands import main
 from clipmini.data.base import Source, SourceError, configured, option
 from clipmini.data.emoji import art, dataset, sources, words
 from clipmini.files import cache_root
 from clipmini.training import TrainConfig
-from PIL import Image
-
 from helpers_train import pairs_dataset
 
 ROOT = Path(__file__).resolve().parent.parent

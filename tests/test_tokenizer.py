@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
 from clipmini import tokenizer as tokenizer_module
 from clipmini.tokenizer import (
     END,
@@ -32,8 +35,6 @@ from clipmini.tokenizer import (
     split_words,
     word_ids,
 )
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
 
