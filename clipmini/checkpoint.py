@@ -6,85 +6,16 @@ A folder is written under a temporary name and renamed when whole, so there is n
 import hashlib
 import json
 import os
-import shutil
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
 from clipmini.config import CLIPConfig, ConfigError
+from clipmini.files import CheckpointError, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer, TokenizerError
 
 FORMAT = 1  # raised when an old folder can no longer be read
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read or written; the message names the file and the remedy."""
-
-
-@contextmanager
-def written_whole(target: Path, what: str = "checkpoint"):
-    """Give a temporary path beside target; rename it to target when the body ends well, remove it when it does not.
-
-    Works for a file and for a folder. Raises CheckpointError when the disk says no; the old target is then untouched.
-    """
-    target = Path(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)  # a killed process of the same number may have left one; in a container numbers repeat
-        yield temporary
-        _flush(temporary)
-        _replace(temporary, target)
-    except Exception as error:
-        _remove(temporary)
-        # safetensors reports a full disk as its own error type, not as OSError.
-        if isinstance(error, OSError) or type(error).__name__ in ("SafetensorError", "TokenizerError"):
-            raise CheckpointError(f"could not write the {what} {str(target)!r}: {error}. "
-                                  "Free some space or choose another place; what was there before is unchanged.") from error
-        raise
-    except BaseException:  # Ctrl-C leaves nothing behind either
-        _remove(temporary)
-        raise
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):  # it is not there, or its folder is none: the error that led here says more
-            path.unlink()
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete what writers that were killed left half done in a folder."""
-    for pattern in (".*.tmp", ".*.old"):
-        for path in Path(folder).glob(pattern):
-            _remove(path)
-
-
-def _flush(path: Path) -> None:
-    """On the disk before the rename, or a power cut can leave a new name on an empty file."""
-    for file in [path] if path.is_file() else (p for p in path.rglob("*") if p.is_file()):
-        with open(file, "rb+") as opened:
-            os.fsync(opened.fileno())
-
-
-def _replace(temporary: Path, target: Path) -> None:
-    if not target.is_dir():
-        os.replace(temporary, target)
-        return
-    # A non-empty folder cannot be replaced in one step: move the old one aside, then drop it.
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    _remove(old)
-    os.replace(target, old)
-    try:
-        os.replace(temporary, target)
-    except OSError:
-        os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:
@@ -104,7 +35,7 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
         raise CheckpointError(f"the model has {model.config.text.vocab_size} token embeddings, the tokenizer "
                               f"{tokenizer.vocab_size} ids; save the tokenizer that the model was trained with")
     folder = Path(folder)
-    with written_whole(folder) as temporary:
+    with written_whole(folder, "checkpoint") as temporary:
         temporary.mkdir(parents=True)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
@@ -115,7 +46,8 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
 
 def describe(folder: Path, config: CLIPConfig, tokenizer: Tokenizer, card: str, meta: dict | None, **more) -> None:
     """Write what a checkpoint has beside its weights. more: further entries of config.json."""
-    entries = {"format": FORMAT, "model": config.to_dict(), "tokenizer": fingerprint(tokenizer), "meta": meta or {}, **more}
+    entries = {"format": FORMAT, "model": config.to_dict(), "tokenizer": fingerprint(tokenizer), "meta": meta or {},
+               **more}
     (folder / "config.json").write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
     tokenizer.save(folder)
@@ -129,8 +61,8 @@ def read_config(folder: Path) -> tuple[CLIPConfig, dict, dict]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw.get("format") != FORMAT:
-            raise CheckpointError(f"{str(path)!r} has format {raw.get('format')!r}; this clipmini reads format {FORMAT}; "
-                                  "install the clipmini that wrote it")
+            raise CheckpointError(f"{str(path)!r} has format {raw.get('format')!r}; this clipmini reads format "
+                                  f"{FORMAT}; install the clipmini that wrote it")
         return CLIPConfig.from_dict(raw["model"]), raw.get("meta", {}), raw
     except CheckpointError:
         raise
@@ -166,14 +98,17 @@ def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str, assign: boo
                 for word, names in (("lacks", missing), ("has left over", extra)) if names]
     if wrong:
         name = wrong[0]
-        problems.append(f"has {name!r} of shape {tuple(weights[name].shape)}, the configuration says {tuple(expected[name])}")
+        problems.append(f"has {name!r} of shape {tuple(weights[name].shape)}, the configuration says "
+                        f"{tuple(expected[name])}")
     if problems:
-        raise CheckpointError(f"{source} does not fit its configuration: it {'; it '.join(problems)}; copy both files again")
+        raise CheckpointError(f"{source} does not fit its configuration: it {'; it '.join(problems)}; copy both files "
+                              "again")
     bad = [name for name, t in weights.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
     if bad:
-        raise CheckpointError(f"{source} holds NaN or infinite numbers, first in {bad[0]!r}; the training had diverged, "
-                              "train anew with a lower learning rate")
-    model.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in weights.items()}, strict=True, assign=assign)
+        raise CheckpointError(f"{source} holds NaN or infinite numbers, first in {bad[0]!r}; the training had "
+                              "diverged, train anew with a lower learning rate")
+    weights = {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
+    model.load_state_dict(weights, strict=True, assign=assign)
     return model
 
 
@@ -186,10 +121,11 @@ def _build(config: CLIPConfig, folder: Path) -> CLIP:
 
 
 def read_description(folder: str | Path) -> tuple[CLIPConfig, Tokenizer, dict, dict]:
-    """What stands beside the weights -> (config, tokenizer, meta, all entries of config.json). Raises CheckpointError."""
+    """What stands beside the weights -> (config, tokenizer, meta, all of config.json). Raises CheckpointError."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise CheckpointError(f"there is no checkpoint folder {str(folder)!r}; give a folder that `clipmini train` wrote")
+        raise CheckpointError(f"there is no checkpoint folder {str(folder)!r}; give a folder that `clipmini train` "
+                              "wrote")
     config, meta, raw = read_config(folder)
     try:
         tokenizer = Tokenizer.load(folder)
@@ -197,11 +133,12 @@ def read_description(folder: str | Path) -> tuple[CLIPConfig, Tokenizer, dict, d
         raise CheckpointError(f"the tokenizer of {str(folder)!r} cannot be read: {error}") from error
     for name in ("vocab_size", "sot_id", "eos_id", "context_length"):
         if getattr(tokenizer, name) != getattr(config.text, name):
-            raise CheckpointError(f"{str(folder)!r} mixes two models: its tokenizer has {name} {getattr(tokenizer, name)}, "
-                                  f"config.json says {getattr(config.text, name)}; copy all files from one checkpoint")
+            raise CheckpointError(f"{str(folder)!r} mixes two models: its tokenizer has {name} "
+                                  f"{getattr(tokenizer, name)}, config.json says {getattr(config.text, name)}; copy "
+                                  "all files from one checkpoint")
     if raw.get("tokenizer", "") not in ("", fingerprint(tokenizer)):
-        raise CheckpointError(f"{str(folder)!r} mixes two models: its merges.txt is not the one that config.json was written "
-                              "with; copy all files from one checkpoint")
+        raise CheckpointError(f"{str(folder)!r} mixes two models: its merges.txt is not the one that config.json was "
+                              "written with; copy all files from one checkpoint")
     return config, tokenizer, meta, raw
 
 

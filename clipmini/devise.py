@@ -29,8 +29,9 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from clipmini.checkpoint import CheckpointError, read_weights, written_whole
+from clipmini.checkpoint import CheckpointError, read_weights
 from clipmini.data.emoji import cache_root
+from clipmini.files import written_whole
 from clipmini.image import open_image
 from clipmini.wordpieces import WordPieces
 

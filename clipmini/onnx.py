@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from clipmini import checkpoint
 from clipmini.checkpoint import CheckpointError
 from clipmini.config import CLIPConfig
+from clipmini.files import written_whole
 from clipmini.model import CLIP, unit
 from clipmini.pretrained import check_new
 from clipmini.tokenizer import Tokenizer
@@ -59,7 +60,7 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: str | Path, meta: dict | N
     rows = torch.export.Dim("rows", min=1, max=2**20)
     runs = {"pixels": (_Pictures(model), torch.zeros(2, 3, v.image_size, v.image_size), {0: rows}),
             "ids": (_Texts(model), ids, {0: rows, 1: torch.export.Dim("tokens", min=2, max=t.context_length)})}
-    with checkpoint.written_whole(folder, "export") as temporary:
+    with written_whole(folder, "export") as temporary:
         temporary.mkdir(parents=True)
         for name, (tower, example, sizes) in runs.items():
             with _quiet():

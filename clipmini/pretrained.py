@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipmini.checkpoint import CheckpointError, fill, written_whole
+from clipmini.checkpoint import CheckpointError, fill
 from clipmini.config import CLIPConfig, ConfigError, TextConfig, VisionConfig
+from clipmini.files import written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer, TokenizerError
 from clipmini.weights import read_json, read_tensors, value_of

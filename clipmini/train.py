@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from clipmini import checkpoint
+from clipmini.files import remove_leftovers, written_whole
 from clipmini.image import augment, open_image, premultiplied
 from clipmini.loss import ambiguity, clip_loss, duplicate_floor, matching_loss, multi_positive_loss, random_loss, sigmoid_loss
 from clipmini.model import CLIP, no_decay
@@ -391,7 +392,7 @@ def save_state(folder: Path, run: Run) -> None:
     """state.pt, written whole or not at all."""
     state = {"model": run.model.state_dict(), "average": run.average.state_dict(), "optimizer": run.optimizer.state_dict(),
              "step": run.step, "total": run.total, "seconds": run.seconds, "best": run.best, "history": run.history}
-    with checkpoint.written_whole(folder / "state.pt", "training state") as temporary:
+    with written_whole(folder / "state.pt", "training state") as temporary:
         try:
             torch.save(state, temporary)
         except RuntimeError as error:  # how torch reports a full disk
@@ -427,7 +428,7 @@ def resume_state(folder: Path, run: Run, recipe: dict) -> bool:
 
 def write_csv(path: Path, history: list[dict]) -> None:
     """The curve, one row a step."""
-    with checkpoint.written_whole(path, "curve") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with written_whole(path, "curve") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(HISTORY), restval="")
         writer.writeheader()
         writer.writerows(history)
@@ -461,7 +462,7 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
         raise TrainingError("hard_negatives needs swapped captions, and the data has none; use scenes of two objects, "
                             "or train without")
     keep_freed_memory()
-    checkpoint.remove_leftovers(folder)
+    remove_leftovers(folder)
     average = copy.deepcopy(model).eval()
     run = Run(model.train(), average, make_optimizer(model, config), total=config.steps)
     recipe = description(model, pairs, config, templates)
@@ -469,7 +470,7 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
         done = f"{str(folder)!r} is finished" if run.step == run.total else f"taking up {str(folder)!r} at step {run.step:,}"
         print(done, file=sys.stderr) if progress else None
     else:
-        with checkpoint.written_whole(folder / "run.json", "run description") as temporary:
+        with written_whole(folder / "run.json", "run description") as temporary:
             temporary.write_text(json.dumps(recipe, indent=2), encoding="utf-8")
     bar = tqdm(total=run.total, initial=run.step, disable=not progress, unit="step", dynamic_ncols=True)
     last_time, began = time.perf_counter(), run.seconds

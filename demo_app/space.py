@@ -11,8 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from clipmini.checkpoint import CheckpointError, written_whole
 from clipmini.embedder import assets_folder
+from clipmini.files import CheckpointError, written_whole
 
 PARTS = ("emoji", "samples", "maps")  # of assets/: what the app serves
 SDK = "6.31.0"

@@ -10,12 +10,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "clipmini"
 
-# Reading order. A file may import from files above it; data/ and tasks/ from the core, and from earlier files of their own.
-ORDER = ["config", "tokenizer", "wordpieces", "image", "transformer", "vision", "text", "model", "loss", "checkpoint", "train",
-         "weights", "pretrained", "siglip", "onnx", "hub", "fast", "data.emoji", "devise", "embedder", "data.shapes",
-         "data.fashion", "data.scenes", "tasks.names", "data.hub", "tasks.prompts", "tasks.zeroshot", "tasks.wordorder",
-         "tasks.retrieval", "tasks.calibration", "tasks.benchmark", "tasks.workbench", "tasks.heatmap", "tasks.similarity",
-         "tasks.atlas", "tasks.mapfolder", "tasks.probe",
+# Reading order. A file may import from files above it; data/ and tasks/ from the core, and from earlier files of their
+# own.
+ORDER = ["files", "config", "tokenizer", "wordpieces", "image", "transformer", "vision", "text", "model", "loss",
+         "checkpoint", "train", "weights", "pretrained", "siglip", "onnx", "hub", "fast", "data.emoji", "devise",
+         "embedder", "data.shapes", "data.fashion", "data.scenes", "tasks.names", "data.hub", "tasks.prompts",
+         "tasks.zeroshot", "tasks.wordorder", "tasks.retrieval", "tasks.calibration", "tasks.benchmark",
+         "tasks.workbench", "tasks.heatmap", "tasks.similarity", "tasks.atlas", "tasks.mapfolder", "tasks.probe",
          "plots", "checks", "recipes", "cli", "__main__"]
 HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", "emoji", "resvg_py", "ftfy"}
 MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}}  # figures are all it does

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clipmini.checkpoint import written_whole
 from clipmini.data.emoji import Source, cache_root, save_columns
+from clipmini.files import written_whole
 
 PACKAGE = Path("/usr/share/datasets/fashion-mnist")  # where apt puts it
 HUB = "zalando-datasets/fashion_mnist"

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipmini.checkpoint import CheckpointError, written_whole
+from clipmini.files import CheckpointError, written_whole
 
 NEIGHBOURS = 15
 FEWEST = 8  # points; below, neighbourhoods say nothing and PCA answers

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipmini.checkpoint import CheckpointError, read_weights, written_whole
+from clipmini.checkpoint import CheckpointError, read_weights
 from clipmini.data.hub import TestSet, class_names, examples, open_rows
 from clipmini.embedder import Embedder
+from clipmini.files import written_whole
 from clipmini.tasks.calibration import reliability
 from clipmini.tasks.prompts import clean_templates
 from clipmini.tasks.retrieval import retrieval

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clipmini.checkpoint import CheckpointError, read_weights, written_whole
+from clipmini.checkpoint import CheckpointError, read_weights
 from clipmini.embedder import Embedder
+from clipmini.files import written_whole
 from clipmini.image import open_image
 from clipmini.tasks import atlas
 
