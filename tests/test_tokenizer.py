@@ -20,12 +20,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from clipmini import tokenizer as tokenizer_module
-from clipmini.tokenizer import (
+from clipmini.bpe import (
     END,
     START,
-    Tokenizer,
-    TokenizerError,
-    TokenLimitError,
     byte_characters,
     learn_merges,
     merge_long_word,
@@ -35,6 +32,7 @@ from clipmini.tokenizer import (
     split_words,
     word_ids,
 )
+from clipmini.tokenizer import Tokenizer, TokenizerError, TokenLimitError
 
 MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
 
