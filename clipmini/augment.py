@@ -1,6 +1,5 @@
 """Augmentation: a batch of drawings transformed, recoloured and laid on a background, as tensors in one pass."""
 
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -29,9 +28,10 @@ def _uniform(shape, low: float, high: float, generator: torch.Generator) -> Tens
 
 
 def random_affine(B: int, strength: float, generator: torch.Generator) -> Tensor:
-    """Random zoom, stretch, turn, slant and shift as (B, 2, 3) for F.affine_grid. No mirror image: arrows and letters mind."""
+    """Random zoom, stretch, turn, slant and shift as (B, 2, 3) for F.affine_grid. No mirroring: letters mind."""
     angle = _uniform(B, -0.35, 0.35, generator) * strength  # radians
-    zoom = torch.exp(_uniform((B, 2), -0.06, 0.06, generator) * strength + _uniform((B, 1), -0.25, 0.25, generator) * strength)
+    zoom = torch.exp(_uniform((B, 2), -0.06, 0.06, generator) * strength
+                     + _uniform((B, 1), -0.25, 0.25, generator) * strength)
     slant = _uniform(B, -0.2, 0.2, generator) * strength
     shift = _uniform((B, 2), -0.16, 0.16, generator) * strength
     cos, sin = angle.cos(), angle.sin()
@@ -80,7 +80,7 @@ def augment(rgba: Tensor, size: int, mean, std, generator: torch.Generator,
     B = len(x)
     if geometry > 0 or x.shape[-1] != size:
         affine = random_affine(B, geometry, generator)
-        grid = F.affine_grid(affine, (B, 4, size, size), align_corners=False)
+        grid = F.affine_grid(affine, [B, 4, size, size], align_corners=False)
         x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     rgb, alpha = x[:, :3], x[:, 3:]
     if colour > 0:

@@ -48,8 +48,8 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
 
 def describe(folder: Path, config: CLIPConfig, tokenizer: Tokenizer, card: str, meta: dict | None, **more) -> None:
     """Write what a checkpoint has beside its weights. more: further entries of config.json."""
-    entries = {"format": FORMAT, "model": config.to_dict(), "tokenizer": fingerprint(tokenizer), "meta": meta or {}, **more}
-    (folder / "config.json").write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    raw = {"format": FORMAT, "model": config.to_dict(), "tokenizer": fingerprint(tokenizer), "meta": meta or {}, **more}
+    (folder / "config.json").write_text(json.dumps(raw, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
     tokenizer.save(folder)
 
@@ -62,8 +62,8 @@ def read_config(folder: Path) -> tuple[CLIPConfig, dict, dict]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw.get("format") != FORMAT:
-            raise CheckpointError(f"{str(path)!r} has format {raw.get('format')!r}; this clipmini reads format {FORMAT}; "
-                                  "install the clipmini that wrote it")
+            raise CheckpointError(f"{str(path)!r} has format {raw.get('format')!r}; this clipmini reads format "
+                                  f"{FORMAT}; install the clipmini that wrote it")
         return CLIPConfig.from_dict(raw["model"]), raw.get("meta", {}), raw
     except CheckpointError:
         raise
@@ -85,32 +85,26 @@ def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str, assign: boo
     wrong = [name for name in expected if name in weights and weights[name].shape != expected[name]]
     problems = [f"{word} {len(names)} tensor{'s' * (len(names) > 1)}, first {names[0]!r}"
                 for word, names in (("lacks", missing), ("has left over", extra)) if names]
-    if wrong:
-        name = wrong[0]
-        problems.append(f"has {name!r} of shape {tuple(weights[name].shape)}, the configuration says {tuple(expected[name])}")
+    problems += [f"has {name!r} of shape {tuple(weights[name].shape)}, the configuration says {tuple(expected[name])}"
+                 for name in wrong[:1]]
     if problems:
-        raise CheckpointError(f"{source} does not fit its configuration: it {'; it '.join(problems)}; copy both files again")
+        raise CheckpointError(f"{source} does not fit its configuration: it {'; it '.join(problems)}; copy both files "
+                              "again")
     bad = [name for name, t in weights.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
     if bad:
-        raise CheckpointError(f"{source} holds NaN or infinite numbers, first in {bad[0]!r}; the training had diverged, "
-                              "train anew with a lower learning rate")
-    model.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in weights.items()}, strict=True, assign=assign)
+        raise CheckpointError(f"{source} holds NaN or infinite numbers, first in {bad[0]!r}; the training had "
+                              "diverged, train anew with a lower learning rate")
+    weights = {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
+    model.load_state_dict(weights, strict=True, assign=assign)
     return model
 
 
-def _build(config: CLIPConfig, folder: Path) -> CLIP:
-    try:
-        return CLIP(config)
-    except Exception as error:  # numbers that no tower has: torch raises many kinds
-        raise CheckpointError(f"{str(folder / 'config.json')!r} describes a model that cannot be built ({error}); "
-                              "copy the checkpoint again") from error
-
-
 def read_description(folder: str | Path) -> tuple[CLIPConfig, Tokenizer, dict, dict]:
-    """What stands beside the weights -> (config, tokenizer, meta, all entries of config.json). Raises CheckpointError."""
+    """What stands beside the weights -> (config, tokenizer, meta, all of config.json). Raises CheckpointError."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise CheckpointError(f"there is no checkpoint folder {str(folder)!r}; give a folder that `clipmini train` wrote")
+        raise CheckpointError(f"there is no checkpoint folder {str(folder)!r}; give a folder that `clipmini train` "
+                              "wrote")
     config, meta, raw = read_config(folder)
     try:
         tokenizer = Tokenizer.load(folder)
@@ -118,11 +112,12 @@ def read_description(folder: str | Path) -> tuple[CLIPConfig, Tokenizer, dict, d
         raise CheckpointError(f"the tokenizer of {str(folder)!r} cannot be read: {error}") from error
     for name in ("vocab_size", "sot_id", "eos_id", "context_length"):
         if getattr(tokenizer, name) != getattr(config.text, name):
-            raise CheckpointError(f"{str(folder)!r} mixes two models: its tokenizer has {name} {getattr(tokenizer, name)}, "
-                                  f"config.json says {getattr(config.text, name)}; copy all files from one checkpoint")
+            raise CheckpointError(f"{str(folder)!r} mixes two models: its tokenizer has {name} "
+                                  f"{getattr(tokenizer, name)}, config.json says {getattr(config.text, name)}; "
+                                  "copy all files from one checkpoint")
     if raw.get("tokenizer", "") not in ("", fingerprint(tokenizer)):
-        raise CheckpointError(f"{str(folder)!r} mixes two models: its merges.txt is not the one that config.json was written "
-                              "with; copy all files from one checkpoint")
+        raise CheckpointError(f"{str(folder)!r} mixes two models: its merges.txt is not the one that config.json was "
+                              "written with; copy all files from one checkpoint")
     return config, tokenizer, meta, raw
 
 
@@ -131,21 +126,18 @@ def load(folder: str | Path) -> tuple[CLIP, Tokenizer, dict]:
     folder = Path(folder)
     config, tokenizer, meta, _ = read_description(folder)
     weights = read_weights(folder / "model.safetensors")
-    model = fill(_build(config, folder), weights, repr(str(folder / "model.safetensors")))
+    try:
+        model = CLIP(config)
+    except Exception as error:  # numbers that no tower has: torch raises many kinds
+        raise CheckpointError(f"{str(folder / 'config.json')!r} describes a model that cannot be built ({error}); "
+                              "copy the checkpoint again") from error
+    model = fill(model, weights, repr(str(folder / "model.safetensors")))
     return model.eval().requires_grad_(False), tokenizer, meta
 
 
-def check_new(folder: Path) -> None:
-    """Raise CheckpointError unless a folder is not there, or empty."""
-    if folder.is_file():
-        raise CheckpointError(f"{str(folder)!r} is a file; export to a new folder")
-    if folder.exists() and any(folder.iterdir()):
-        raise CheckpointError(f"{str(folder)!r} is not empty; export to a new folder")
-
-
 def resized(model: CLIP, image_size: int) -> CLIP:
-    """The same weights for pictures of another side: position embeddings are interpolated bicubically (ViT, Dosovitskiy et
-    al. 2021, section 3.2). Raises CheckpointError for a size that patches or strides do not divide."""
+    """The same weights for pictures of another side: position embeddings are interpolated (vision.interpolated). Raises
+    CheckpointError for a size that patches or strides do not divide."""
     try:
         config = replace(model.config, vision=replace(model.config.vision, image_size=image_size))
     except ConfigError as error:

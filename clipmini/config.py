@@ -5,13 +5,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
-VISION_TOWERS = ("vit", "resnet", "light")
-TEXT_TOWERS = ("transformer", "cbow", "bert")
-ACTIVATIONS = ("gelu", "quick_gelu")
-INTERPOLATIONS = ("bicubic", "bilinear")
-RESIZE_MODES = ("shortest", "squash")
-CROPS = ("round", "floor")
-LATER = ("mlp_width", "resize_mode", "crop")  # fields that came later: a configuration without them means their default
+CHOICES = {
+    "vision": {"tower": ("vit", "resnet", "light"), "activation": ("gelu", "quick_gelu"), "crop": ("round", "floor"),
+               "interpolation": ("bicubic", "bilinear"), "resize_mode": ("shortest", "squash")},
+    "text": {"tower": ("transformer", "cbow", "bert"), "activation": ("gelu", "quick_gelu")}}
+LATER = ("mlp_width", "resize_mode", "crop")  # came later: a configuration without them means their defaults
 
 
 class ConfigError(ValueError):
@@ -23,8 +21,10 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    _require(value in allowed, f"{name} is {value!r}; choose one of {', '.join(allowed)}")
+def _check_choices(section: str, config) -> None:
+    for name, allowed in CHOICES[section].items():
+        value = getattr(config, name)
+        _require(value in allowed, f"{section}.{name} is {value!r}; choose one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class VisionConfig:
     heads: attention heads; of the blocks (ViT) or of the attention pool (resnet).
     patch_size: side of a patch, pixels (ViT only).
     activation: "gelu" or "quick_gelu" (ViT only). OpenAI's weights need quick_gelu.
-    mlp_width: hidden units of a block's MLP (ViT only); 0 is four times the width. Only the two largest CLIPs have others.
+    mlp_width: hidden units of a block's MLP (ViT only); 0 is four times the width. Only the two largest CLIPs differ.
     mean, std, interpolation: the preprocessing these weights were trained with.
     resize_mode: "shortest" brings the short side to image_size and crops, "squash" both sides (Chinese-CLIP, SigLIP).
     crop: where an odd number of pixels is to go: "round" as OpenAI and open_clip do, "floor" as transformers does.
@@ -62,12 +62,9 @@ class VisionConfig:
         for name in ("layers", "mean", "std"):  # JSON gives lists back
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        _one_of("vision.tower", self.tower, VISION_TOWERS)
-        _one_of("vision.activation", self.activation, ACTIVATIONS)
-        _one_of("vision.interpolation", self.interpolation, INTERPOLATIONS)
-        _one_of("vision.resize_mode", self.resize_mode, RESIZE_MODES)
-        _one_of("vision.crop", self.crop, CROPS)
-        _require(self.mlp_width >= 0, f"vision.mlp_width is {self.mlp_width}; it must be positive, or 0 for four times the width")
+        _check_choices("vision", self)
+        _require(self.mlp_width >= 0,
+                 f"vision.mlp_width is {self.mlp_width}; it must be positive, or 0 for four times the width")
         _require(self.image_size > 0 and self.width > 0, "vision.image_size and vision.width must be positive")
         _require(len(self.mean) == len(self.std) == 3, "vision.mean and vision.std need three numbers each")
         _require(isinstance(self.layers, int) == (self.tower == "vit"),
@@ -80,28 +77,24 @@ class VisionConfig:
         else:
             _require(len(self.layers) == 4, f"vision.layers is {self.layers}; a ResNet has four stages")
         if self.tower == "resnet":
-            _require(self.image_size % 32 == 0,
-                     f"vision.image_size is {self.image_size}; the ModifiedResNet halves it five times, use a multiple of 32")
+            _require(self.image_size % 32 == 0, f"vision.image_size is {self.image_size}; the ModifiedResNet halves it "
+                                                "five times, use a multiple of 32")
             _require(self.width * 32 % self.heads == 0,
                      f"vision.heads {self.heads} does not divide the pooled width {self.width * 32}")
 
     @property
     def grid(self) -> int:
         """Cells along one side of the feature grid: P = grid * grid."""
-        if self.tower == "vit":
-            return self.image_size // self.patch_size
-        size, halvings = self.image_size, 5 if self.tower == "resnet" else 4
-        for _ in range(halvings):
-            size = (size + 1) // 2
-        return size
+        stride = {"vit": self.patch_size, "resnet": 32, "light": 16}[self.tower]
+        return -(-self.image_size // stride)  # rounded up
 
 
 @dataclass(frozen=True)
 class TextConfig:
     """A text tower.
 
-    tower: "transformer" (causal, pooled at the end token), "cbow" (mean of the token embeddings, blind to order) or "bert"
-    (transformers' BertModel, pooled at its first token: Chinese-CLIP).
+    tower: "transformer" (causal, pooled at the end token), "cbow" (mean of the token embeddings, blind to order) or
+    "bert" (transformers' BertModel, pooled at its first token: Chinese-CLIP).
     vocab_size: rows of the embedding table. context_length: tokens including start and end.
     width, layers, heads, activation, mlp_width: as in VisionConfig (cbow uses the width alone).
     sot_id, eos_id, pad_id: ids of the start, end and padding tokens.
@@ -120,11 +113,10 @@ class TextConfig:
     pad_id: int = 49407
 
     def __post_init__(self):
-        _one_of("text.tower", self.tower, TEXT_TOWERS)
-        _one_of("text.activation", self.activation, ACTIVATIONS)
-        _require(self.width % self.heads == 0,
-                 f"text.width {self.width} is not a multiple of text.heads {self.heads}")
-        _require(self.context_length >= 3, f"text.context_length is {self.context_length}; start, one token and end need 3")
+        _check_choices("text", self)
+        _require(self.width % self.heads == 0, f"text.width {self.width} is not a multiple of text.heads {self.heads}")
+        _require(self.context_length >= 3,
+                 f"text.context_length is {self.context_length}; start, one token and end need 3")
         for name in ("sot_id", "eos_id", "pad_id"):
             _require(0 <= getattr(self, name) < self.vocab_size,
                      f"text.{name} is {getattr(self, name)}, outside the vocabulary of {self.vocab_size} ids")
@@ -149,28 +141,24 @@ class CLIPConfig:
     def __post_init__(self):
         _require(self.embed_dim > 0, f"embed_dim is {self.embed_dim}; it must be positive")
 
-    def to_dict(self) -> dict:
-        """Plain dict for config.json."""
-        return asdict(self)
+    to_dict = asdict  # for config.json
 
     @classmethod
     def from_dict(cls, values: dict) -> "CLIPConfig":
         """Inverse of to_dict; an unknown or missing key is a ConfigError that names it."""
-        values = dict(values)
         parts = {"vision": VisionConfig, "text": TextConfig}
-        for name, part in parts.items():
+        for name in parts:
             _require(isinstance(values.get(name), dict), f"the configuration has no section {name!r}")
-            values[name] = _build(part, values[name], name + ".")
-        return _build(cls, values, "")
+        built = {name: _build(part, values[name], name + ".") for name, part in parts.items()}
+        return _build(cls, values | built, "")
 
 
 def _build(cls, values: dict, prefix: str):
     known = {f.name for f in fields(cls)}
-    unknown = sorted(set(values) - known)
-    _require(not unknown, f"unknown configuration key {prefix}{unknown[0] if unknown else ''}; "
-                          f"known are {', '.join(sorted(known))}")
-    missing = sorted(known - set(values) - set(LATER))
-    _require(not missing, f"the configuration lacks {prefix}{missing[0] if missing else ''}")
+    for name in sorted(set(values) - known):
+        raise ConfigError(f"unknown configuration key {prefix}{name}; known are {', '.join(sorted(known))}")
+    for name in sorted(known - set(values) - set(LATER)):
+        raise ConfigError(f"the configuration lacks {prefix}{name}")
     try:
         return cls(**values)
     except TypeError as error:
@@ -179,18 +167,14 @@ def _build(cls, values: dict, prefix: str):
 
 _SMALL_VIT = VisionConfig(tower="vit", image_size=32, patch_size=8, width=192, layers=4, heads=3)
 _SMALL_TEXT = TextConfig(tower="transformer", width=128, layers=2, heads=2, context_length=32)
-
+_CLIP_TEXT = TextConfig(tower="transformer", width=512, layers=12, heads=8, activation="quick_gelu")
 PRESETS = {
     "light-cbow": CLIPConfig(VisionConfig(), TextConfig(context_length=32)),
     "light-transformer": CLIPConfig(VisionConfig(), _SMALL_TEXT),
     "vit-cbow": CLIPConfig(_SMALL_VIT, TextConfig(context_length=32)),
     "vit-transformer": CLIPConfig(_SMALL_VIT, _SMALL_TEXT),
-    "ViT-B/32": CLIPConfig(
-        VisionConfig("vit", 224, 768, 12, 12, 32, "quick_gelu"),
-        TextConfig("transformer", width=512, layers=12, heads=8, activation="quick_gelu"), 512),
-    "RN50": CLIPConfig(
-        VisionConfig("resnet", 224, 64, (3, 4, 6, 3), 32),
-        TextConfig("transformer", width=512, layers=12, heads=8, activation="quick_gelu"), 1024),
+    "ViT-B/32": CLIPConfig(VisionConfig("vit", 224, 768, 12, 12, 32, "quick_gelu"), _CLIP_TEXT, 512),
+    "RN50": CLIPConfig(VisionConfig("resnet", 224, 64, (3, 4, 6, 3), 32), _CLIP_TEXT, 1024),
 }
 
 
@@ -205,8 +189,6 @@ def preset(name: str, tokenizer=None, vision: dict | None = None, text: dict | N
     """
     _require(name in PRESETS, f"no preset {name!r}; there are {', '.join(PRESETS)}")
     base = PRESETS[name]
-    text = dict(text or {})
-    if tokenizer is not None:
-        text = {"vocab_size": tokenizer.vocab_size, "sot_id": tokenizer.sot_id, "eos_id": tokenizer.eos_id,
-                "pad_id": tokenizer.pad_id, "context_length": tokenizer.context_length, **text}
+    names = ("vocab_size", "sot_id", "eos_id", "pad_id", "context_length") if tokenizer is not None else ()
+    text = {name: getattr(tokenizer, name) for name in names} | (text or {})
     return replace(base, vision=replace(base.vision, **(vision or {})), text=replace(base.text, **text), **overrides)

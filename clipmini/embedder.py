@@ -13,16 +13,20 @@ from clipmini.vision import ImageTower
 
 
 class Model(Protocol):
-    """What a model offers. config: a CLIPConfig or what looks like one; visual: the image tower, or None where its cells
-    can't be read; logit_bias: what is added to a logit before the sigmoid, or None in models of the softmax."""
+    """What a model offers: a torch module with these. config: a CLIPConfig or what looks like one; visual: the image
+    tower, or None where its cells can't be read; scale: what cosines are multiplied with; logit_bias: what is added
+    then, before the sigmoid, or None in models of the softmax."""
 
     config: Any
-    visual: ImageTower | None
-    logit_bias: Tensor | None
-
     @property
-    def scale(self) -> Tensor:
-        """What cosines are multiplied with: logits = scale * cosine."""
+    def visual(self) -> ImageTower | None: ...
+    @property
+    def scale(self) -> Tensor: ...
+    @property
+    def logit_bias(self) -> Tensor | None: ...
+
+    def to(self, device: Any) -> Any:
+        """nn.Module.to"""
 
     def frame(self, image: Any) -> Any:
         """A picture (path, bytes or PIL image) made ready for resizing and cropping."""
@@ -44,9 +48,7 @@ class TextTokenizer(Protocol):
     context_length: int
 
     def encode(self, text: str) -> list[int]: ...
-
     def pieces(self, ids: Any) -> list[str]: ...
-
     def token_lists(self, texts: list[str], truncate: bool = False) -> list[list[int]]: ...
 
 
@@ -58,14 +60,11 @@ def best_device() -> str:
 
 
 class Embedder:
-    """Pictures and texts to unit vectors of one space.
-
-    name: what the model is called; tokenizer: its tokenizer; meta: what its card records.
-    """
+    """Pictures and texts to unit vectors of one space. name: what the model is called; meta: what its card records."""
 
     def __init__(self, model: Model, tokenizer: TextTokenizer, name: str = "model", device: str = "cpu",
                  meta: dict | None = None):
-        self.model = model.to(device).eval()
+        self.model: Model = model.to(device).eval()
         self.tokenizer, self.name, self.device, self.meta = tokenizer, name, device, meta or {}
 
     @property
@@ -101,14 +100,15 @@ class Embedder:
         rows = [self.model.encode_image(self.pixels(chunk).to(self.device)).float().cpu() for chunk in chunks]
         return torch.cat(rows) if rows else torch.empty(0, self.config.embed_dim)
 
-    @torch.no_grad()  # not inference_mode: a probe may be trained on the vectors
+    @torch.no_grad()
     def embed_texts(self, texts, truncate: bool = False, batch_size: int = 256) -> Tensor:
         """texts: list of N strings -> (N, E) float32 on the CPU, rows of unit length.
 
         truncate: cut what is longer than the context; otherwise such a text raises tokenizer.TokenLimitError.
         """
         lists = self.tokenizer.token_lists([texts] if isinstance(texts, str) else list(texts), truncate=truncate)
-        return self.model.encode_lists(lists, batch_size).float().cpu() if lists else torch.empty(0, self.config.embed_dim)
+        rows = self.model.encode_lists(lists, batch_size) if lists else torch.empty(0, self.config.embed_dim)
+        return rows.float().cpu()
 
     def see(self, image) -> Image.Image:
         """The picture as the model sees it: resized, cropped, on white."""
@@ -129,20 +129,19 @@ def embedded_names() -> list[str]:
 
 def load(name: str | Path, device: str | None = None, image_size: int | None = None, packed: bool = False,
          int8: bool = False) -> Embedder:
-    """Any model by its name, folder or file.
+    """Any model by its name, folder or file. Raises CheckpointError.
 
-    name: an embedded checkpoint ("emoji"); a folder of clipmini's (ONNX too), transformers' or open_clip's; one of OpenAI's
-    .pt archives; a model of the Hugging Face hub ("openai/clip-vit-base-patch32", or with "@revision"); or "devise", the photo
-    model from pip packages. device: "cpu", "cuda", "mps"; default: the fastest here. image_size: pictures of another side than
-    the weights were trained with (position embeddings are interpolated). packed: on a CPU, matrices in the order of its kernels,
-    the same vectors sooner, from a model that can't be trained or saved; elsewhere nothing. int8: Transformers' matrices in a
-    quarter of the memory, sooner still, on the CPU, with cosines to the exact vectors above 0.999.
-
-    Raises CheckpointError.
+    name: an embedded checkpoint ("emoji"); a folder of clipmini's (ONNX too), transformers' or open_clip's; one of
+    OpenAI's .pt archives; a model of the Hugging Face hub ("openai/clip-vit-base-patch32", or with "@revision"); or
+    "devise", the photo model from pip packages.
+    device: "cpu", "cuda", "mps"; default: the fastest here. image_size: pictures of another side than the weights were
+    trained with (position embeddings are interpolated). packed: on a CPU, matrices in the order of its kernels, the
+    same vectors sooner, from a model that can't be trained or saved; elsewhere nothing. int8: Transformers' matrices in
+    a quarter of the memory, sooner still, on the CPU, with cosines to the exact vectors above 0.999.
     """
-    from clipmini import (
-        families,  # the one arrow down: families know this file's neighbours, this file knows their table
-    )
+    from clipmini import families  # the one arrow down: families know this file's neighbours, it knows their table
+    from clipmini.families import devise
+    from clipmini.families import packed as kernels
 
     _check_options(device, image_size)
     path, name = Path(name), str(name)
@@ -153,31 +152,31 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
     if family is None:
         path = _from_hub(name)
         family = families.claimant(path)
+        assert family is not None  # for a folder that is nobody's it raises
+    if int8 and family is devise:
+        raise CheckpointError(f"{name!r} is what its packages hold; omit image_size and int8")
     model, tokenizer, meta = family.load(path, image_size)
     device = "cpu" if int8 else device or best_device()
-    if int8 or packed and device == "cpu":
-        from clipmini.families import packed as kernels
-
+    if int8 or packed and device == "cpu" and family is not devise:
         model = (kernels.int8 if int8 else kernels.pack)(model)
     return Embedder(model, tokenizer, called, device, meta)
 
 
 def _check_options(device: str | None, image_size: int | None) -> None:
-    """Raise CheckpointError for what no model can be loaded with."""
     if image_size is not None and image_size < 1:
         raise CheckpointError(f"image_size is {image_size}; give a side in pixels, or omit it")
-    here = {"cpu", "cuda" if torch.cuda.is_available() else "cpu", "mps" if torch.backends.mps.is_available() else "cpu"}
+    here = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
     if device is not None and str(device).split(":")[0] not in here:
-        raise CheckpointError(f"there is no device {str(device)!r} here; choose one of {', '.join(sorted(here))}")
+        raise CheckpointError(f"there is no device {str(device)!r} here; choose one of {', '.join(here)}")
 
 
 def _from_hub(name: str) -> Path:
     from clipmini.families import devise, hub_download
 
     if not hub_download.is_name(name):
-        raise CheckpointError(
-            f"{name!r} is neither a checkpoint folder nor an embedded checkpoint nor {devise.NAME!r} nor a hub name like "
-            f"'openai/clip-vit-base-patch32'; embedded are {', '.join(embedded_names()) or 'none'}")
+        raise CheckpointError(f"{name!r} is neither a checkpoint folder nor an embedded checkpoint nor {devise.NAME!r} "
+                              "nor a hub name like 'openai/clip-vit-base-patch32'; embedded are "
+                              f"{', '.join(embedded_names()) or 'none'}")
     try:
         return hub_download.fetch(name)
     except CheckpointError as error:

@@ -37,8 +37,8 @@ def written_whole(target: Path, what: str = "checkpoint"):
         _remove(temporary)
         # safetensors reports a full disk as its own error type, not as OSError.
         if isinstance(error, OSError) or type(error).__name__ in ("SafetensorError", "TokenizerError"):
-            raise CheckpointError(f"could not write the {what} {str(target)!r}: {error}. "
-                                  "Free some space or choose another place; what was there before is unchanged.") from error
+            raise CheckpointError(f"could not write the {what} {str(target)!r}: {error}. Free some space or choose "
+                                  "another place; what was there before is unchanged.") from error
         raise
     except BaseException:  # Ctrl-C leaves nothing behind either
         _remove(temporary)
@@ -117,7 +117,7 @@ def value_of(section: dict, key: str, path: Path):
     return section[key]
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU."""
     from safetensors.torch import load_file
 
@@ -130,21 +130,22 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a .safetensors file, of the shards that an index.json lists, or of a .bin or .pt file (nothing else in it)."""
+    """Tensors of a .safetensors file, of the shards that an index.json lists, or of a .bin or .pt file of tensors."""
     if path.name.endswith(".index.json"):
         shards = sorted(set(value_of(read_json(path), "weight_map", path).values()))
         gone = [name for name in shards if not (path.parent / name).is_file()]
         if gone:
-            raise CheckpointError(f"{str(path.parent)!r} lacks {gone[0]!r}, one of {len(shards)} files that {path.name} lists; "
-                                  "download it again")
+            raise CheckpointError(f"{str(path.parent)!r} lacks {gone[0]!r}, one of {len(shards)} files that "
+                                  f"{path.name} lists; download it again")
         return {name: tensor for shard in shards for name, tensor in read_tensors(path.parent / shard).items()}
     if path.suffix == ".safetensors":
         return read_weights(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # UnpicklingError for code, RuntimeError or EOFError for a file cut short
-        raise CheckpointError(f"{str(path)!r} cannot be read ({type(error).__name__}); it is cut short, or holds more than "
-                              "tensors, and code is not run here. Download it again, or take a .safetensors file") from error
+        raise CheckpointError(f"{str(path)!r} cannot be read ({type(error).__name__}); it is cut short, or holds more "
+                              "than tensors, and code is not run here. Download it again, or take a .safetensors file"
+                              ) from error
     found = found.get("state_dict", found) if isinstance(found, dict) else found
     if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
         raise CheckpointError(f"{str(path)!r} holds no table of tensors; give the weights of a CLIP")

@@ -14,11 +14,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")  # of files in those formats
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # the decoders that browsers trust too
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")  # of files in those formats
 MAX_PIXELS = 40_000_000
 MAX_ASPECT = 20
-_RESAMPLE = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 class ImageError(ValueError):
@@ -33,7 +32,8 @@ def open_image(source, keep_alpha: bool = False) -> Image.Image:
     The camera's EXIF rotation is applied, an animation gives its first frame, 16-bit levels are scaled to 8.
     Raises ImageError for anything that is not a whole picture of a known format, at most 40 megapixels, at most 20:1.
     """
-    name = _name_of(source)
+    path = source if isinstance(source, (str, Path)) else getattr(source, "filename", None)
+    name = repr(Path(path).name) if path else "the picture"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we refuse earlier, below
@@ -44,24 +44,23 @@ def open_image(source, keep_alpha: bool = False) -> Image.Image:
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} is far too large ({error}); the limit is {MAX_PIXELS:,} pixels. "
-                         "Make it smaller first.") from None
+        told = f"{name} is far too large ({error}); the limit is {MAX_PIXELS:,} pixels. Make it smaller first."
+        raise ImageError(told) from None
     except Exception as error:  # decoders raise many kinds: OSError, SyntaxError, struct.error, EOFError ...
         raise ImageError(f"{name} is damaged or cut short ({error}). Save it anew as PNG or JPEG.") from error
-    return _to_rgba(image) if keep_alpha else _to_rgb(image)
-
-
-def _name_of(source) -> str:
-    if isinstance(source, (str, Path)):
-        return repr(Path(source).name)
-    return repr(Path(source.filename).name) if getattr(source, "filename", None) else "the picture"
+    image = _to_8_bit(image)
+    if keep_alpha or not image.has_transparency_data:
+        return image.convert("RGBA" if keep_alpha else "RGB")
+    rgba = image.convert("RGBA")  # convert("RGB") would uncover whatever colour hides under the transparent parts
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 
 
 def _open_file(source, name: str) -> Image.Image:
     if isinstance(source, (bytes, bytearray)):
         source = io.BytesIO(source)
     elif not isinstance(source, (str, Path)) and not hasattr(source, "read"):
-        raise ImageError(f"cannot open a picture from {type(source).__name__}; give a path, bytes, a file or a PIL image")
+        kind = type(source).__name__
+        raise ImageError(f"cannot open a picture from {kind}; give a path, bytes, a file or a PIL image")
     try:
         return Image.open(source, formats=FORMATS)
     except FileNotFoundError:
@@ -91,34 +90,15 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     return image
 
 
-def _to_rgba(image: Image.Image) -> Image.Image:
-    return _to_8_bit(image).convert("RGBA")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    image = _to_8_bit(image)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        # convert("RGB") would uncover whatever colour hides under the transparent parts.
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
-
-
 def resize_and_crop(image: Image.Image, size: int, interpolation: str = "bicubic", resize_mode: str = "shortest",
                     crop: str = "round") -> Image.Image:
-    """Short side to `size` pixels, then the central square: CLIP's geometry, bit for bit.
+    """Short side to `size` pixels, then the central square: CLIP's geometry, bit for bit. RGB, size x size.
 
-    image: RGB. resize_mode, crop: as in VisionConfig; "floor" is transformers' way to halve an odd number of pixels,
-    "round" OpenAI's. Returns RGB, size x size.
+    interpolation, resize_mode, crop: as in VisionConfig.
     """
-    if resize_mode == "squash":
-        return image.resize((size, size), _RESAMPLE[interpolation])
-    width, height = image.size
-    short = min(width, height)
-    if short != size:
-        new = (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
-        image = image.resize(new, _RESAMPLE[interpolation])
-    width, height = image.size
+    width, height = (size, size) if resize_mode == "squash" else (int(size * n / min(image.size)) for n in image.size)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling[interpolation.upper()])
     halve = math.floor if crop == "floor" else round  # round takes halves to the even number
     left, top = halve((width - size) / 2), halve((height - size) / 2)
     return image.crop((left, top, left + size, top + size))
@@ -134,16 +114,15 @@ def _levels(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
 
 def preprocess(images, size: int, mean: tuple[float, ...], std: tuple[float, ...], interpolation: str = "bicubic",
                resize_mode: str = "shortest", crop: str = "round") -> Tensor:
-    """Pictures to pixels.
+    """Pictures (paths, bytes or PIL images) to pixels (B, 3, size, size) float32. Raises ImageError.
 
-    images: list of paths, bytes or PIL images; size: side in pixels; mean, std: of each channel, in units of 0..1;
-    resize_mode, crop: see resize_and_crop.
-    Returns (B, 3, size, size) float32. Raises ImageError.
+    size: side in pixels; mean, std: of each channel, in units of 0..1; the rest: see resize_and_crop.
     """
     tables = _levels(tuple(mean), tuple(std))
     pixels = np.empty((len(images), 3, size, size), dtype=np.float32)
     for i, image in enumerate(images):
-        levels = np.asarray(resize_and_crop(open_image(image), size, interpolation, resize_mode, crop))  # (S, S, 3) uint8
+        image = resize_and_crop(open_image(image), size, interpolation, resize_mode, crop)
+        levels = np.asarray(image)  # (S, S, 3) uint8
         for c in range(3):
             pixels[i, c] = tables[c][levels[..., c]]
     return torch.from_numpy(pixels)

@@ -15,8 +15,8 @@ def clip_loss(image: Tensor, text: Tensor, scale: Tensor, negatives: Tensor | No
     """Symmetric InfoNCE, CLIP's loss (Radford et al. 2021, figure 3).
 
     image, text (N, E) unit vectors; scale: exp(logit_scale), a positive scalar.
-    negatives: texts (M, E) that are wrong for every picture here, such as swapped captions (NegCLIP, Yuksekgonul et al. 2023).
-    Returns the mean over both directions, in nats. Equal logits give ln N.
+    negatives: texts (M, E) that are wrong for every picture here, such as swapped captions (NegCLIP, Yuksekgonul et al.
+    2023). Returns the mean over both directions, in nats. Equal logits give ln N.
 
     >>> same = F.normalize(torch.ones(4, 8), dim=-1)
     >>> round(clip_loss(same, same, torch.tensor(10.0)).item(), 4) == round(math.log(4), 4)
@@ -32,18 +32,19 @@ def multi_positive_loss(image: Tensor, text: Tensor, scale: Tensor, groups: Tens
                         negatives: Tensor | None = None) -> Tensor:
     """Symmetric InfoNCE in which all pairs of one group are right answers for each other (SupCon, Khosla et al. 2020).
 
-    groups (N,) int: equal numbers mean the same concept. With all groups different this is clip_loss, whose are the other
-    arguments and the unit. The least possible loss is 0 however often a concept repeats.
+    groups (N,) int: equal numbers mean the same concept. The other arguments and the unit are those of clip_loss, which
+    this equals when all groups differ. The least possible loss is 0, however often a concept repeats.
     """
-    return matching_loss(image, text, scale, groups[:, None] == groups[None, :], negatives)
+    return soft_target_loss(image, text, scale, groups[:, None] == groups[None, :], negatives)
 
 
-def matching_loss(image: Tensor, text: Tensor, scale: Tensor, true: Tensor, negatives: Tensor | None = None) -> Tensor:
+def soft_target_loss(image: Tensor, text: Tensor, scale: Tensor, true: Tensor,
+                     negatives: Tensor | None = None) -> Tensor:
     """Symmetric InfoNCE for captions that may be true of several pictures, and pictures with several true captions.
 
-    true (N, M) bool: caption j is true of picture i; at least one in each row and column. The target of a row or column is
-    uniform over what is true, and its own entropy, the mean ln of how many are, is subtracted: the least loss is 0.
-    negatives: texts that are wrong for every picture. Returns nats.
+    true (N, M) bool: caption j is true of picture i; at least one in each row and column. The soft target of a row or
+    column is uniform over what is true. Its own entropy, the mean ln of how many are true, is subtracted, so that the
+    least possible loss is 0. negatives: texts that are wrong for every picture. Returns nats.
     """
     logits = scale * image @ text.t()  # (N, M)
     rows, columns = (t.to(logits.dtype) / t.sum(1, keepdim=True) for t in (true, true.t()))

@@ -1,13 +1,11 @@
 """CLIP: two towers, one space. Everything that is special to CLIP's model is in these few lines."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmini.config import CLIPConfig
-from clipmini.text import build_text
+from clipmini.text import TextTransformer, build_text, in_batches
 from clipmini.vision import build_vision
 
 _TEXT = "text."  # OpenAI keeps the text tower's parameters at the top level; see the two hooks below
@@ -26,10 +24,8 @@ class CLIP(nn.Module):
         self.visual = build_vision(config.vision, config.embed_dim)
         self.text = build_text(config.text, config.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init)))
-        if config.sigmoid:
-            self.logit_bias = nn.Parameter(torch.tensor(-10.0))  # SigLIP section 3.2: begin by saying "no" to all pairs
-        else:
-            self.logit_bias = None
+        # SigLIP section 3.2: begin by saying "no" to all pairs.
+        self.logit_bias = nn.Parameter(torch.tensor(-10.0)) if config.sigmoid else None
         self.register_state_dict_post_hook(_drop_text_prefix)
         self.register_load_state_dict_pre_hook(_restore_text_prefix)
 
@@ -43,7 +39,9 @@ class CLIP(nn.Module):
 
     def encode_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
         """N lists of ids, unpadded -> unit vectors (N, E). A Transformer computes beginnings that they share once."""
-        return unit(self.text.forward_lists(lists, batch))
+        if isinstance(self.text, TextTransformer):
+            return unit(self.text.forward_lists(lists, batch))
+        return in_batches(self.encode_text, lists, self.config.text.pad_id, batch, self.logit_scale.device)
 
     def frame(self, image):
         """The picture itself: CLIP's preprocessing is resizing and cropping, other models want more."""
@@ -57,7 +55,7 @@ class CLIP(nn.Module):
     def forward(self, pixels: Tensor, ids: Tensor) -> Tensor:
         """Logits (N pictures, N texts): row i holds the scores of every text for picture i."""
         logits = self.scale * self.encode_image(pixels) @ self.encode_text(ids).t()
-        return logits + self.logit_bias if self.config.sigmoid else logits
+        return logits if self.logit_bias is None else logits + self.logit_bias
 
     @torch.no_grad()
     def clamp_scale_(self) -> None:
@@ -66,7 +64,7 @@ class CLIP(nn.Module):
 
 
 def unit(features: Tensor) -> Tensor:
-    """features (B, E) scaled to length 1, in float32 at least: a scale of 100 makes the last digits of a cosine count."""
+    """features (B, E) scaled to length 1, in float32 at least: a scale of 100 makes a cosine's last digits count."""
     return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
 
 
@@ -75,7 +73,7 @@ def _drop_text_prefix(module: nn.Module, state: dict, prefix: str, _metadata) ->
         state[prefix + key[len(prefix + _TEXT):]] = state.pop(key)
 
 
-def _restore_text_prefix(module: nn.Module, state: dict, prefix: str, *_) -> None:
+def _restore_text_prefix(module: CLIP, state: dict, prefix: str, *_) -> None:
     ours = {prefix + key for key, _ in module.text.named_parameters()}
     for key in [k for k in state if k in ours]:
         state[prefix + _TEXT + key[len(prefix):]] = state.pop(key)
@@ -89,12 +87,3 @@ def no_decay(name: str, parameter: Tensor) -> bool:
 def count_parameters(model: nn.Module) -> int:
     """How many numbers training may change."""
     return sum(p.numel() for p in model.parameters())
-
-
-def temperature(logit_scale: float) -> float:
-    """The softmax temperature that a logit_scale stands for.
-
-    >>> round(temperature(math.log(1 / 0.07)), 4)
-    0.07
-    """
-    return math.exp(-logit_scale)

@@ -10,7 +10,7 @@ import torch
 from clipmini import __version__, checkpoint
 from clipmini.card import card, in_one_line
 from clipmini.config import preset
-from clipmini.data import find
+from clipmini.data import emoji, find
 from clipmini.data.base import Source, configured
 from clipmini.embedder import Embedder
 from clipmini.model import CLIP
@@ -88,18 +88,18 @@ FASHION_TRIED = (
 # names as pictures a step.
 EMOJI_TRAIN = TrainConfig(minutes=20, categories=0.2, other_texts=512)
 FINE = {"image_size": 48}
-EMOJI = configured(find("emoji"), hold_out="twemoji")
-BOTH = replace(EMOJI, language=("en", "zh"))
+HELD_OUT = replace(emoji.EMOJI, hold_out="twemoji")
+BOTH = replace(HELD_OUT, language=("en", "zh"))
 
 RECIPES = {r.name: r for r in (
     Recipe("emoji", "the embedded model: eleven art styles, English and Chinese, Twemoji held out", BOTH,
            replace(EMOJI_TRAIN, minutes=35), vision=FINE, tried=EMOJI_TRIED),
     Recipe("emoji-small", "the same at 32 pixels, for ten minutes", BOTH, replace(EMOJI_TRAIN, minutes=10)),
     Recipe("emoji-concepts", "150 things held out: no picture and no caption of them is trained on",
-           replace(EMOJI, hold_out_concepts=150), replace(EMOJI_TRAIN, minutes=8), vision=FINE),
+           replace(HELD_OUT, hold_out_concepts=150), replace(EMOJI_TRAIN, minutes=8), vision=FINE),
     Recipe("emoji-pip", "OpenMoji and Twemoji alone, the system's font held out",
-           configured(find("emoji-pip"), hold_out="system"), replace(EMOJI_TRAIN, minutes=10)),
-    Recipe("emoji-vit", "a ViT with a text Transformer, exportable to transformers", EMOJI,
+           replace(emoji.EMOJI_PIP, hold_out="system"), replace(EMOJI_TRAIN, minutes=10)),
+    Recipe("emoji-vit", "a ViT with a text Transformer, exportable to transformers", HELD_OUT,
            replace(EMOJI_TRAIN, minutes=15, learning_rate=1e-3, other_texts=0), model="vit-transformer"),
     Recipe("shapes", "one coloured shape a picture, 16 of 64 combinations never seen", find("shapes"), SHAPES_TRAIN,
            vocabulary=600),

@@ -30,17 +30,17 @@ class TextTransformer(nn.Module):
     def end_positions(self, ids: Tensor) -> Tensor:
         """Where each caption's first end token stands: (B, T) -> (B,)."""
         is_end = ids == self.eos_id
-        found = is_end.any(dim=1)
-        if not bool(found.all()):
-            row = int((~found).nonzero()[0])
-            raise ValueError(f"row {row} of ids has no end token ({self.eos_id}); tokenise with this model's tokenizer")
+        if len(rows := (~is_end.any(dim=1)).nonzero()):
+            raise ValueError(f"row {int(rows[0])} of ids has no end token ({self.eos_id}); tokenise with this model's "
+                             "tokenizer")
         return is_end.int().argmax(dim=1)
 
     def tokens(self, ids: Tensor) -> Tensor:
         """Token embeddings with positions (B, T, W)."""
         T = ids.shape[1]
         if T > self.context_length:
-            raise ValueError(f"ids have {T} tokens; the context is {self.context_length}. Pass truncate=True to the tokenizer")
+            raise ValueError(f"ids have {T} tokens; the context is {self.context_length}. Pass truncate=True to the "
+                             "tokenizer")
         return self.token_embedding(ids) + self.positional_embedding[:T]
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -50,10 +50,10 @@ class TextTransformer(nn.Module):
         return self.ln_final(pooled) @ self.text_projection
 
     def forward_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
-        """N lists of ids, each with its end token -> (N, E), the numbers of forward.
+        """N lists of ids, each with its end token -> (N, E), the numbers of forward. Prompts share their beginnings ("a
+        photo of a ..."), and a causal state depends on nothing else: each distinct beginning is computed once.
 
-        Thousands of prompts share their beginnings ("a photo of a ..."), and a causal state depends on nothing else: each
-        distinct beginning is computed once. batch: how many of them go through the tower in one sequence.
+        batch: how many of them go through the tower in one sequence.
         """
         lists = [ids[:ids.index(self.eos_id) + 1] for ids in lists]
         order = sorted(range(len(lists)), key=lists.__getitem__)  # neighbours share most
@@ -77,10 +77,8 @@ class TextTransformer(nn.Module):
 
 def in_batches(encode: Callable[[Tensor], Tensor], lists: list[list[int]], pad_id: int, batch: int,
                device: torch.device | str = "cpu") -> Tensor:
-    """N lists of ids through an encoder of padded ids (B, T) -> (N, E), `batch` of them at a time.
-
-    They go sorted by length, so that short ones are not padded to the longest.
-    """
+    """N lists of ids through an encoder of padded ids (B, T) -> (N, E), `batch` of them at a time; sorted by length, so
+    that short ones are not padded to the longest."""
     order = sorted(range(len(lists)), key=lambda i: len(lists[i]))
     found = []
     for i in range(0, len(order), batch):
@@ -101,18 +99,17 @@ class PrefixTree:
     """
 
     def __init__(self, lists: list[list[int]]):
-        self.ids, self.depths, self.parents, self.ends = [], [], [], []
-        known: dict[tuple[int, int], int] = {}
+        known: dict[tuple[int, int], int] = {}  # (parent, id) -> node, in the order of the nodes
+        self.ends: list[int] = []
+        self.depths: list[int] = []
         for ids in lists:
             node = -1
-            for depth, token in enumerate(ids):
-                child = known.setdefault((node, token), len(self.ids))
-                if child == len(self.ids):
-                    self.ids.append(token)
-                    self.depths.append(depth)
-                    self.parents.append(node)
-                node = child
+            for token in ids:
+                node = known.setdefault((node, token), len(known))
             self.ends.append(node)
+        self.ids, self.parents = [token for _, token in known], [parent for parent, _ in known]
+        for parent in self.parents:
+            self.depths.append(self.depths[parent] + 1 if parent >= 0 else 0)
 
     def ancestors(self) -> Tensor:
         """(nodes, nodes) bool: which nodes a node sees, itself and those on its way to the root."""
@@ -128,7 +125,8 @@ def packs(lists: list[list[int]], places: int) -> list[range]:
     found, start, nodes = [], 0, 0
     for i, ids in enumerate(lists):
         before = lists[i - 1] if i > start else []
-        shared = next((n for n, (a, b) in enumerate(zip(ids, before, strict=False)) if a != b), min(len(ids), len(before)))
+        pairs = enumerate(zip(ids, before, strict=False))
+        shared = next((n for n, (a, b) in pairs if a != b), min(len(ids), len(before)))
         if nodes + len(ids) - shared > places and i > start:
             found.append(range(start, i))
             start, nodes, shared = i, 0, 0
@@ -142,7 +140,7 @@ class CBOW(nn.Module):
     def __init__(self, config: TextConfig, embed_dim: int):
         super().__init__()
         W = config.width
-        self.eos_id, self.pad_id = config.eos_id, config.pad_id
+        self.eos_id = config.eos_id
         self.token_embedding = nn.Embedding(config.vocab_size, W)
         self.ln_final = nn.LayerNorm(W)
         self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
@@ -160,12 +158,8 @@ class CBOW(nn.Module):
         mean = (self.token_embedding(ids) * words).sum(1) / words.sum(1).clamp(min=1)
         return self.ln_final(mean) @ self.text_projection
 
-    def forward_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
-        """N lists of ids, unpadded -> (N, E)."""
-        return in_batches(self, lists, self.pad_id, batch, self.text_projection.device)
-
     def forward_features(self, ids: Tensor) -> dict:
-        """tokens: the embedding of every token (B, T, W), 0 from the end token on; features: forward's answer (B, E)."""
+        """tokens: each token's embedding (B, T, W), 0 from the end token on; features: forward's answer (B, E)."""
         return {"tokens": self.token_embedding(ids) * self.words(ids), "features": self.forward(ids)}
 
 
@@ -178,21 +172,21 @@ class BertText(nn.Module):
         super().__init__()
         W = config.width
         self.pad_id, self.context_length = config.pad_id, config.context_length
-        self.bert = BertModel(BertConfig(
-            vocab_size=config.vocab_size, hidden_size=W, num_hidden_layers=config.layers, num_attention_heads=config.heads,
-            intermediate_size=config.mlp_width or 4 * W, hidden_act=config.activation, pad_token_id=config.pad_id,
-            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), add_pooling_layer=False)
+        theirs = BertConfig(
+            vocab_size=config.vocab_size, hidden_size=W, num_hidden_layers=config.layers, hidden_act=config.activation,
+            num_attention_heads=config.heads, intermediate_size=config.mlp_width or 4 * W, pad_token_id=config.pad_id,
+            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        with torch.device("cpu"):  # its table of positions is in no file, so it may not be left on "meta"
+            self.bert = BertModel(theirs, add_pooling_layer=False)
         self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
 
     def forward(self, ids: Tensor) -> Tensor:
         states = self.bert(input_ids=ids, attention_mask=(ids != self.pad_id).long()).last_hidden_state  # (B, T, W)
         return states[:, 0] @ self.text_projection
 
-    def forward_lists(self, lists: list[list[int]], batch: int = 256) -> Tensor:
-        """N lists of ids, unpadded -> (N, E)."""
-        return in_batches(self, lists, self.pad_id, batch, self.text_projection.device)
 
-
-def build_text(config: TextConfig, embed_dim: int) -> nn.Module:
+def build_text(config: TextConfig, embed_dim: int) -> TextTransformer | CBOW | BertText:
     """The text tower that the configuration names."""
-    return {"transformer": TextTransformer, "cbow": CBOW, "bert": BertText}[config.tower](config, embed_dim)
+    if config.tower == "transformer":
+        return TextTransformer(config, embed_dim)
+    return CBOW(config, embed_dim) if config.tower == "cbow" else BertText(config, embed_dim)

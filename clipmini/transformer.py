@@ -1,8 +1,10 @@
 """The Transformer of both towers: attention, MLP, residual block, stack. Pre-norm, batch first.
 
 Parameter names are OpenAI CLIP's, so that published weights load without a table.
-Not here: dropout, key/value caches, attention masks other than causal. CLIP needs none of them.
+Not here: dropout and key/value caches. CLIP needs neither.
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +20,6 @@ class QuickGELU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(x * 1.702) / 1.702
-
-
-def activation(name: str) -> nn.Module:
-    """The module behind a config's activation name ("gelu" or "quick_gelu")."""
-    return QuickGELU() if name == "quick_gelu" else nn.GELU()
 
 
 class Attention(nn.Module):
@@ -42,7 +39,8 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of all heads, each (B, H, T, W/H)."""
-        return tuple(self._split(t) for t in F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1))
+        q, k, v = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        return self._split(q), self._split(k), self._split(v)
 
     def project_row(self, x: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of row (B, 1, W), keys and values of x (B, T, W): (B, H, 1, W/H) and twice (B, H, T, W/H)."""
@@ -50,44 +48,44 @@ class Attention(nn.Module):
         weight_q, weight_kv = self.in_proj_weight.split([W, 2 * W])
         bias_q, bias_kv = self.in_proj_bias.split([W, 2 * W])
         k, v = F.linear(x, weight_kv, bias_kv).chunk(2, dim=-1)
-        return tuple(self._split(t) for t in (F.linear(row, weight_q, bias_q), k, v))
+        return self._split(F.linear(row, weight_q, bias_q)), self._split(k), self._split(v)
 
     def merge(self, heads: Tensor) -> Tensor:
         """Concatenate the heads (B, H, T, W/H) and mix them -> (B, T, W)."""
         return self.out_proj(heads.transpose(1, 2).flatten(2))
 
     def forward(self, x: Tensor, causal: bool = False, mask: Tensor | None = None) -> Tensor:
-        """x (B, T, W) -> (B, T, W). causal: a token sees itself and what stands before it; mask (T, T): True where it sees."""
+        """x (B, T, W) -> the same. causal: a token sees itself and those before it; mask (T, T): True where it sees."""
         q, k, v = self.project(x)
         return self.merge(attend(q, k, v, is_causal=causal, attn_mask=mask))
 
     def forward_row(self, x: Tensor, rows: Tensor, causal: bool = False) -> Tensor:
-        """The same, for one query a sequence: x (B, T, W), rows (B,) positions -> (B, 1, W).
-
-        The last block of a tower is read at one token only; the other T - 1 queries are work for nothing.
-        """
+        """The same for one query a sequence: x (B, T, W), rows (B,) positions -> (B, 1, W). The last block of a tower
+        is read at one token only; the other T - 1 queries are work for nothing."""
         q, k, v = self.project_row(x, pick_rows(x, rows))
-        mask = (torch.arange(x.shape[1], device=x.device) <= rows[:, None])[:, None, None] if causal else None  # (B, 1, 1, T)
-        return self.merge(attend(q, k, v, attn_mask=mask))
+        past = (torch.arange(x.shape[1], device=x.device) <= rows[:, None])[:, None, None] if causal else None
+        return self.merge(attend(q, k, v, attn_mask=past))  # past: (B, 1, 1, T)
 
     def weights(self, x: Tensor, causal: bool = False) -> Tensor:
         """The attention probabilities (B, H, T, T) that forward uses but never shows."""
-        q, k, _ = self.project(x)
+        return self.forward_weights(x, causal)[1]
+
+    def forward_weights(self, x: Tensor, causal: bool = False) -> tuple[Tensor, Tensor]:
+        """forward(x, causal) and weights(x, causal): (B, T, W) and (B, H, T, T)."""
+        q, k, v = self.project(x)
         scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
         if causal:
             future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
             scores = scores.masked_fill(future, float("-inf"))
-        return scores.softmax(dim=-1)
+        weights = scores.softmax(dim=-1)
+        return self.merge(weights @ v), weights
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, **options) -> Tensor:
-    """softmax(q k^T / sqrt(width)) v for (B, H, T, W/H); on a CPU in float32 even where the rest is bfloat16.
-
-    torch 2.13's bfloat16 kernel takes ten times as long backward.
-    """
+    """softmax(q k^T / sqrt(width)) v for (B, H, T, W/H); on a CPU in float32 even where the rest is bfloat16."""
     if q.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return F.scaled_dot_product_attention(q, k, v, **options)
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast("cpu", enabled=False):  # torch 2.13's bfloat16 kernel takes ten times as long backward
         return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), **options)
 
 
@@ -102,7 +100,7 @@ class MLP(nn.Module):
     def __init__(self, width: int, activation_name: str, hidden: int = 0):
         super().__init__()
         self.c_fc = nn.Linear(width, hidden or 4 * width)
-        self.act = activation(activation_name)
+        self.act = QuickGELU() if activation_name == "quick_gelu" else nn.GELU()
         self.c_proj = nn.Linear(hidden or 4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,13 +129,11 @@ class ResidualBlock(nn.Module):
 
 class Transformer(nn.Module):
     """A stack of residual blocks."""
+    resblocks: Any  # an nn.ModuleList, which does not say of what
 
     def __init__(self, width: int, layers: int, heads: int, activation_name: str, mlp_width: int = 0):
         super().__init__()
         self.resblocks = nn.ModuleList(ResidualBlock(width, heads, activation_name, mlp_width) for _ in range(layers))
-        self._initialise(width, layers)
-
-    def _initialise(self, width: int, layers: int) -> None:
         # The residual stream adds 2 * layers terms: shrink what is added so that its variance stays put.
         residual_std = width**-0.5 * (2 * layers) ** -0.5
         for block in self.resblocks:
@@ -161,13 +157,14 @@ class Transformer(nn.Module):
         return self.resblocks[-1].forward_row(x, rows, causal)[:, 0]
 
     def forward_features(self, x: Tensor, causal: bool = False) -> dict[str, list[Tensor]]:
-        """Every layer's residual stream, (B, T, W) each, what each attention reads, (B, T, W), and its probabilities,
-        (B, H, T, T). All lie on the way to the last state, so that its gradient reaches them."""
+        """states: every layer's residual stream; read: what each attention reads; both (B, T, W); attentions: their
+        probabilities (B, H, T, T). All lie on the way to the last state: its gradient reaches them."""
         states, read, attentions = [x], [], []
         for block in self.resblocks:
             read.append(block.ln_1(x))
-            attentions.append(block.attn.weights(read[-1], causal))
-            x = x + block.attn.merge(attentions[-1] @ block.attn.project(read[-1])[2])
+            added, weights = block.attn.forward_weights(read[-1], causal)
+            attentions.append(weights)
+            x = x + added
             x = x + block.mlp(block.ln_2(x))
             states.append(x)
         return {"states": states, "read": read, "attentions": attentions}

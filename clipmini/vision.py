@@ -17,31 +17,30 @@ from clipmini.transformer import Transformer, attend
 
 
 class ImageTower(Protocol):
-    """What a tower says of its cells: each is a place of the picture, `stride` pixels wide. W is the width of a cell's vector,
-    which may be another one before the last block; h and w count cells, P = h * w."""
+    """What a tower says of its cells, each a place of the picture, `stride` pixels wide. W is the width of a cell's
+    vector; h and w count cells, P = h * w. All three may be others before the last block."""
 
     stride: int
 
     def forward_features(self, pixels: Tensor) -> dict:
-        """pixels (B, 3, S, S) -> grid_before, grid (B, W, h, w): the cells before and after the last block; patches (B, P, E):
-        the cells of `grid` in the joint space; features (B, E): the pooled vector, forward's answer; read (B, T, W): what the
-        last block reads, its cells last; attentions: (B, H, T, T) of each layer that has one, the pooling token first."""
+        """pixels (B, 3, S, S) -> grid_before, grid (B, W, h, w): the cells before and after the last block; patches
+        (B, P, E): the cells of `grid` in the joint space; features (B, E): the pooled vector, forward's answer; read
+        (B, T, W): what the last block reads, its cells last; attentions: (B, H, T, T) of each layer that has one, the
+        pooling token first. The gradient of `features` reaches `read` and `attentions`."""
 
     def joint(self, cells: Tensor) -> Tensor:
         """Vectors of `grid` (..., W) -> the joint space (..., E)."""
 
     def value_cells(self, pixels: Tensor) -> Tensor:
-        """What each cell alone would hand to the pooled vector: the last block with each cell seeing itself -> (B, P, E)."""
+        """What each cell alone would hand to the pooled vector: it sees itself only in the last block -> (B, P, E)."""
 
     def surgery_cells(self, pixels: Tensor) -> Tensor:
         """The cells where values look at values in place of queries at keys (CLIP Surgery) -> (B, P, E)."""
 
 
 def interpolated(positions: Tensor, grid: int) -> Tensor:
-    """Position embeddings (1 + old * old, W) -> (1 + grid * grid, W), bicubically (ViT, Dosovitskiy et al. 2021, section 3.2).
-
-    The first row, the class token's or the mean's, stays.
-    """
+    """Position embeddings (1 + old * old, W) -> (1 + grid * grid, W), bicubically (ViT, Dosovitskiy et al. 2021,
+    section 3.2). The first row, the class token's or the mean's, stays."""
     first, cells = positions[:1], positions[1:]
     old = math.isqrt(len(cells))
     if old == grid:
@@ -72,6 +71,7 @@ class VisionTransformer(nn.Module):
         self.class_embedding = nn.Parameter(W**-0.5 * torch.randn(W))
         self.positional_embedding = nn.Parameter(W**-0.5 * torch.randn(P + 1, W))
         self.ln_pre = nn.LayerNorm(W)
+        assert isinstance(config.layers, int)  # VisionConfig saw to it
         self.transformer = Transformer(W, config.layers, config.heads, config.activation, config.mlp_width)
         self.ln_post = nn.LayerNorm(W)
         self.proj = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
@@ -107,8 +107,8 @@ class VisionTransformer(nn.Module):
         named = self.transformer.forward_features(self.tokens(pixels))
         before, after = named["states"][-2:]
         projected = self.joint(after)  # (B, P + 1, E)
-        return {**named, "read": named["read"][-1], "grid_before": as_grid(before[:, 1:]), "grid": as_grid(after[:, 1:]),
-                "features": projected[:, 0], "patches": projected[:, 1:]}
+        return {**named, "read": named["read"][-1], "grid_before": as_grid(before[:, 1:]),
+                "grid": as_grid(after[:, 1:]), "features": projected[:, 0], "patches": projected[:, 1:]}
 
     def value_cells(self, pixels: Tensor) -> Tensor:
         """The last block with each token seeing itself only (MaskCLIP: Zhou et al. 2022, section 3.2) -> (B, P, E)."""
@@ -120,12 +120,14 @@ class VisionTransformer(nn.Module):
         return self.joint(x + last.mlp(last.ln_2(x)))[:, 1:]
 
     def surgery_cells(self, pixels: Tensor) -> Tensor:
-        """Value-value attention beside the second half of the blocks, without their MLPs (Li et al. 2023, section 3.2)."""
-        x, blocks, beside = self.tokens(pixels), self.transformer.resblocks, None
-        for i, block in enumerate(blocks):
-            if i >= len(blocks) // 2:
-                v = block.attn.project(block.ln_1(x))[2]
-                beside = (x if beside is None else beside) + block.attn.merge(attend(v, v, v))
+        """Value-value attention beside the second half of the blocks, without MLPs (Li et al. 2023, section 3.2)."""
+        x, blocks = self.tokens(pixels), self.transformer.resblocks
+        for block in blocks[:len(blocks) // 2]:
+            x = block(x)
+        beside = x
+        for block in blocks[len(blocks) // 2:]:
+            v = block.attn.project(block.ln_1(x))[2]
+            beside = beside + block.attn.merge(attend(v, v, v))
             x = block(x)
         return self.joint(beside)[:, 1:]
 
@@ -203,6 +205,7 @@ class ModifiedResNet(nn.Module):
         self.bn3 = nn.BatchNorm2d(W)
         self.avgpool = nn.AvgPool2d(2)
         inplanes = W
+        assert isinstance(config.layers, tuple)  # VisionConfig saw to it
         for i, blocks in enumerate(config.layers):
             planes = W * 2**i
             strides = [1 if i == 0 else 2] + [1] * (blocks - 1)
@@ -219,7 +222,9 @@ class ModifiedResNet(nn.Module):
         x = F.relu(self.bn1(self.conv1(pixels)))
         x = F.relu(self.bn2(self.conv2(x)))
         x = self.avgpool(F.relu(self.bn3(self.conv3(x))))
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for stage in ("layer1", "layer2", "layer3", "layer4"):
+            x = getattr(self, stage)(x)
+        return x
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.attnpool(self.grid_features(pixels))
@@ -229,7 +234,7 @@ class ModifiedResNet(nn.Module):
         return self.attnpool.c_proj(cells)
 
     def forward_features(self, pixels: Tensor) -> dict:
-        """What ImageTower promises; the last block is the attention pool, asked once by the mean and once by each cell."""
+        """What ImageTower promises. The last block is the attention pool, asked by the mean and by each cell."""
         pool, before = self.attnpool, self.grid_features(pixels)
         read = as_cells(before)  # (B, P, 32 W)
         x = pool.tokens(read)
@@ -278,6 +283,7 @@ class LightResNet(nn.Module):
         W, self.stride = config.width, 16
         self.stem = nn.Sequential(nn.Conv2d(3, W, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(W), nn.ReLU())
         stages, inplanes = [], W
+        assert isinstance(config.layers, tuple)
         for i, blocks in enumerate(config.layers):
             for j in range(blocks):
                 stages.append(BasicBlock(inplanes, W * 2**i, stride=2 if i and j == 0 else 1))
@@ -313,7 +319,8 @@ class LightResNet(nn.Module):
     surgery_cells = value_cells
 
 
-def build_vision(config: VisionConfig, embed_dim: int) -> nn.Module:
+def build_vision(config: VisionConfig, embed_dim: int) -> VisionTransformer | ModifiedResNet | LightResNet:
     """The image tower that the configuration names."""
-    towers = {"vit": VisionTransformer, "resnet": ModifiedResNet, "light": LightResNet}
-    return towers[config.tower](config, embed_dim)
+    if config.tower == "vit":
+        return VisionTransformer(config, embed_dim)
+    return (ModifiedResNet if config.tower == "resnet" else LightResNet)(config, embed_dim)

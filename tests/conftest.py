@@ -13,6 +13,7 @@ os.environ.setdefault("CLIPMINI_CACHE", str(Path(__file__).resolve().parent.pare
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+
 from clipmini import checkpoint  # noqa: E402
 from clipmini.config import preset  # noqa: E402
 from clipmini.model import CLIP  # noqa: E402

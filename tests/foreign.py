@@ -6,8 +6,9 @@ import tarfile
 from pathlib import Path
 
 import torch
-from clipmini.families.assemble import export
 from torch import nn
+
+from clipmini.families.assemble import export
 
 PREPROCESSOR = {"do_resize": True, "do_center_crop": True, "do_normalize": True, "do_rescale": True, "resample": 3,
                 "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]}

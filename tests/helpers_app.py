@@ -6,12 +6,13 @@ import zlib
 from contextlib import contextmanager
 
 import torch
+from PIL import Image
+
 from clipmini import checkpoint
 from clipmini.config import preset
 from clipmini.embedder import Embedder
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
-from PIL import Image
 
 CAPTIONS = ["a red circle", "a blue square", "an emoji of a cat", "a drawing of a dog", "a picture of an apple"] * 4
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import torch
-from clipmini.training.pairs import Pairs
 from PIL import Image
+
+from clipmini.training.pairs import Pairs
 
 LEVELS = (0, 85, 170, 255)
 NAMES = [f"a {r} {g} {b} square" for r in ("dark", "dim", "bright", "light") for g in ("cold", "cool", "warm", "hot")

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "clipmini"
 
 # What a student reads, in this order; a file imports only from those before it.
-SPINE = ["config", "files", "tokenizer", "image", "augment", "transformer", "vision", "text", "model", "loss", "checkpoint",
+SPINE = ["config", "files", "bpe", "tokenizer", "image", "augment", "transformer", "vision", "text", "model", "loss", "checkpoint",
          "embedder", "training.config", "training.pairs", "training.step", "training.doctor", "training.loop", "training"]
 # Room -> the rooms it may import from, besides itself and the spine below training.
 FLOORS = {

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+
 from clipmini.data import testsets as hub
 from clipmini.data.classnames import CLASS_NAMES
 from clipmini.data.testsets import TEST_SETS, DatasetError, TestSet, find
@@ -15,7 +16,6 @@ from clipmini.tasks.benchmark import Job, as_table, run
 from clipmini.tasks.evaluate import evaluate
 from clipmini.tasks.metrics import wilson
 from clipmini.tasks.retrieval import retrieval
-
 from foreign import write_archive
 from test_embedder import picture
 
@@ -198,7 +198,6 @@ def test_every_test_set_is_whole():
 def test_the_golden_script_notices_a_wrong_number(embedder, monkeypatch, capsys):
     """It cannot reach the hub here: what it does with the numbers is tested with a model and a picture of ours."""
     import clipmini
-
     import golden
 
     class Answer(io.BytesIO):

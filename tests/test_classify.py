@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import Classifier, LabelTooLongError, build_classifier, classify, make_classifier
 from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
 from clipmini.tokenizer import TokenLimitError
-from PIL import Image
-
 from helpers_app import tiny_embedder, two_colours
 
 LABELS = ["red circle", "cat", "dog", "apple"]

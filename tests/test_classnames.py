@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+
 from clipmini.data.classnames import CLASS_NAMES, PUBLISHED_TEMPLATES, imagenet_names
 from clipmini.tasks.prompts import TEMPLATES, check_template
 

@@ -6,13 +6,13 @@ import sys
 from dataclasses import replace
 
 import pytest
+from PIL import Image
+
 from clipmini import checkpoint, recipes
 from clipmini.commands import main
 from clipmini.data import shapes
 from clipmini.data.emoji import dataset, sources
 from clipmini.training.config import TrainConfig
-from PIL import Image
-
 from helpers_train import pairs_dataset
 
 COMMANDS = ("app", "classify", "data", "train", "evaluate", "doctor", "export")
@@ -156,7 +156,7 @@ def test_evaluate_says_what_the_model_was_trained_on(capsys, tmp_path, monkeypat
     checkpoint.save(tmp_path / "m", make_clip("light-cbow"), tokenizer, meta={"data": "emoji in 2 art styles: noto, openmoji"})
     for style, seen in (("noto", True), ("twemoji", False)):
         monkeypatch.setattr(dataset, "load", lambda *a, style=style: pairs_dataset(16).add_column("style", [style] * 16))
-        assert ("note: this model was trained on noto" in says(capsys, 0, "evaluate", tmp_path / "m")) == seen
+        assert ("note: this model was trained on noto" in says(capsys, 0, "evaluate", tmp_path / "m", "--style", style)) == seen
 
 
 def test_a_mistyped_template_set_is_told_the_known_ones(capsys, tiny_checkpoints):
@@ -177,6 +177,7 @@ def test_export(capsys, tmp_path, tiny_checkpoints):
     (["train", "shapes", "--minutes", "-1"], "must be positive"),
     (["train", "shapes", "--minutes", "1", "--steps", "5"], "not both"),
     (["train", "shapes", "--steps", "5", "--seed", "-1"], "seed at least 0"),
+    (["train", "shapes", "--steps", "5", "--micro-batch", "0"], "micro_batch"),
     (["train", "shapes", "--steps", "5", "--chunk", "0"], "micro_batch"),
     (["train", "shapes", "--steps", "5", "--chunk", "8", "--batch", "16", "--quiet", "--out", "OUT"], "BatchNorm"),
     (["train", "shapes", "--steps", "5", "--batch", "5000", "--quiet", "--out", "OUT"], "choose a smaller batch"),
@@ -212,7 +213,8 @@ def test_the_module_runs_as_a_program(tmp_path):
 
 
 def test_train_config_is_reachable_from_the_options():
-    assert {"steps", "minutes", "seed", "batch", "micro_batch", "learning_rate"} <= set(TrainConfig.__dataclass_fields__)
+    options = {"steps", "minutes", "seed", "batch", "micro_batch", "learning_rate"}
+    assert options <= set(TrainConfig.__dataclass_fields__)
 
 
 def test_evaluate_on_a_test_set_of_the_field(tiny_checkpoints, tmp_path, capsys):
@@ -267,6 +269,7 @@ def test_prompts_lists_the_test_sets_too(capsys):
 
 def test_only_own_models_are_exported(monkeypatch, tmp_path):
     import torch
+
     from clipmini import families as pretrained
     from clipmini.families import onnx
     from clipmini.files import CheckpointError

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from clipmini.config import PRESETS, CLIPConfig, ConfigError, TextConfig, VisionConfig, preset
 
 

@@ -2,17 +2,18 @@
 
 import zipfile
 
-import clipmini
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from sklearn.linear_model import Ridge
+
+import clipmini
 from clipmini.families import devise
 from clipmini.files import CheckpointError
 from clipmini.image import ImageError
 from clipmini.tasks.classify import classify
 from clipmini.tokenizer import TokenLimitError
-from PIL import Image
-from sklearn.linear_model import Ridge
 
 needs_packages = pytest.mark.skipif(bool(devise.missing()), reason='pip install "clipmini[photos]"')  # CI may not skip an install
 

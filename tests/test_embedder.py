@@ -2,16 +2,17 @@
 
 import io
 
-import clipmini
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from transformers import CLIPImageProcessorPil
+
+import clipmini
 from clipmini.embedder import Embedder, embedded_names
 from clipmini.files import CheckpointError
 from clipmini.image import ImageError, preprocess
 from clipmini.tokenizer import TokenLimitError
-from PIL import Image
-from transformers import CLIPImageProcessorPil
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 

@@ -6,9 +6,10 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
+
 from clipmini import files
 from clipmini.data.emoji import art, dataset, sources, words
-from PIL import Image, ImageDraw
 
 PIP = ["openmoji", "twemoji"]
 FEW = ("1f34e", "1f436", "1f600", "2764", "1f43b-200d-2744", "31-20e3", "1f680", "1f408-200d-2b1b", "1f535", "1f195", "1f17f",

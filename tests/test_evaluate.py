@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+
 from clipmini.embedder import Embedder
 from clipmini.image import ImageError
 from clipmini.tasks.evaluate import compare, evaluate, order_accuracy, zero_shot_score
 from clipmini.tasks.metrics import table, wilson
-from PIL import Image
-
 from helpers_app import encoded, tiny_embedder, two_colours
 from test_classify import Fake
 

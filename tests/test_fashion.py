@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from clipmini import recipes
 from clipmini.commands import main
 from clipmini.data import fashion
 from clipmini.data.fashion import FILES, KINDS, FashionError
-from PIL import Image
 
 MAGIC = {1: 2049, 3: 2051}  # the numbers that the format's own page gives for labels and images
 

@@ -3,17 +3,17 @@
 import copy
 import io
 
-import clipmini
 import pytest
 import torch
 import torch.nn.functional as F
+
+import clipmini
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
 from clipmini.embedder import Embedder
 from clipmini.families.packed import PackedLinear, SplitAttention, int8, pack
 from clipmini.files import CheckpointError
 from clipmini.model import CLIP
 from clipmini.transformer import Attention
-
 from foreign import shake
 from test_embedder import picture
 

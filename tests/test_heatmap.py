@@ -3,6 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
 from clipmini.embedder import Embedder
 from clipmini.image import ImageError
@@ -11,8 +13,6 @@ from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.heatmap import METHODS, HeatmapError, Score, heatmap, score, word_relevance
 from clipmini.tasks.heatmap import methods as H
 from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
-from PIL import Image
-
 from foreign import shake
 from test_embedder import picture
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from clipmini.families.hub_download import _wanted, is_name
 
+from clipmini.families.hub_download import _wanted, is_name
 from foreign import hugging_face_folder, open_clip_folder
 from loopback_hub import COMMIT, loopback_hub
 

@@ -7,9 +7,9 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from clipmini.image import ImageError, as_picture, open_image, preprocess, resize_and_crop
 from PIL import Image
 
+from clipmini.image import ImageError, as_picture, open_image, preprocess, resize_and_crop
 from helpers_app import bomb, encoded, tiny_embedder, two_colours
 
 

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from clipmini.loss import clip_loss, duplicate_floor, matching_loss, multi_positive_loss, random_loss, sigmoid_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from clipmini.loss import clip_loss, duplicate_floor, multi_positive_loss, random_loss, sigmoid_loss, soft_target_loss
 
 
 def unit(rows: int, columns: int = 6, seed: int = 0) -> torch.Tensor:
@@ -73,14 +74,15 @@ def test_multi_positive_with_repeats_and_hard_negatives():
                             (image, text, wrong, scale))
 
 
-def test_matching_loss_with_a_truth_that_is_not_symmetric():
+def test_soft_target_loss_with_a_truth_that_is_not_symmetric():
     image, text, wrong, scale = unit(3), unit(3, seed=1), unit(2, seed=2), scalar(4.0)
-    true = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 1, 1]]).bool()  # the second caption fits all, the others their own picture
+    true = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 1, 1]]).bool()  # the second caption fits all, others their own
     rows = torch.tensor([[0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5]], dtype=torch.double)
     columns = torch.tensor([[1, 0, 0], [1 / 3, 1 / 3, 1 / 3], [0, 0, 1]], dtype=torch.double)
-    oracle = (F.kl_div((scale * image @ torch.cat([text, wrong]).t()).log_softmax(1)[:, :3], rows, reduction="batchmean")
+    log_rows = (scale * image @ torch.cat([text, wrong]).t()).log_softmax(1)[:, :3]
+    oracle = (F.kl_div(log_rows, rows, reduction="batchmean")
               + F.kl_div((scale * text @ image.t()).log_softmax(1), columns, reduction="batchmean")) / 2
-    same_value_and_gradient(matching_loss(image, text, scale, true, wrong), oracle, (image, text, wrong, scale))
+    same_value_and_gradient(soft_target_loss(image, text, scale, true, wrong), oracle, (image, text, wrong, scale))
 
 
 def test_multi_positive_reaches_zero_where_clip_loss_cannot():

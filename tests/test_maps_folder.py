@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 import torch
+
 from clipmini.commands import main
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError
 from clipmini.plots import map_of
 from clipmini.tasks.maps import folder as map_folder
 from clipmini.tasks.maps import projection
-
 from test_embedder import picture
 
 

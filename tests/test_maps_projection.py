@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from clipmini.tasks.maps import projection
-from clipmini.tasks.maps.projection import MapError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from clipmini.tasks.maps import projection
+from clipmini.tasks.maps.projection import MapError
 
 
 def groups(n: int = 30, kinds: int = 4, seed: int = 0, width: int = 16):

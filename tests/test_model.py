@@ -5,15 +5,16 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import CLIPConfig as TheirConfig
+from transformers import CLIPModel
+
 from clipmini.config import PRESETS, CLIPConfig, TextConfig, VisionConfig
 from clipmini.families.hugging_face import hugging_face_config, to_hugging_face
 from clipmini.model import CLIP, count_parameters
 from clipmini.text import CBOW, PrefixTree, TextTransformer, packs
 from clipmini.vision import AttentionPool2d, ModifiedResNet, VisionTransformer
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from transformers import CLIPConfig as TheirConfig
-from transformers import CLIPModel
 
 TINY_TEXT = TextConfig("transformer", vocab_size=60, context_length=12, width=32, layers=3, heads=4,
                        sot_id=57, eos_id=58, pad_id=0)

@@ -10,14 +10,14 @@ import types
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
 from clipmini import commands, data, recipes
 from clipmini.commands import main
 from clipmini.data.base import Source, SourceError, configured, option
 from clipmini.data.emoji import art, dataset, sources, words
 from clipmini.files import cache_root
 from clipmini.training import TrainConfig
-from PIL import Image
-
 from helpers_train import pairs_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +54,7 @@ def test_a_data_source_is_one_file_and_one_line(toy, monkeypatch, capsys, tmp_pa
     assert "24 pictures to train on; eight coloured squares" in out and Image.open(tmp_path / "sheet.png").width > 100
     assert main(["evaluate", str(tiny_checkpoints["light-cbow"]), "--data", "toy", "--json", str(tmp_path / "n.json")]) == 0
     numbers = json.loads((tmp_path / "n.json").read_text())
+    assert "16 pictures, 8 classes" in capsys.readouterr().out
     assert numbers["one template"]["n"] == numbers["ensemble"]["n"] == 16
     monkeypatch.setitem(recipes.RECIPES, "squares", recipes.Recipe(
         "squares", "a toy", data.find("toy"), TrainConfig(steps=4, batch=16, warmup=2), vision={"image_size": 16, "width": 8},

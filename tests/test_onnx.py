@@ -3,13 +3,13 @@
 import json
 import shutil
 
-import clipmini
 import pytest
 import torch
+
+import clipmini
 from clipmini.commands import main
 from clipmini.families import onnx
 from clipmini.files import CheckpointError
-
 from test_embedder import picture
 
 TEXTS = ["a red cat", "a", "a blue square and a much longer caption about it"]

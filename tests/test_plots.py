@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from PIL import Image
+
 from clipmini.plots import answers, heatmaps, segments, smooth, training_curve
 from clipmini.tasks.heatmap.methods import Heatmap
-from PIL import Image
 
 HISTORY = [{"step": s, "loss": 4.8 * 0.97**s, "ln_n": 4.85, "scale": 14 + s, "score": 0.01 * s if s % 10 == 0 else ""}
            for s in range(1, 41)]

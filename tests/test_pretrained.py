@@ -2,17 +2,17 @@
 
 import json
 
-import clipmini
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+import clipmini
 from clipmini.config import OPENAI_MEAN
 from clipmini.embedder import Embedder
 from clipmini.families.assemble import export
 from clipmini.families.hugging_face import hugging_face_name, to_hugging_face
 from clipmini.files import CheckpointError
-from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
-
 from test_embedder import picture
 
 TEXTS = ["a red cat", "", "A  Blue square!", "crème brûlée 猫", "smiling face " * 3, "it's 12:30"]

@@ -1,10 +1,11 @@
 """Labels and templates: what people type."""
 
 import pytest
-from clipmini.tasks import prompts
-from clipmini.tasks.prompts import PromptError, check_template, clean_labels, clean_templates, fill
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from clipmini.tasks import prompts
+from clipmini.tasks.prompts import PromptError, check_template, clean_labels, clean_templates, fill
 
 
 def said(notes) -> str:

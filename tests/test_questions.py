@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from clipmini.data.base import Question
 from clipmini.embedder import Embedder
 from clipmini.tasks.benchmark import Job, run
@@ -13,7 +14,6 @@ from clipmini.tasks.evaluate import evaluate, order_accuracy
 from clipmini.tasks.heatmap import THRESHOLDS, heatmap, score
 from clipmini.tasks.metrics import record, wilson
 from clipmini.tasks.questions import ask, recorded, told
-
 from test_benchmark import FromMemory
 from test_embedder import picture
 from test_evaluate import colour_fake, colours, shares

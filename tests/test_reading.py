@@ -5,18 +5,18 @@ import pickle
 import shutil
 import zipfile
 
-import clipmini
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+import clipmini
 from clipmini import families as pretrained
 from clipmini import files as weights
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig, preset
 from clipmini.files import CheckpointError
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
-from safetensors.torch import load_file, save_file
-
 from foreign import hugging_face_folder, open_clip_folder, openai_archive, shake, write_json
 from test_embedder import picture
 

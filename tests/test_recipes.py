@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+
 from clipmini import files, recipes
 from clipmini.card import card, in_one_line, sentence
 from clipmini.config import PRESETS
@@ -17,7 +18,6 @@ from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tasks.questions import ask, recorded
 from clipmini.training.config import TrainConfig, TrainingError
 from clipmini.training.pairs import group_numbers
-
 from helpers_train import pairs_dataset
 
 

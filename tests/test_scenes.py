@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from clipmini.data import scenes
 from PIL import Image, ImageDraw
+
+from clipmini.data import scenes
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+
 from clipmini.data import shapes
 
 PHRASE = re.compile(r"(?:an? )?(?:(small|large) )?(\w+) (\w+)")

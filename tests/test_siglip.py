@@ -2,16 +2,16 @@
 
 import json
 
-import clipmini
 import pytest
 import torch
 import torch.nn.functional as F
-from clipmini.files import CheckpointError
-from clipmini.tokenizer import TokenLimitError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipImageProcessorPil, SiglipModel
 
+import clipmini
+from clipmini.files import CheckpointError
+from clipmini.tokenizer import TokenLimitError
 from foreign import PREPROCESSOR, shake, write_json
 from test_embedder import picture
 

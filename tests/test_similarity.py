@@ -5,13 +5,13 @@ import io
 
 import pytest
 import torch
+from PIL import Image
+
 from clipmini.embedder import Embedder
 from clipmini.image import ImageError
 from clipmini.plots import MOST_NUMBERS, matrix
 from clipmini.tasks.prompts import PromptError
 from clipmini.tasks.similarity import Matrix, MatrixError, similarity
-from PIL import Image
-
 from test_embedder import picture
 
 TEXTS = ["red cat", "blue square"]

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+
 from clipmini.commands import main
 from clipmini.embedder import Embedder
 from clipmini.plots import template_scores
 from clipmini.tasks.classify import build_classifier, classify
 from clipmini.tasks.templates import as_text, ensemble, examine, forward_selection, on_one_picture, prompt_vectors
-
 from test_embedder import picture
 
 LABELS, TEMPLATES = ["cat", "apple", "moon"], ["{}", "a {}", "red {}"]

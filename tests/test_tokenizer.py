@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
 from clipmini import tokenizer as tokenizer_module
-from clipmini.tokenizer import (
+from clipmini.bpe import (
     END,
     START,
-    Tokenizer,
-    TokenizerError,
-    TokenLimitError,
     byte_characters,
     learn_merges,
     merge_long_word,
@@ -32,8 +32,7 @@ from clipmini.tokenizer import (
     split_words,
     word_ids,
 )
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from clipmini.tokenizer import Tokenizer, TokenizerError, TokenLimitError
 
 MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
 

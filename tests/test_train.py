@@ -14,32 +14,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clipmini import checkpoint
-from clipmini import training as train
+from PIL import Image
+
+from clipmini import checkpoint, training
 from clipmini.augment import augment
 from clipmini.loss import duplicate_floor
 from clipmini.model import no_decay
 from clipmini.tasks.evaluate import zero_shot_score
-from clipmini.training.config import TrainConfig, TrainingError
+from clipmini.training.config import OLD_NAMES, TIMED_STEPS, TrainConfig, TrainingError
 from clipmini.training.doctor import diagnose, read_csv
-from clipmini.training.pairs import Batch, choose_caption, read_pairs, rows_of_step, wrap
+from clipmini.training.pairs import Batch, choose_caption, make_batch, other_rows, read_pairs, rows_of_step, wrap
 from clipmini.training.step import (
     cached_backward,
+    encodings,
     guessing_loss,
     learning_rate,
     make_optimizer,
+    mixed_precision,
+    objective,
+    one_step,
     plain_backward,
     update_average,
 )
-from PIL import Image
-
 from helpers_train import pairs_dataset, squares
 
 QUICK = TrainConfig(steps=24, batch=16, warmup=4, learning_rate=3e-3, evaluate_every=5)
 
 
 def run(model, tokenizer, folder, config=QUICK, pairs=None, **options):
-    return train.train(model, squares() if pairs is None else pairs, tokenizer, config, folder, progress=False, **options)
+    pairs = squares() if pairs is None else pairs
+    return training.train(model, pairs, tokenizer, config, folder, progress=False, **options)
 
 
 def weights(folder, which="last") -> bytes:
@@ -77,12 +81,11 @@ def test_a_cut_between_saves_goes_on_from_the_last_save(make_clip, tokenizer, tm
     run(make_clip("light-cbow"), tokenizer, tmp_path, stop_after=8)
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 5
     seen = []
-    draw = train.draw
-    monkeypatch.setattr(train, "draw", lambda *a: (seen.append(a[4]), draw(*a))[1])
+    monkeypatch.setattr(training.step, "make_batch", lambda *a: (seen.append(a[4]), make_batch(*a))[1])
     run(make_clip("light-cbow"), tokenizer, tmp_path)
     assert seen == list(range(5, 24))
     seen.clear()
-    assert run(make_clip("light-cbow"), tokenizer, tmp_path).step == 24 and seen == []  # a finished run is left as it is
+    assert run(make_clip("light-cbow"), tokenizer, tmp_path).step == 24 and seen == []  # a finished run stays as it is
 
 
 KILLED = """
@@ -181,6 +184,46 @@ def test_another_recipe_in_the_folder_is_refused(make_clip, tokenizer, tmp_path)
     assert (tmp_path / "state.pt").read_bytes() == before
 
 
+def as_of_old(folder):
+    """Give a run folder the names that earlier versions wrote."""
+    old = {new: name for name, new in OLD_NAMES.items()}
+
+    def renamed(row):
+        return {old.get(name, name): value for name, value in row.items()}
+
+    known = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**known, "train": renamed(known["train"])}))
+    state = torch.load(folder / "state.pt", weights_only=True)
+    torch.save({**state, "history": [renamed(row) for row in state["history"]]}, folder / "state.pt")
+    head, *rows = (folder / "curve.csv").read_text().splitlines()
+    (folder / "curve.csv").write_text("\n".join([",".join(renamed(dict.fromkeys(head.split(",")))), *rows]) + "\n")
+
+
+def test_a_run_folder_of_an_earlier_version_is_read_and_goes_on(make_clip, tokenizer, tmp_path):
+    config = replace(QUICK, micro_batch=4)
+    for folder in ("whole", "cut"):
+        run(make_clip("vit-transformer"), tokenizer, tmp_path / folder, config,
+            stop_after=10 if folder == "cut" else None)
+    curve = read_csv(tmp_path / "cut" / "curve.csv")
+    as_of_old(tmp_path / "cut")
+    # These names are those of a folder that an earlier version wrote.
+    known = json.loads((tmp_path / "cut" / "run.json").read_text())["train"]
+    assert list(known) == [
+        "steps", "minutes", "batch", "learning_rate", "weight_decay", "beta2", "warmup", "ema", "clip", "loss", "chunk",
+        "precision", "plain", "wrapped", "geometry", "colour", "background", "hard_negatives", "other_texts",
+        "categories", "evaluate_every", "seed"]
+    assert (known["clip"], known["chunk"], known["plain"], known["wrapped"]) == (1.0, 4, 0.6, 0.3)
+    assert (tmp_path / "cut" / "curve.csv").read_text().splitlines()[0] == (
+        "step,loss,ln_n,scale,learning_rate,gradient,crowding,pairs_per_second,score")
+    assert read_csv(tmp_path / "cut" / "curve.csv") == curve and diagnose(curve)
+    with pytest.raises(TrainingError, match=r"another recipe \(micro_batch differ"):
+        run(make_clip("vit-transformer"), tokenizer, tmp_path / "cut", replace(config, micro_batch=8))
+    done = run(make_clip("vit-transformer"), tokenizer, tmp_path / "cut", config)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole") and diagnose(done.history)
+    assert steps_in(tmp_path / "cut") == list(range(1, 25))
+    assert all(row["mean_vector_norm"] > 0 for row in read_csv(tmp_path / "cut" / "curve.csv"))
+
+
 def damage_cut(folder):
     state = folder / "state.pt"
     state.write_bytes(state.read_bytes()[:-500])
@@ -215,7 +258,7 @@ def test_same_seed_same_bits_other_seed_other_bits(make_clip, tokenizer, tmp_pat
 
 def test_minutes_become_steps(make_clip, tokenizer, tmp_path, monkeypatch):
     clock = iter(range(10**6))  # every look at the clock is half a second after the one before
-    monkeypatch.setattr(train.time, "perf_counter", lambda: next(clock) / 2)
+    monkeypatch.setattr(training.loop.time, "perf_counter", lambda: next(clock) / 2)
     config = TrainConfig(minutes=0.5, batch=16, evaluate_every=10)
     cut = run(make_clip("light-cbow"), tokenizer, tmp_path, config, stop_after=20)
     assert cut.total is None
@@ -227,7 +270,7 @@ def test_minutes_become_steps(make_clip, tokenizer, tmp_path, monkeypatch):
 
 def test_the_steps_that_minutes_became_give_the_same_bits(make_clip, tokenizer, tmp_path, monkeypatch):
     clock = iter(range(10**6))
-    monkeypatch.setattr(train.time, "perf_counter", lambda: next(clock) / 2)
+    monkeypatch.setattr(training.loop.time, "perf_counter", lambda: next(clock) / 2)
     timed = TrainConfig(minutes=0.5, batch=16, warmup=40)
     done = run(make_clip("vit-transformer"), tokenizer, tmp_path / "timed", timed)
     counted = replace(timed, minutes=None, steps=done.total)
@@ -237,14 +280,15 @@ def test_the_steps_that_minutes_became_give_the_same_bits(make_clip, tokenizer, 
 
 def test_hardly_any_minutes_still_make_a_run(make_clip, tokenizer, tmp_path):
     done = run(make_clip("light-cbow"), tokenizer, tmp_path, TrainConfig(minutes=1e-4, batch=16))
-    assert done.step == done.total == train.TIMED_STEPS and (tmp_path / "last" / "model.safetensors").exists()
+    assert done.step == done.total == TIMED_STEPS and (tmp_path / "last" / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("options, words", [
-    ({}, "not both"), ({"steps": 3, "minutes": 1}, "not both"), ({"steps": 0}, "positive"), ({"minutes": 0.0}, "positive"),
-    ({"minutes": math.nan}, "positive"), ({"minutes": -1}, "positive"), ({"steps": 5, "batch": 1}, "batch at least 2"),
-    ({"steps": 5, "evaluate_every": 0}, "evaluate_every"), ({"steps": 5, "loss": "l2"}, "choose one of multi, clip, sigmoid"),
-    ({"steps": 5, "seed": -1}, "seed at least 0"), ({"steps": 5, "chunk": 0}, "chunk"), ({"steps": 5, "chunk": -4}, "chunk"),
+    ({}, "not both"), ({"steps": 3, "minutes": 1}, "not both"), ({"steps": 0}, "positive"),
+    ({"minutes": 0.0}, "positive"), ({"minutes": math.nan}, "positive"), ({"minutes": -1}, "positive"),
+    ({"steps": 5, "batch": 1}, "batch at least 2"), ({"steps": 5, "evaluate_every": 0}, "evaluate_every"),
+    ({"steps": 5, "loss": "l2"}, "choose one of multi, clip, sigmoid"), ({"steps": 5, "seed": -1}, "seed at least 0"),
+    ({"steps": 5, "micro_batch": 0}, "micro_batch"), ({"steps": 5, "micro_batch": -4}, "micro_batch"),
     ({"steps": 5, "learning_rate": 0.0}, "learning_rate"),
     ({"steps": 5, "loss": "sigmoid", "hard_negatives": True}, "choose the loss 'clip' or 'multi'"),
     ({"steps": 5, "loss": "sigmoid", "other_texts": 8}, "choose the loss 'clip' or 'multi'"),
@@ -285,10 +329,10 @@ def test_each_epoch_is_a_permutation_in_disjoint_batches():
 
 
 def test_captions_are_chosen_as_often_as_the_recipe_says():
-    config = TrainConfig(steps=1, plain=0.6, wrapped=0.3)
+    config = TrainConfig(steps=1, plain_probability=0.6, template_probability=0.3)
     rng = np.random.default_rng(0)
-    drawn = [wrap(choose_caption(["cat", "kitty", "puss"], rng, config.plain), ("photo of {}", "my {}"), config.wrapped, rng)
-             for _ in range(4000)]
+    drawn = [wrap(choose_caption(["cat", "kitty", "puss"], rng, config.plain_probability), ("photo of {}", "my {}"),
+                  config.template_probability, rng) for _ in range(4000)]
     share = {word: sum(word in text for text in drawn) / 4000 for word in ("cat", "kitty", "puss", "photo of", "my")}
     assert share == pytest.approx({"cat": 0.6, "kitty": 0.2, "puss": 0.2, "photo of": 0.15, "my": 0.15}, abs=0.03)
     assert wrap("{} cat", ("a {}",), 1.0, rng) == "a {} cat"
@@ -373,7 +417,8 @@ def test_augment_of_no_strength_is_the_picture_on_white():
 
 
 def a_batch(tokenizer, negatives=False, double=True, kinds=False) -> Batch:
-    pixels = torch.randn(10, 3, 16, 16, generator=torch.Generator().manual_seed(2), dtype=torch.double if double else None)
+    dtype = torch.double if double else None
+    pixels = torch.randn(10, 3, 16, 16, generator=torch.Generator().manual_seed(2), dtype=dtype)
     pairs = squares(negatives=True)
     wrong = tokenizer([pairs.negatives[i][0] for i in range(7)]) if negatives else None
     true = torch.rand(10, 10, generator=torch.Generator().manual_seed(3)) < 0.3
@@ -382,16 +427,16 @@ def a_batch(tokenizer, negatives=False, double=True, kinds=False) -> Batch:
 
 
 @pytest.mark.parametrize("loss, negatives, kinds", [
-    ("multi", False, False), ("multi", True, False), ("multi", True, True), ("clip", False, True), ("clip", True, False),
-    ("sigmoid", False, False)])
-@pytest.mark.parametrize("chunk", [1, 3, 5])
-def test_the_gradient_cache_equals_the_big_batch(loss, negatives, kinds, chunk, make_clip, tokenizer):
+    ("multi", False, False), ("multi", True, False), ("multi", True, True), ("clip", False, True),
+    ("clip", True, False), ("sigmoid", False, False)])
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_the_gradient_cache_equals_the_big_batch(loss, negatives, kinds, size, make_clip, tokenizer):
     batch = a_batch(tokenizer, negatives, kinds=kinds)
+    config = TrainConfig(steps=1, batch=10, loss=loss, micro_batch=size, precision="float32", categories=0.5 * kinds)
     found = []
     for backward in (plain_backward, cached_backward):
         model = make_clip("vit-transformer", sigmoid=loss == "sigmoid").double()
-        value, image = backward(model, batch, TrainConfig(steps=1, batch=10, loss=loss, chunk=chunk, precision="float32",
-                                                          categories=0.5 * kinds))
+        value, image = backward(model, batch, config)
         found.append((value, image, {n: p.grad for n, p in model.named_parameters()}))
     (value, image, whole), (cached_value, cached_image, cached) = found
     torch.testing.assert_close(cached_value, value, rtol=0, atol=1e-9)
@@ -404,25 +449,26 @@ def test_the_gradient_cache_equals_the_big_batch(loss, negatives, kinds, chunk, 
 def test_other_texts_are_of_other_concepts():
     groups, rows = torch.arange(40) // 2, torch.tensor([0, 3, 8])  # concepts 0, 1 and 4 are in the batch
     rng = np.random.default_rng(0)
-    drawn = train.other_rows(groups, rows, TrainConfig(steps=1, other_texts=500), rng)
+    drawn = other_rows(groups, rows, TrainConfig(steps=1, other_texts=500), rng)
     assert set(groups[drawn].tolist()) == set(range(20)) - {0, 1, 4} and 380 < len(drawn) <= 500
-    assert train.other_rows(groups, rows, TrainConfig(steps=1), rng) == []
+    assert other_rows(groups, rows, TrainConfig(steps=1), rng) == []
 
 
 def test_kinds_and_other_texts_reach_the_batch(make_clip, tokenizer):
     pairs = squares(2)  # each thing twice; of its second picture no kind is known, and its name is said instead
     about = [["dark", "dim"] if i < 32 else ["light"] for i in range(64)] + [[] for _ in range(64)]
     pairs.kinds = [about]
-    config = replace(QUICK, categories=1.0, other_texts=30, wrapped=0.0, batch=128, plain=1.0)
-    batch = train.draw(pairs, tokenizer, make_clip("light-cbow"), config, 0, 10)
+    config = replace(QUICK, categories=1.0, other_texts=30, template_probability=0.0, batch=128, plain_probability=1.0)
+    batch = make_batch(pairs, tokenizer, make_clip("light-cbow"), config, 0, 10)
     (ids, true), = batch.kinds
-    words = [tokenizer.decode(row.tolist()).replace("<|startoftext|>", "").split("<|endoftext|>")[0].strip() for row in ids]
-    for i, row in enumerate(train.rows_of_step(128, 128, 0, config.seed).tolist()):
+    words = [tokenizer.decode(row.tolist()).replace("<|startoftext|>", "").split("<|endoftext|>")[0].strip()
+             for row in ids]
+    for i, row in enumerate(rows_of_step(128, 128, 0, config.seed).tolist()):
         assert words[i] in (about[row] or pairs.captions[row])
         assert true[i].tolist() == [word in (*about[row], *pairs.captions[row]) for word in words]
     assert {"dark", "dim", "light"} <= set(words)
-    assert not train.draw(pairs, tokenizer, make_clip("light-cbow"), replace(QUICK, other_texts=0), 0, 10).kinds
-    few = train.draw(pairs, tokenizer, make_clip("light-cbow"), replace(config, batch=16), 0, 10)
+    assert not make_batch(pairs, tokenizer, make_clip("light-cbow"), replace(QUICK, other_texts=0), 0, 10).kinds
+    few = make_batch(pairs, tokenizer, make_clip("light-cbow"), replace(config, batch=16), 0, 10)
     assert 10 < len(few.negative_ids) <= 30 and batch.negative_ids is None  # nobody is left to be wrong
 
 
@@ -439,22 +485,22 @@ def test_bfloat16_is_near_float32(make_clip, tokenizer):
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_auto_is_bfloat16_where_the_processor_has_it(quick, monkeypatch):
-    monkeypatch.setattr(train, "quick_bfloat16", lambda: quick)
+    monkeypatch.setattr(training.step, "quick_bfloat16", lambda: quick)
     for precision, wanted in (("auto", quick), ("float32", False), ("bfloat16", True)):
-        with train.mixed_precision(TrainConfig(steps=1, precision=precision)):
+        with mixed_precision(TrainConfig(steps=1, precision=precision)):
             assert torch.is_autocast_enabled("cpu") == wanted
 
 
 @pytest.mark.parametrize("name", ["light-cbow", "light-transformer"])
 def test_the_gradient_cache_refuses_batch_norm(name, make_clip, tokenizer, tmp_path):
-    with pytest.raises(TrainingError, match="BatchNorm.*leave chunk unset"):
-        run(make_clip(name), tokenizer, tmp_path, replace(QUICK, chunk=4))
+    with pytest.raises(TrainingError, match="BatchNorm.*leave micro_batch unset"):
+        run(make_clip(name), tokenizer, tmp_path, replace(QUICK, micro_batch=4))
 
 
-def test_chunks_are_used_by_the_loop(make_clip, tokenizer, tmp_path):
-    rows = [run(make_clip("vit-transformer"), tokenizer, tmp_path / str(chunk), replace(QUICK, chunk=chunk)).history
-            for chunk in (None, 4, 16)]
-    assert [r["loss"] for r in rows[0]] == [r["loss"] for r in rows[2]]  # a chunk as large as the batch is no chunk
+def test_micro_batches_are_used_by_the_loop(make_clip, tokenizer, tmp_path):
+    rows = [run(make_clip("vit-transformer"), tokenizer, tmp_path / str(size), replace(QUICK, micro_batch=size)).history
+            for size in (None, 4, 16)]
+    assert [r["loss"] for r in rows[0]] == [r["loss"] for r in rows[2]]  # as large as the batch: no cache
     assert [r["loss"] for r in rows[0]] == pytest.approx([r["loss"] for r in rows[1]], abs=0.05)
 
 
@@ -468,7 +514,8 @@ def test_what_is_not_decayed(name, make_clip):
     assert kept_names | decayed_names == set(names.values()) and not kept_names & decayed_names
     norms = {f"{path}.{n}" for path, m in model.named_modules() for n, _ in m.named_parameters(recurse=False)
              if isinstance(m, (torch.nn.LayerNorm, torch.nn.modules.batchnorm._BatchNorm))}
-    special = {n for n in names.values() if n.endswith(("bias", "positional_embedding", "class_embedding", "logit_scale"))}
+    ends = ("bias", "positional_embedding", "class_embedding", "logit_scale")
+    special = {n for n in names.values() if n.endswith(ends)}
     assert kept_names == norms | special and norms and "logit_scale" in kept_names
     assert "text.token_embedding.weight" in decayed_names and "text.text_projection" in decayed_names
     assert {"visual.class_embedding", "visual.positional_embedding"} <= kept_names or name == "light-cbow"
@@ -493,8 +540,8 @@ def test_the_loop_uses_the_schedule(make_clip, tokenizer, tmp_path):
 
 @pytest.mark.parametrize("direction, end", [(-1, math.log(100)), (1, 0.0)])
 def test_the_scale_stays_between_one_and_one_hundred(direction, end, make_clip, tokenizer, tmp_path, monkeypatch):
-    objective = train.objective
-    monkeypatch.setattr(train, "objective", lambda model, *a: 0 * objective(model, *a) + direction * model.logit_scale)
+    monkeypatch.setattr(training.step, "objective",
+                        lambda model, *a: 0 * objective(model, *a) + direction * model.logit_scale)
     done = run(make_clip("light-cbow"), tokenizer, tmp_path, replace(QUICK, learning_rate=0.5, warmup=1))
     assert done.model.logit_scale.item() == pytest.approx(end)  # the parameter, not only what is read from it
     assert 1 <= done.history[-1]["scale"] <= 100 * (1 + 1e-5)
@@ -527,7 +574,8 @@ def test_what_is_saved_is_the_average(make_clip, tokenizer, tmp_path):
 
 def test_best_is_the_highest_score(make_clip, tokenizer, tmp_path):
     scores = iter([0.1, 0.7, 0.3, 0.5, 0.2])
-    done = run(make_clip("light-cbow"), tokenizer, tmp_path, evaluate=lambda model: next(scores), card=lambda run: "# My card\n")
+    done = run(make_clip("light-cbow"), tokenizer, tmp_path, evaluate=lambda model: next(scores),
+               card=lambda run: "# My card\n")
     assert checkpoint.load(tmp_path / "best")[2]["step"] == 10 and done.best == 0.7
     assert [r["score"] for r in done.history if r["score"] != ""] == [0.1, 0.7, 0.3, 0.5, 0.2]
     assert (tmp_path / "best" / "README.md").read_text() == "# My card\n"
@@ -544,17 +592,18 @@ def test_guessing_costs_what_equal_logits_cost(loss, negatives, kinds, make_clip
         with torch.no_grad():  # the best constant: 20 of 100 pairs are "yes"
             model.logit_bias.fill_(math.log(20 / 80))
     config = TrainConfig(steps=1, loss=loss, categories=0.25 * kinds)
-    zeros = [torch.zeros(len(inputs), 4) for _, inputs in train.encodings(model, batch)]
-    value = train.objective(model, config, batch, zeros)
+    zeros = [torch.zeros(len(inputs), 4) for _, inputs in encodings(model, batch)]
+    value = objective(model, config, batch, zeros)
     assert guessing_loss(batch, config) == pytest.approx(value.item(), abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["light-cbow", "vit-transformer"])
 def test_it_learns_sixty_four_colours(name, make_clip, tokenizer, tmp_path):
     pairs, model = squares(), make_clip(name)
-    config = TrainConfig(steps=150, batch=32, warmup=15, learning_rate=5e-3, ema=0.9, plain=1.0, wrapped=0.0,
-                         colour=0.0, geometry=0.0, background=0.0, evaluate_every=150)
-    pixels = augment(pairs.rgba, 16, model.config.vision.mean, model.config.vision.std, torch.Generator(), 0.0, 0.0, 0.0)
+    config = TrainConfig(steps=150, batch=32, warmup=15, learning_rate=5e-3, ema=0.9, plain_probability=1.0,
+                         template_probability=0.0, colour=0.0, geometry=0.0, background=0.0, evaluate_every=150)
+    vision = model.config.vision
+    pixels = augment(pairs.rgba, 16, vision.mean, vision.std, torch.Generator(), 0.0, 0.0, 0.0)
     names = [captions[0] for captions in pairs.captions]
 
     def score(average):
@@ -572,13 +621,15 @@ def test_it_learns_sixty_four_colours(name, make_clip, tokenizer, tmp_path):
 def curve(n=200, **columns) -> list[dict]:
     """A healthy curve; columns: what differs, as function of the step or as value."""
     plain = {"loss": lambda k: 4.85 * math.exp(-k / 60), "ln_n": math.log(128), "scale": lambda k: 14 + k / 10,
-             "learning_rate": 1e-3, "gradient": 0.5, "crowding": 0.2, "pairs_per_second": 1000.0, "score": ""}
-    return [{"step": k, **{c: v(k) if callable(v) else v for c, v in {**plain, **columns}.items()}} for k in range(1, n + 1)]
+             "learning_rate": 1e-3, "gradient": 0.5, "mean_vector_norm": 0.2, "pairs_per_second": 1000.0,
+             "score": ""}
+    return [{"step": k, **{c: v(k) if callable(v) else v for c, v in {**plain, **columns}.items()}}
+            for k in range(1, n + 1)]
 
 
 @pytest.mark.parametrize("columns, words", [
     ({"loss": 4.8}, "stuck at ln N: the loss is 4.80 and guessing costs 4.85"),
-    ({"crowding": 0.97}, "collapse"),
+    ({"mean_vector_norm": 0.97}, "collapse"),
     ({"scale": 100.0}, "scale stands at its clamp of 100"),
     ({"score": lambda k: "" if k % 50 else 0.8 - k / 1000}, "fell from 0.750 to 0.600: overfitting"),
 ])
@@ -590,7 +641,7 @@ def test_the_doctor_names_one_illness(columns, words):
 def test_the_doctor_calls_the_healthy_healthy():
     (found,) = diagnose(curve(score=lambda k: "" if k % 50 else k / 1000))
     assert found.startswith("healthy: the loss fell to 0.1")
-    assert diagnose(curve(50, loss=4.8))[0].startswith("too short to tell: after 50 steps")  # too early to call it stuck
+    assert diagnose(curve(50, loss=4.8))[0].startswith("too short to tell: after 50 steps")  # too early for "stuck"
     assert diagnose(curve(50, loss=2.0))[0].startswith("healthy")
     assert diagnose([]) == ["nothing to read: the curve is empty"]
 
@@ -624,15 +675,13 @@ def test_the_doctor_sees_a_stuck_run_with_repeated_concepts(make_clip, tokenizer
 
 
 def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(make_clip, tokenizer, tmp_path, monkeypatch):
-    draw = train.draw
-
     def poisoned(*arguments):
-        batch = draw(*arguments)
+        batch = make_batch(*arguments)
         if arguments[4] == 12:
             batch.pixels[3, 0, 0, 0] = math.nan
         return batch
 
-    monkeypatch.setattr(train, "draw", poisoned)
+    monkeypatch.setattr(training.step, "make_batch", poisoned)
     with pytest.raises(TrainingError, match="at step 13.*Lower the learning rate"):
         run(make_clip("vit-transformer"), tokenizer, tmp_path, evaluate=lambda model: model.scale.item())
     state = torch.load(tmp_path / "state.pt", weights_only=True)
@@ -641,13 +690,13 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(make_clip, to
     assert meta["step"] <= 10 and all(t.isfinite().all() for t in model.state_dict().values())
     assert not (tmp_path / "last").exists()
     assert "at step 13." in diagnose(read_csv(tmp_path / "curve.csv"))[0]  # `clipmini doctor` sees it, too
-    monkeypatch.setattr(train, "draw", draw)
+    monkeypatch.setattr(training.step, "make_batch", make_batch)
     run(make_clip("vit-transformer"), tokenizer, tmp_path, evaluate=lambda model: model.scale.item())
     assert steps_in(tmp_path) == list(range(1, 25))
 
 
 def test_an_absurd_learning_rate_is_named(make_clip, tokenizer, tmp_path):
-    config = replace(QUICK, steps=60, learning_rate=1e30, clip=1e9, warmup=1, evaluate_every=1)
+    config = replace(QUICK, steps=60, learning_rate=1e30, grad_clip_norm=1e9, warmup=1, evaluate_every=1)
     with pytest.raises(TrainingError, match=r"stopped being a number at step \d+\."):
         run(make_clip("vit-transformer"), tokenizer, tmp_path, config)
 
@@ -671,15 +720,15 @@ def test_run_json_describes_the_run(make_clip, tokenizer, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to itself")
 def test_ctrl_c_finishes_the_step_and_saves_it(make_clip, tokenizer, tmp_path, monkeypatch):
-    real, calls = train._one_step, []
+    calls = []
 
     def step(*arguments):
         calls.append(1)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGINT)  # in the middle of a step
-        real(*arguments)
+        one_step(*arguments)
 
-    monkeypatch.setattr(train, "_one_step", step)
+    monkeypatch.setattr(training.loop, "one_step", step)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run(make_clip("light-cbow"), tokenizer, tmp_path / "cut")

@@ -1,15 +1,15 @@
 """Chinese-CLIP: our image tower, transformers' BERT, one Embedder; and its tokenizer against transformers'."""
 
-import clipmini
 import pytest
 import torch
 import torch.nn.functional as F
-from clipmini.families.wordpieces import WordPieces
-from clipmini.files import CheckpointError
-from clipmini.tokenizer import TokenLimitError
 from transformers import BertTokenizer, ChineseCLIPConfig, ChineseCLIPModel
 from transformers.models.chinese_clip.image_processing_pil_chinese_clip import ChineseCLIPImageProcessorPil
 
+import clipmini
+from clipmini.families.wordpieces import WordPieces
+from clipmini.files import CheckpointError
+from clipmini.tokenizer import TokenLimitError
 from foreign import PREPROCESSOR, shake, write_json
 from test_embedder import picture
 

@@ -28,6 +28,8 @@ def run(args) -> None:
     how = ways[args.layout]
     families.export(embedder.model, embedder.tokenizer, args.folder, args.layout, embedder.meta)
     if args.layout == "onnx":
-        cosines = families.family("onnx").least_cosines(embedder.model, args.folder)
+        from clipmini.families.onnx import least_cosines
+
+        cosines = least_cosines(embedder.model, args.folder)
         how += "\nleast cosine to the vectors before: " + ", ".join(f"{c:.6f} ({what})" for what, c in cosines.items())
     print(f"wrote {args.folder}; open it with {how}")

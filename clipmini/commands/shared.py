@@ -16,9 +16,9 @@ def add_source_options(p: argparse.ArgumentParser, skip: tuple[str, ...] = ()) -
             found.setdefault(name, [field.default, []])[1].append(f"{source.name}: {field.metadata['help']}")
     for name, (default, helps) in found.items():
         if name not in skip:
-            many = {"action": "append"} if isinstance(default, tuple) else {}
-            kind = int if isinstance(default, int) or name == "seed" else str
-            p.add_argument(f"--{name.replace('_', '-')}", type=kind, help="; ".join(dict.fromkeys(helps)), **many)
+            p.add_argument(f"--{name.replace('_', '-')}", help="; ".join(dict.fromkeys(helps)),
+                           type=int if isinstance(default, int) or name == "seed" else str,
+                           action="append" if isinstance(default, tuple) else "store")
     p.set_defaults(source_options=tuple(name for name in found if name not in skip))
 
 

@@ -31,11 +31,12 @@ class Package:
 @dataclass(frozen=True)
 class Question:
     """What to measure of an Embedder. kind: "labels" (rows is a pairs dataset: zero-shot among the names of its
-    ClassLabel), "order" (the caption, or the same words swapped?), "where" (rows is a list of scenes.Scene: is each thing
-    found?) or "stream" (rows is a testsets.TestSet). templates, labels, candidates: as in tasks.evaluate.evaluate."""
+    ClassLabel), "order" (the caption, or the same words swapped?), "where" (rows is a list of scenes.Scene: is each
+    thing found?) or "stream" (rows is a testsets.TestSet). templates, labels, candidates: as in
+    tasks.evaluate.evaluate."""
 
     rows: Any
-    templates: str | tuple[str, ...] = "plain"
+    templates: str | list[str] | tuple[str, ...] = "plain"
     kind: str = "labels"
     labels: list[str] | None = None
     candidates: list[str] | None = None
@@ -63,7 +64,7 @@ class Source(Protocol):
         """What training_rows are, in words, for the card; `packages` and `seen` read it again."""
         return self.about
 
-    def questions(self, embedder: "Embedder", templates: str | None = None) -> dict[str, Question]:
+    def questions(self, embedder: "Embedder", templates: str | list[str] | None = None) -> dict[str, Question]:
         """What is measured of anybody's model. templates: another set for the ensemble."""
         rows = self.held_out_rows(embedder.config.vision.image_size)
         return {"one template": Question(rows), "ensemble": Question(rows, templates or self.templates)}
@@ -131,6 +132,7 @@ def option(default: Any, about: str) -> Any:
 
 def options(source: Source) -> dict[str, Any]:
     """The fields of a source that were made by `option`: {name: dataclasses.Field}."""
+    # type: ignore[arg-type]  # sources are dataclasses
     return {f.name: f for f in fields(source) if "help" in f.metadata}
 
 
@@ -140,4 +142,4 @@ def configured(source: Source, **changes: Any) -> Source:
     if unknown:
         raise SourceError(f"the data {source.name!r} has no option --{unknown.replace('_', '-')}; it has "
                           f"{', '.join('--' + o.replace('_', '-') for o in options(source)) or 'none'}. Omit it")
-    return replace(source, **changes)
+    return replace(source, **changes)  # type: ignore[type-var]  # sources are dataclasses

@@ -81,7 +81,8 @@ def find_files(split: str, folder: str | Path) -> tuple[Path, Path]:
     if missing:
         raise FashionError(f"{str(folder)!r} lacks {' and '.join(missing)}; put the files there, omit the folder, "
                            "or apt install dataset-fashion-mnist")
-    return tuple(found)
+    images, labels = (path for path in found if path)
+    return images, labels
 
 
 def from_files(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -55,7 +55,9 @@ def make(dataset, n: int, seed: int = 0, size: int = SIDE) -> list[Scene]:
 
 
 def _scene(dataset, kinds, rng: np.random.Generator, size: int) -> Scene:
-    canvas, names, masks, used = background(rng, size), [], [], set()
+    canvas, used = background(rng, size), set()
+    names: list[str] = []
+    masks: list[np.ndarray] = []
     wanted = int(rng.integers(2, 5))
     for row in rng.permutation(len(dataset))[:12].tolist():
         if len(names) == wanted:
@@ -124,7 +126,7 @@ class Scenes(Source):
         """Scenes with masks."""
         return make(emoji.load([self.style]), self.rows, self.seed)
 
-    def questions(self, embedder: "Embedder", templates: str | None = None) -> dict[str, Question]:
+    def questions(self, embedder: "Embedder", templates: str | list[str] | None = None) -> dict[str, Question]:
         """Is each thing found where it is?"""
         return {"where": Question(self.held_out_scenes(), templates or self.templates, kind="where")}
 

@@ -252,7 +252,7 @@ def false_captions(p: Plan, i: int) -> tuple[list[str], list[str]]:
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    ys, xs = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    ys, xs = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
 
 
@@ -324,22 +324,14 @@ class Shapes(Source):
     """objects: 1 or 2 a scene; scenes: how many to train on; seed: None for 0 in a preview and QUESTION_SEED in
     questions."""
 
+    name: str = "shapes"
+    templates: str = "shapes"
     objects: int = 1
     scenes: int = 40_000
     rows: int = option(2000, "scenes to ask about (default 2000)")
     seed: int | None = option(None, "of the scenes in a preview or a question; training uses small ones")
     about: str = "endless scenes of 8 shapes, 8 colours, 2 sizes and 4 relations, drawn by this package"
     limits: str = "It knows eight shapes in eight colours on soft backgrounds, and sentences about them."
-
-    @property
-    def name(self) -> str:
-        """Two objects are there to ask about the order of words."""
-        return "shapes" if self.objects == 1 else "order"
-
-    @property
-    def templates(self) -> str:
-        """Sentences about two objects go into no template."""
-        return "shapes" if self.objects == 1 else "plain"
 
     def training_rows(self, size: int, seed: int, progress: bool = True):
         """Scenes of 48 of the 64 combinations of colour and shape."""
@@ -356,7 +348,7 @@ class Shapes(Source):
         """How many scenes of how many objects."""
         return f"{self.scenes:,} generated scenes of {self.objects} object(s), 48 of 64 colour-shape combinations"
 
-    def questions(self, embedder: "Embedder", templates: str | None = None) -> dict[str, Question]:
+    def questions(self, embedder: "Embedder", templates: str | list[str] | None = None) -> dict[str, Question]:
         """Unseen combinations by name; of two objects, whether the words' order is read."""
         rows = self.held_out_rows(embedder.config.vision.image_size)
         if self.objects == 2:
@@ -386,4 +378,5 @@ class Shapes(Source):
 
 
 REPORT_SEED, QUESTION_SEED = 10_001, 10_002  # training uses small ones
-SOURCE, ORDER = Shapes(), Shapes(objects=2)
+SOURCE = Shapes()
+ORDER = Shapes("order", "plain", objects=2)  # sentences go into no template

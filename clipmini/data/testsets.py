@@ -48,12 +48,8 @@ class TestSet(Source):
     published: dict = field(default_factory=dict)
     folder: str | None = option(None, "a copy of the test set, as parquet files or tar archives (default: the hub)")
     limit: int | None = option(None, "the first so many rows only")
-    limits: str = ""
-
-    @property
-    def about(self) -> str:
-        """Where it is, and what it is measured with."""
-        return f"{self.repo}, {'retrieval' if self.captions else 'templates ' + self.templates}"
+    about: str = "a test set of the field"
+    limits: str = "It was measured on, not trained on."
 
     def training_rows(self, size: int, seed: int, progress: bool = True):
         """None: raises DatasetError."""
@@ -64,13 +60,15 @@ class TestSet(Source):
         """All of its rows, streamed."""
         return self.open_rows(self.folder)
 
-    def questions(self, embedder: "Embedder", templates: str | None = None) -> dict[str, Question]:
+    def questions(self, embedder: "Embedder", templates: str | list[str] | None = None) -> dict[str, Question]:
         """The field's number for it."""
         return {self.name: Question(self, templates or self.templates, kind="stream")}
 
     def described(self) -> list[str]:
         """Where it is, and the published numbers."""
-        return [self.about, *(f"  published, {model}: {value}" for model, value in self.published.items())]
+        with_what = "retrieval" if self.captions else f"templates {self.templates}"
+        published = [f"  published, {model}: {value}" for model, value in self.published.items()]
+        return [f"{self.repo}, {with_what}", *published]
 
     def preview(self):
         """Its first 48 pictures."""
@@ -85,7 +83,7 @@ class TestSet(Source):
 
     def copied(self, folder: str | Path | None, limit: int | None) -> "TestSet":
         """The same test set read from a copy of it, or of fewer rows."""
-        return replace(self, folder=folder and str(folder), limit=limit)
+        return replace(self, folder=str(folder) if folder else None, limit=limit)
 
     def labelled_vectors(self, embedder: "Embedder"):
         """Picture vectors (N, E), their classes (N,) and the classes' names; a batch of pictures in memory, not all of

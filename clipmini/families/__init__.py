@@ -6,9 +6,12 @@ folder, meta)`, and put its name into TABLE. Whoever claims a path first loads i
 
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from clipmini.files import CheckpointError, read_json
+
+if TYPE_CHECKING:
+    from clipmini.embedder import Model, TextTokenizer
 
 TABLE = ("devise", "openai", "onnx", "ours", "hugging_face", "siglip", "open_clip")
 EXPORTS = {"transformers": "hugging_face", "open_clip": "open_clip", "onnx": "onnx"}  # for whom -> the family
@@ -20,26 +23,26 @@ class Family(Protocol):
     def claims(self, path: Path) -> bool:
         """Whether a file, a folder or a name that is neither is this family's."""
 
-    def load(self, path: Path, image_size: int | None = None) -> tuple:
+    def load(self, path: Path, image_size: int | None = None) -> "tuple[Model, TextTokenizer, dict]":
         """-> (model in evaluation mode, its tokenizer, meta). image_size: another side in pixels than the weights were
         trained with. Raises CheckpointError."""
 
 
-def family(name: str) -> Family:
-    """A family by its name in TABLE, imported when it is first asked for."""
+def family(name: str) -> Any:
+    """The file of a family, imported when it is first asked for."""
     return import_module(f"clipmini.families.{name}")
 
 
 def claimant(path: Path) -> Family | None:
     """The family that claims a path; None for nobody's name. Raises CheckpointError for a folder that is nobody's."""
-    found = next((family(name) for name in TABLE if family(name).claims(path)), None)
+    found = next((file for file in map(family, TABLE) if file.claims(path)), None)
     if found is None and path.is_dir():
         raw = read_json(path / "config.json") if (path / "config.json").is_file() else {}
         if raw.get("model_type"):
             raise CheckpointError(f"{str(path)!r} holds a model of type {raw['model_type']!r}; clipmini reads clip, "
                                   "chinese_clip, siglip and siglip2")
-        raise CheckpointError(f"{str(path)!r} has no config.json and no open_clip_config.json that clipmini knows; give "
-                              "a folder that clipmini, transformers or open_clip wrote")
+        raise CheckpointError(f"{str(path)!r} has no config.json and no open_clip_config.json that clipmini knows; "
+                              "give a folder that clipmini, transformers or open_clip wrote")
     return found
 
 
@@ -51,3 +54,11 @@ def export(model, tokenizer, folder: str | Path, layout: str = "transformers", m
     if layout not in EXPORTS:
         raise CheckpointError(f"there is no layout {layout!r} to export to; choose one of {', '.join(EXPORTS)}")
     return family(EXPORTS[layout]).export(model, tokenizer, Path(folder), meta)
+
+
+if TYPE_CHECKING:  # where mypy compares what is here with what the Protocols ask for
+    from clipmini.families import devise, hugging_face, onnx, open_clip, openai, ours, siglip
+    from clipmini.model import CLIP
+
+    _families: list[Family] = [devise, hugging_face, onnx, open_clip, openai, ours, siglip]
+    _models: list[type[Model]] = [CLIP, siglip.Siglip, onnx.OnnxCLIP, devise.PhotoModel]

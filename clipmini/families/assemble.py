@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipmini.checkpoint import check_new, fill, resized
+from clipmini.checkpoint import fill, resized
 from clipmini.config import CLIPConfig, ConfigError
 from clipmini.files import CheckpointError, read_json, written_whole
 from clipmini.model import CLIP
@@ -51,15 +51,12 @@ def own_mlp_width(hidden: int, width: int) -> int:
 
 
 def empty_model(config: CLIPConfig, weights: dict[str, Tensor]) -> CLIP:
-    """The CLIP that is to be filled. Published scales are used as they are, also a hair above ln 100.
-
-    On "meta" there is no memory and no random number for weights that come from a file. BertModel has tables of its own.
-    """
+    """The CLIP that is to be filled. Published scales are used as they are, also a hair above ln 100."""
     scale = weights.get("logit_scale")
     if scale is not None and scale.numel() == 1:
         weights["logit_scale"] = scale.reshape(())
         config = replace(config, logit_scale_max=max(config.logit_scale_max, float(scale)))
-    with torch.device("cpu" if config.text.tower == "bert" else "meta"):
+    with torch.device("meta"):  # no memory and no random numbers for weights that come from a file
         return CLIP(config)
 
 
@@ -74,20 +71,21 @@ def filled(model: CLIP, weights: dict[str, Tensor], source: str, image_size: int
 
 def check_activation(folder: Path, config: CLIPConfig) -> None:
     """A wrong activation costs accuracy in silence, so two files that disagree are an error."""
-    said = {config.vision.activation if config.vision.tower == "vit" else config.text.activation, config.text.activation}
-    said -= {"gelu"} if config.text.tower == "bert" else set()
+    vision, text = config.vision, config.text
+    said = {vision.activation if vision.tower == "vit" else text.activation, text.activation}
+    said -= {"gelu"} if text.tower == "bert" else set()
     other = folder / "open_clip_config.json"
-    if (folder / "config.json").is_file() and other.is_file() and config.text.tower == "transformer":
+    if (folder / "config.json").is_file() and other.is_file() and text.tower == "transformer":
         model = read_json(other).get("model_cfg", {})
         said.add("quick_gelu" if model.get("quick_gelu") else "gelu")
     if len(said) > 1:
         raise CheckpointError(f"the configurations in {str(folder)!r} contradict one another: "
-                              f"{' and '.join(sorted(said))}. OpenAI's weights were trained with quick_gelu, most others "
-                              "with gelu; correct the wrong file")
+                              f"{' and '.join(sorted(said))}. OpenAI's weights were trained with quick_gelu, most "
+                              "others with gelu; correct the wrong file")
 
 
 def check_exportable(model, who: str, vision: tuple[str, ...], sigmoid: bool) -> None:
-    """Raise CheckpointError unless model is a CLIP that `who` has too: one of these image towers, a text Transformer."""
+    """Raise CheckpointError unless model is a CLIP with one of these image towers and a text Transformer."""
     if not isinstance(model, CLIP):
         raise CheckpointError(f"only clipmini's own CLIPs can be exported, and this is a {type(model).__name__}")
     config = model.config
@@ -98,8 +96,16 @@ def check_exportable(model, who: str, vision: tuple[str, ...], sigmoid: bool) ->
                           "text Transformer. Train one, for example `clipmini train emoji-vit`")
 
 
+def check_new(folder: Path) -> None:
+    """Raise CheckpointError unless a folder is not there, or empty."""
+    if folder.is_file():
+        raise CheckpointError(f"{str(folder)!r} is a file; export to a new folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise CheckpointError(f"{str(folder)!r} is not empty; export to a new folder")
+
+
 def write_export(folder: Path, file: str, weights: dict[str, Tensor], tokenizer: Tokenizer, configs: dict) -> Path:
-    """A new folder with a safetensors file, the tokenizer's files and JSON files (name -> content), whole or not at all."""
+    """A new folder with a safetensors file, the tokenizer's and JSON files (name -> content), whole or not at all."""
     from safetensors.torch import save_file
 
     check_new(folder)

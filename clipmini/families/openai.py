@@ -10,11 +10,14 @@ from clipmini.families.assemble import cleaned, describing, empty_model, filled
 from clipmini.families.torchscript import read_archive
 from clipmini.families.vocabularies import read_tokenizer
 from clipmini.files import CheckpointError
+from clipmini.model import CLIP
+from clipmini.tokenizer import Tokenizer
 
 
 def openai_clip(weights: dict[str, Tensor], path: Path) -> CLIPConfig:
-    """OpenAI's archives carry no configuration: the shapes tell all but the activation, and theirs is always QuickGELU."""
-    needed = ("text_projection", "token_embedding.weight", "positional_embedding", "ln_final.weight", "visual.conv1.weight")
+    """OpenAI's archives carry no configuration: the shapes tell all but the activation, which is always QuickGELU."""
+    needed = ("text_projection", "token_embedding.weight", "positional_embedding", "ln_final.weight",
+              "visual.conv1.weight")
     lacking = next((name for name in needed if name not in weights), None)
     if lacking:
         hint = "; give its folder, which says what it is" if path.suffix == ".safetensors" else ""
@@ -30,11 +33,13 @@ def openai_clip(weights: dict[str, Tensor], path: Path) -> CLIPConfig:
     if "visual.proj" in weights:
         width, patch = weights["visual.conv1.weight"].shape[0], weights["visual.conv1.weight"].shape[-1]
         side = patch * math.isqrt(weights["visual.positional_embedding"].shape[0] - 1)
-        vision = VisionConfig("vit", side, width, blocks("visual.transformer.resblocks."), width // 64, patch, "quick_gelu")
+        layers = blocks("visual.transformer.resblocks.")
+        vision = VisionConfig("vit", side, width, layers, width // 64, patch, "quick_gelu")
     else:
         width = weights["visual.layer1.0.conv1.weight"].shape[0]
         side = 32 * math.isqrt(weights["visual.attnpool.positional_embedding"].shape[0] - 1)
-        vision = VisionConfig("resnet", side, width, tuple(blocks(f"visual.layer{i}.") for i in (1, 2, 3, 4)), width * 32 // 64)
+        stages = tuple(blocks(f"visual.layer{i}.") for i in (1, 2, 3, 4))
+        vision = VisionConfig("resnet", side, width, stages, width * 32 // 64)
     return CLIPConfig(vision, text, embed_dim=weights["text_projection"].shape[1])
 
 
@@ -43,7 +48,7 @@ def claims(path: Path) -> bool:
     return path.is_file()
 
 
-def load(path: Path, image_size: int | None = None) -> tuple:
+def load(path: Path, image_size: int | None = None) -> tuple[CLIP, Tokenizer, dict]:
     """One of OpenAI's .pt archives -> (CLIP in evaluation mode, tokenizer, meta). Weights become float32.
 
     image_size: another side in pixels than the weights were trained with; position embeddings are then interpolated.

@@ -6,6 +6,7 @@ transformers' SiglipModel. Not here: SigLIP 2's NaFlex variants, whose pictures 
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,13 +41,13 @@ class SiglipConfig:
 
 
 class SiglipTokenizer:
-    """transformers' tokenizer of the folder. SigLIP was trained on captions padded to its whole context and reads the last
-    place, so every list of ids is padded to it here."""
+    """transformers' tokenizer of the folder. SigLIP was trained on captions padded to its whole context and reads the
+    last place, so every list of ids is padded to it here."""
 
     def __init__(self, folder: Path, context_length: int):
         from transformers import AutoTokenizer
 
-        self._theirs = AutoTokenizer.from_pretrained(folder)
+        self._theirs: Any = AutoTokenizer.from_pretrained(folder)
         self.context_length, self.pad_id = context_length, self._theirs.pad_token_id
         self.vocab_size, self.eos_id = len(self._theirs), self._theirs.eos_token_id
 
@@ -62,15 +63,17 @@ class SiglipTokenizer:
         """N texts -> N lists of context_length ids. Raises TokenLimitError for a longer text unless truncate."""
         if not truncate:
             check_lengths(self._theirs(list(texts))["input_ids"], self.context_length)
-        return self._theirs(list(texts), padding="max_length", max_length=self.context_length, truncation=True)["input_ids"]
+        options = {"padding": "max_length", "max_length": self.context_length, "truncation": True}
+        return self._theirs(list(texts), **options)["input_ids"]
 
 
 class Siglip(nn.Module):
     """SiglipModel with the methods of model.CLIP that an Embedder needs."""
 
-    def __init__(self, theirs: nn.Module, config: SiglipConfig):
+    def __init__(self, theirs: Any, config: SiglipConfig):
         super().__init__()
-        self.theirs, self.config = theirs, config
+        self.theirs: Any = theirs
+        self.config = config
         self.logit_scale, self.logit_bias = theirs.logit_scale, theirs.logit_bias
         self.visual = None  # its cells can't be read
 
@@ -98,34 +101,39 @@ class Siglip(nn.Module):
 
 def claims(path: Path) -> bool:
     """Whether config.json is of a SiglipModel, or of a Siglip2Model, which `load` refuses with a reason."""
-    return (path / "config.json").is_file() and read_json(path / "config.json").get("model_type") in ("siglip", "siglip2")
+    config = path / "config.json"
+    return config.is_file() and read_json(config).get("model_type") in ("siglip", "siglip2")
 
 
-def load(folder: Path, image_size: int | None = None) -> tuple[Siglip, SiglipTokenizer, dict]:
+def load(path: Path, image_size: int | None = None) -> tuple[Siglip, SiglipTokenizer, dict]:
     """A folder of a SiglipModel -> (model in evaluation mode, tokenizer, meta). Raises CheckpointError."""
     if image_size:
-        raise CheckpointError(f"{str(folder)!r} (siglip) takes pictures of its own size only; omit image_size")
-    raw = read_json(folder / "config.json")
+        raise CheckpointError(f"{str(path)!r} (siglip) takes pictures of its own size only; omit image_size")
+    raw = read_json(path / "config.json")
     if raw.get("model_type") != "siglip":
-        raise CheckpointError(f"{str(folder)!r} is a {raw.get('model_type')!r} whose pictures have no fixed size (NaFlex); take "
-                              "one with a size in its name, like google/siglip2-base-patch16-224")
+        raise CheckpointError(f"{str(path)!r} is a {raw.get('model_type')!r} whose pictures have no fixed size "
+                              "(NaFlex); take one with a size in its name, like google/siglip2-base-patch16-224")
     from transformers import SiglipModel
 
     try:
-        theirs, report = SiglipModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-        tokenizer = SiglipTokenizer(folder, theirs.config.text_config.max_position_embeddings)
+        found: Any = SiglipModel.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+        theirs, report = found
+        tokenizer = SiglipTokenizer(path, theirs.config.text_config.max_position_embeddings)
         vision, text = theirs.config.vision_config, theirs.config.text_config
         config = SiglipConfig(
-            VisionConfig("vit", width=vision.hidden_size, layers=vision.num_hidden_layers, heads=vision.num_attention_heads,
-                         patch_size=vision.patch_size, **hugging_face_pixels(folder, vision.image_size)),
+            VisionConfig("vit", width=vision.hidden_size, layers=vision.num_hidden_layers,
+                         heads=vision.num_attention_heads, patch_size=vision.patch_size,
+                         **hugging_face_pixels(path, vision.image_size)),
             SiglipText(text.vocab_size, text.max_position_embeddings, text.hidden_size, text.num_hidden_layers),
             embed_dim=vision.hidden_size)
     except (CheckpointError, ConfigError):
         raise
     except Exception as error:  # transformers, tokenizers and safetensors raise many kinds
-        raise CheckpointError(f"{str(folder)!r} cannot be read ({type(error).__name__}: {str(error).splitlines()[0][:200]}); "
-                              "download it again") from error
+        told = str(error).splitlines()[0][:200]
+        raise CheckpointError(f"{str(path)!r} cannot be read ({type(error).__name__}: {told}); download it again"
+                              ) from error
     kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
     if wrong := [f"{kind.replace('_', ' ')} {sorted(report[kind])[0]!r}" for kind in kinds if report[kind]]:
-        raise CheckpointError(f"the weights of {str(folder)!r} do not fit its config.json: {'; '.join(wrong)}; get both anew")
+        raise CheckpointError(f"the weights of {str(path)!r} do not fit its config.json: {'; '.join(wrong)}; get both "
+                              "anew")
     return Siglip(theirs, config).eval().requires_grad_(False), tokenizer, {"templates": "photo", "layout": "siglip"}

@@ -24,11 +24,12 @@ class _Module:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads TorchScript's data.pkl. The only calls it can make are the few below: none of them runs code of the file."""
+    """Reads TorchScript's data.pkl. The only calls it can make are the few below: none runs code of the file."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str):
         super().__init__(archive.open(f"{root}/data.pkl"))
-        self.archive, self.root, self.storages = archive, root, {}
+        self.archive, self.root = archive, root
+        self.storages: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str):
         if module.startswith("__torch__"):
@@ -52,7 +53,8 @@ class _Unpickler(pickle.Unpickler):
             if kind not in kinds:
                 raise pickle.UnpicklingError(f"unknown storage {kind}")
             data = bytearray(self.archive.read(f"{self.root}/data/{key}"))
-            self.storages[key] = torch.frombuffer(data, dtype=kinds[kind]) if data else torch.empty(0, dtype=kinds[kind])
+            dtype = kinds[kind]
+            self.storages[key] = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
         return self.storages[key]
 
     @staticmethod
@@ -67,8 +69,8 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
             root = archive.namelist()[0].split("/")[0]
             module = _Unpickler(archive, root).load()
     except Exception as error:  # zipfile, zlib, pickle and struct have kinds of their own
-        raise CheckpointError(f"{str(path)!r} cannot be read ({type(error).__name__}: {error}); it is cut short or no archive of "
-                              "a CLIP. Download it again") from error
+        raise CheckpointError(f"{str(path)!r} cannot be read ({type(error).__name__}: {error}); it is cut short or no "
+                              "archive of a CLIP. Download it again") from error
     found: dict[str, Tensor] = {}
 
     def walk(value, prefix: str) -> None:

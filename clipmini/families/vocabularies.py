@@ -19,8 +19,8 @@ def released_merges() -> Path | None:
     return None
 
 
-def read_tokenizer(folder: Path, text: TextConfig, repair: bool):
-    """The tokenizer of a folder with vocab.json and merges.txt, tokenizer.json, or OpenAI's merges; else the released one.
+def read_tokenizer(folder: Path, text: TextConfig, repair: bool) -> Tokenizer:
+    """The tokenizer of a folder with merges.txt, tokenizer.json or OpenAI's merges; else the released one.
 
     repair: mend broken Unicode first, as OpenAI's and open_clip's code does; transformers' does not. Needs ftfy.
     """
@@ -33,19 +33,21 @@ def read_tokenizer(folder: Path, text: TextConfig, repair: bool):
             merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in merges]
             tokenizer = Tokenizer(merges, text.context_length, repair)
         else:
-            path = next((p for p in (folder / "bpe_simple_vocab_16e6.txt.gz", released_merges()) if p and p.is_file()), None)
+            places = (folder / "bpe_simple_vocab_16e6.txt.gz", released_merges())
+            path = next((p for p in places if p and p.is_file()), None)
             if path is None:
                 raise CheckpointError(
-                    f"{str(folder)!r} brings no vocabulary, and CLIP's released one is not on this computer. Either put "
-                    "bpe_simple_vocab_16e6.txt.gz (from OpenAI's repository) beside the weights, or: "
+                    f"{str(folder)!r} brings no vocabulary, and CLIP's released one is not on this computer. Either "
+                    "put bpe_simple_vocab_16e6.txt.gz (from OpenAI's repository) beside the weights, or: "
                     "pip install --no-deps open_clip_torch, which carries it")
             tokenizer = Tokenizer.from_merges_file(path, text.context_length, repair)
     except TokenizerError as error:
         raise CheckpointError(f"the vocabulary of {str(folder)!r} cannot be read: {error}") from error
     for name in ("vocab_size", "sot_id", "eos_id"):
         if getattr(tokenizer, name) != getattr(text, name):
-            raise CheckpointError(f"{str(folder)!r} mixes two models: its vocabulary has {name} {getattr(tokenizer, name)}, the "
-                                  f"configuration says {getattr(text, name)}; download all files of one model")
+            raise CheckpointError(f"{str(folder)!r} mixes two models: its vocabulary has {name} "
+                                  f"{getattr(tokenizer, name)}, the configuration says {getattr(text, name)}; "
+                                  "download all files of one model")
     return tokenizer
 
 

@@ -4,6 +4,7 @@ Its work is done by the library tokenizers; CLIP's own tokenizer is in tokenizer
 """
 
 from pathlib import Path
+from typing import Any
 
 from clipmini.tokenizer import TokenLimitError
 
@@ -26,15 +27,17 @@ class WordPieces:
         from tokenizers import BertWordPieceTokenizer, Tokenizer
 
         path = Path(path)
-        self._pieces = BertWordPieceTokenizer(str(path)) if path.suffix == ".txt" else Tokenizer.from_file(str(path))
+        make: Any = BertWordPieceTokenizer if path.suffix == ".txt" else Tokenizer.from_file
+        self._pieces = make(str(path))
         self._pieces.no_truncation()
         self._pieces.no_padding()
         self.context_length = context_length
-        self.sot_id, self.eos_id, self.pad_id, self.unk_id = map(self._pieces.token_to_id, ("[CLS]", "[SEP]", "[PAD]", "[UNK]"))
+        special = ("[CLS]", "[SEP]", "[PAD]", "[UNK]")
+        self.sot_id, self.eos_id, self.pad_id, self.unk_id = map(self._pieces.token_to_id, special)
         self.vocab_size = self._pieces.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """Ids without start and end; a letter or word that is not in the vocabulary is one [UNK] for each of its bytes."""
+        """Ids without start and end; a letter or word that the vocabulary lacks is one [UNK] for each of its bytes."""
         found = self._pieces.encode(text, add_special_tokens=False)
         unknown = [len(text[a:b].encode()) for a, b in found.offsets]
         return [i for i, n in zip(found.ids, unknown, strict=True) for _ in range(n if i == self.unk_id else 1)]
@@ -48,4 +51,5 @@ class WordPieces:
         lists = [found.ids for found in self._pieces.encode_batch(list(texts))]
         if not truncate:
             check_lengths(lists, self.context_length)
-        return [ids if len(ids) <= self.context_length else [*ids[:self.context_length - 1], self.eos_id] for ids in lists]
+        T = self.context_length
+        return [ids if len(ids) <= T else [*ids[:T - 1], self.eos_id] for ids in lists]

@@ -1,5 +1,4 @@
-"""Asking what a source of data wants to know: a question of any kind, its answer, the answer in words and as plain
-values."""
+"""Asking what a source of data wants to know: questions of any kind, their answers, and these in words and as JSON."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +27,7 @@ class Question(Protocol):
     def kind(self) -> str: ...
 
     @property
-    def templates(self) -> str | tuple[str, ...]: ...
+    def templates(self) -> str | list[str] | tuple[str, ...]: ...
 
     @property
     def labels(self) -> list[str] | None: ...
@@ -45,7 +44,8 @@ def ask(embedder: Embedder, questions: Mapping[str, Question], folder: Path | No
     Pictures of rows that several questions share, the same dataset object, are embedded once. Every question is
     checked before the first picture is embedded. Raises ValueError for an unknown kind, and what those functions do.
     """
-    targets = {name: _checked(name, question) for name, question in questions.items()}
+    targets = {name: targets_of(question.rows, question.labels, question.candidates)
+               for name, question in questions.items() if _checked(name, question).kind == "labels"}
     features: dict[int, Tensor] = {}
     answers: dict[str, Answer] = {}
     for name, question in questions.items():
@@ -62,15 +62,12 @@ def ask(embedder: Embedder, questions: Mapping[str, Question], folder: Path | No
     return answers
 
 
-def _checked(name: str, question: Question) -> Any:
-    """What targets_of gives for labels, () for other kinds. Raises ValueError for what cannot be answered."""
-    if question.kind == "labels":
-        return targets_of(question.rows, question.labels, question.candidates)
+def _checked(name: str, question: Question) -> Question:
+    if question.kind not in KINDS:
+        raise ValueError(f"question {name!r} is of kind {question.kind!r}; there are {', '.join(KINDS)}")
     if question.kind == "order":
         compared_rows(question.rows)
-    elif question.kind not in KINDS:
-        raise ValueError(f"question {name!r} is of kind {question.kind!r}; there are {', '.join(KINDS)}")
-    return ()
+    return question
 
 
 def _streamed(embedder: Embedder, question: Question, folder: Path | None) -> dict:

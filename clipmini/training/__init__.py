@@ -1,93 +1,10 @@
 """Training: what a run is asked to do, its batches, its steps, its loop, and the doctor who reads its curve."""
 
-from clipmini.training.config import (
-    LOSSES,
-    PRECISIONS,
-    TIMED_STEPS,
-    TrainConfig,
-    TrainingError,
-)
-from clipmini.training.doctor import (
-    HISTORY,
-    diagnose,
-    read_csv,
-    write_csv,
-)
-from clipmini.training.loop import (
-    Run,
-    description,
-    finishing_the_step,
-    resume_state,
-    save_state,
-    train,
-)
-from clipmini.training.pairs import (
-    Batch,
-    Pairs,
-    choose_caption,
-    draw,
-    group_numbers,
-    other_rows,
-    read_pairs,
-    rows_of_step,
-    seed_of,
-    strengths,
-    what_is_true,
-    wrap,
-)
-from clipmini.training.step import (
-    cached_backward,
-    chosen_precision,
-    encodings,
-    guessing_loss,
-    keep_freed_memory,
-    learning_rate,
-    make_optimizer,
-    mixed_precision,
-    objective,
-    plain_backward,
-    quick_bfloat16,
-    update_average,
-)
+from clipmini.training.config import TrainConfig, TrainingError
+from clipmini.training.doctor import diagnose, read_csv
+from clipmini.training.loop import Run, train
+from clipmini.training.pairs import Batch, Pairs, make_batch, read_pairs
+from clipmini.training.step import cached_backward, learning_rate, make_optimizer, plain_backward, update_average
 
-__all__ = [
-    "Batch",
-    "HISTORY",
-    "LOSSES",
-    "PRECISIONS",
-    "Pairs",
-    "Run",
-    "TIMED_STEPS",
-    "TrainConfig",
-    "TrainingError",
-    "cached_backward",
-    "choose_caption",
-    "chosen_precision",
-    "description",
-    "diagnose",
-    "draw",
-    "encodings",
-    "finishing_the_step",
-    "group_numbers",
-    "guessing_loss",
-    "keep_freed_memory",
-    "learning_rate",
-    "make_optimizer",
-    "mixed_precision",
-    "objective",
-    "other_rows",
-    "plain_backward",
-    "quick_bfloat16",
-    "read_csv",
-    "read_pairs",
-    "resume_state",
-    "rows_of_step",
-    "save_state",
-    "seed_of",
-    "strengths",
-    "train",
-    "update_average",
-    "what_is_true",
-    "wrap",
-    "write_csv",
-]
+__all__ = ["Batch", "Pairs", "Run", "TrainConfig", "TrainingError", "cached_backward", "diagnose", "learning_rate",
+           "make_batch", "make_optimizer", "plain_backward", "read_csv", "read_pairs", "train", "update_average"]

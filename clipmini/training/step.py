@@ -1,16 +1,56 @@
-"""One step: towers, loss, gradient, optimiser, average."""
+"""One step: batch, towers, loss, gradient, optimiser, average."""
 
 import ctypes
 import math
-import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from clipmini.loss import ambiguity, clip_loss, matching_loss, multi_positive_loss, random_loss, sigmoid_loss
+from clipmini.loss import ambiguity, clip_loss, multi_positive_loss, random_loss, sigmoid_loss, soft_target_loss
 from clipmini.model import CLIP, no_decay
+from clipmini.tokenizer import Tokenizer
 from clipmini.training.config import TrainConfig, TrainingError
-from clipmini.training.pairs import Batch
+from clipmini.training.doctor import diagnose
+from clipmini.training.pairs import Batch, Pairs, make_batch
+
+
+@dataclass
+class Run:
+    """What the steps change; all of it must survive a power cut."""
+
+    model: CLIP
+    average: CLIP
+    optimizer: torch.optim.AdamW
+    step: int = 0
+    total: int | None = None  # None until a budget in minutes has been timed
+    seconds: float = 0.0
+    best: float = -math.inf
+    history: list[dict] = field(default_factory=list)
+
+
+def one_step(run: Run, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, templates: tuple[str, ...]) -> None:
+    """Batch, forward, backward, update; appends a row to run.history. Raises TrainingError for a loss not a number."""
+    total = run.total or 10**9  # not yet timed: still inside warm-up, where the total does not matter
+    batch = make_batch(pairs, tokenizer, run.model, config, run.step, total, templates)
+    rate = learning_rate(config, run.step, total)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    backward = cached_backward if config.micro_batch and config.micro_batch < config.batch else plain_backward
+    loss, image = backward(run.model, batch, config)
+    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.grad_clip_norm)
+    row = {"step": run.step + 1, "loss": loss.item(), "ln_n": guessing_loss(batch, config),
+           "scale": run.model.scale.item(), "learning_rate": rate, "gradient": norm.item(),
+           "mean_vector_norm": image.mean(0).norm().item(), "pairs_per_second": 0.0, "score": ""}
+    run.history.append(row)
+    if not (math.isfinite(row["loss"]) and math.isfinite(row["gradient"])):
+        raise TrainingError("; ".join(diagnose(run.history)))
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+    run.model.clamp_scale_()
+    update_average(run.average, run.model, config.ema, run.step)
+    run.step += 1
 
 
 def encodings(model: CLIP, batch: Batch) -> list[tuple]:
@@ -25,31 +65,27 @@ def objective(model: CLIP, config: TrainConfig, batch: Batch, vectors: list[Tens
     if config.loss == "sigmoid":
         return sigmoid_loss(image, text, model.scale, model.logit_bias, batch.groups)
     negatives = None if batch.negative_ids is None else rest.pop()
-    if config.loss == "clip":
-        loss = clip_loss(image, text, model.scale, negatives)
-    else:
-        loss = multi_positive_loss(image, text, model.scale, batch.groups, negatives)
+    loss = (clip_loss(image, text, model.scale, negatives) if config.loss == "clip" else
+            multi_positive_loss(image, text, model.scale, batch.groups, negatives))
     for texts, (_, true) in zip(rest, batch.kinds, strict=True):
-        loss = loss + config.categories * matching_loss(image, texts, model.scale, true)
+        loss = loss + config.categories * soft_target_loss(image, texts, model.scale, true)
     return loss
 
 
 def quick_bfloat16() -> bool:
-    """Whether this processor has instructions for bfloat16 (AVX512-BF16, AMX): products then run two to four times as
-    fast as in float32. Without them they run hundreds of times slower."""
+    """Whether this processor multiplies in bfloat16 (AVX512-BF16, AMX); elsewhere that is hundreds of times slower."""
     found = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(ask() for ask in found if ask)
 
 
 def chosen_precision(config: TrainConfig) -> str:
     """The precision that "auto" means on this computer, or the one that was asked for."""
-    if config.precision != "auto":
-        return config.precision
-    return "bfloat16" if quick_bfloat16() else "float32"
+    quicker = "bfloat16" if quick_bfloat16() else "float32"
+    return quicker if config.precision == "auto" else config.precision
 
 
 def mixed_precision(config: TrainConfig):
-    """The context in which the towers run."""
+    """The context in which the towers run; weights, losses and averages are float32 always."""
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=chosen_precision(config) == "bfloat16")
 
 
@@ -63,23 +99,23 @@ def plain_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Tens
 
 
 def cached_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Tensor, Tensor]:
-    """The same gradient with the memory of one chunk (GradCache, Gao et al. 2021).
+    """The same gradient with the memory of one micro-batch (GradCache, Gao et al. 2021).
 
-    Gradient accumulation would not do: it forgets the negatives between chunks. Here all vectors are computed first
-    without a graph, the loss gives the gradient of each vector, and each chunk is run again to carry it on.
-    Exact unless a tower has BatchNorm, whose statistics would be a chunk's: that is a TrainingError.
+    Gradient accumulation would not do: it forgets the negatives of the other micro-batches. Here all vectors are
+    computed first without a graph, the loss gives the gradient of each vector, and each part is run again to carry it
+    on. Exact unless a tower has BatchNorm, whose statistics would be of one part: that is a TrainingError.
     """
     if any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         raise TrainingError("the gradient cache is not exact with BatchNorm (towers 'light' and 'resnet'); "
-                            "use vision.tower='vit', or leave chunk unset")
-    passes = encodings(model, batch)
+                            "use vision.tower='vit', or leave micro_batch unset")
+    passes, size = encodings(model, batch), config.micro_batch
     with torch.no_grad(), mixed_precision(config):
-        vectors = [torch.cat([encode(part) for part in inputs.split(config.chunk)]) for encode, inputs in passes]
-    leaves = [v.requires_grad_() for v in vectors]
+        leaves = [torch.cat([encode(x) for x in inputs.split(size)]).requires_grad_() for encode, inputs in passes]
     loss = objective(model, config, batch, leaves)
     loss.backward()  # fills the leaves' gradients, and those of logit_scale and logit_bias
     for (encode, inputs), leaf in zip(passes, leaves, strict=True):
-        for part, gradient in zip(inputs.split(config.chunk), leaf.grad.split(config.chunk), strict=True):
+        assert leaf.grad is not None
+        for part, gradient in zip(inputs.split(size), leaf.grad.split(size), strict=True):
             with mixed_precision(config):
                 again = encode(part)
             again.backward(gradient)
@@ -115,9 +151,7 @@ def update_average(average: CLIP, model: CLIP, decay: float, step: int) -> None:
 
 def guessing_loss(batch: Batch, config: TrainConfig) -> float:
     """The loss of a model that knows nothing: ln N; less where concepts repeat, more with negatives and categories.
-
-    For the sigmoid loss that of the best constant answer, N times the entropy of a yes: near 1 + ln N.
-    """
+    For the sigmoid loss that of the best constant answer, N times the entropy of a yes: near 1 + ln N."""
     N = len(batch.groups)
     same = batch.groups[:, None] == batch.groups
     if config.loss == "sigmoid":
@@ -129,13 +163,10 @@ def guessing_loss(batch: Batch, config: TrainConfig) -> float:
     return names + config.categories * sum(kinds)
 
 
-def keep_freed_memory() -> bool:
-    """Tell glibc's malloc to keep freed memory. Each step frees and asks for the same large blocks; given back to the
-    kernel they return page by page, and page faults can cost as much as the arithmetic. Does nothing elsewhere."""
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
+def keep_freed_memory() -> None:
+    """Tell glibc's malloc to keep freed memory; does nothing elsewhere. Each step frees and asks for the same large
+    blocks; given back to the kernel they return page by page, and page faults can cost as much as the arithmetic."""
+    with suppress(OSError, AttributeError):  # another system, another C library
         libc = ctypes.CDLL("libc.so.6")
-        return bool(libc.mallopt(-1, 2**31 - 1) and libc.mallopt(-3, 2**30))  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-    except (OSError, AttributeError):
-        return False
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD

@@ -16,14 +16,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from tqdm import tqdm
+
 from clipmini.data import fashion
 from clipmini.embedder import load
 from clipmini.recipes import RECIPES, VALIDATION_ROWS, customised, split
 from clipmini.tasks.metrics import wilson
-from clipmini.training.pairs import draw, read_pairs
+from clipmini.training.config import current_names
+from clipmini.training.pairs import make_batch, read_pairs
 from clipmini.training.step import keep_freed_memory, learning_rate, make_optimizer, mixed_precision, update_average
 from clipmini.vision import build_vision
-from tqdm import tqdm
 
 
 def train_twin(recipe, embedder, pairs, steps: int) -> torch.nn.Module:
@@ -34,13 +36,13 @@ def train_twin(recipe, embedder, pairs, steps: int) -> torch.nn.Module:
     average = copy.deepcopy(twin).eval()
     optimizer = make_optimizer(twin.train(), config)
     for step in tqdm(range(steps), unit="step"):
-        batch = draw(pairs, embedder.tokenizer, embedder.model, config, step, steps)
+        batch = make_batch(pairs, embedder.tokenizer, embedder.model, config, step, steps)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step, steps)
         with mixed_precision(config):
             logits = twin(batch.pixels)
         F.cross_entropy(logits.float(), batch.groups).backward()
-        torch.nn.utils.clip_grad_norm_(twin.parameters(), config.clip)
+        torch.nn.utils.clip_grad_norm_(twin.parameters(), config.grad_clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         update_average(average, twin, config.ema, step)
@@ -68,7 +70,7 @@ def main() -> None:
     args = p.parse_args()
     embedder = load(args.run / "final", "cpu")
     meta = embedder.meta
-    training = {k: v for k, v in meta["recipe"]["train"].items() if k not in ("steps", "minutes")}
+    training = {k: v for k, v in current_names(meta["recipe"]["train"]).items() if k not in ("steps", "minutes")}
     data = meta["recipe"]["data"]
     folder = data["folder"] if isinstance(data, dict) else meta["recipe"]["folder"]  # cards of 0.1.0 kept it there
     recipe = customised(RECIPES["fashion"], steps=meta["steps"], **training)

@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-import clipmini
 import torch
+
+import clipmini
 from clipmini.config import preset
 from clipmini.model import CLIP
 from clipmini.tasks.heatmap.methods import as_grid, value_cells

@@ -21,6 +21,10 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPConfig as TheirConfig
+from transformers import CLIPModel, CLIPTokenizer
+
 from clipmini.config import preset
 from clipmini.families.hugging_face import hugging_face_config, to_hugging_face
 from clipmini.loss import clip_loss
@@ -28,9 +32,6 @@ from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 from clipmini.training.config import TrainConfig
 from clipmini.training.step import keep_freed_memory, make_optimizer, mixed_precision, quick_bfloat16
-from torch.utils.flop_counter import FlopCounterMode
-from transformers import CLIPConfig as TheirConfig
-from transformers import CLIPModel, CLIPTokenizer
 
 WORDS = "red green blue apple pear face cat dog house with small large smiling of a the on in car tree sun moon star".split()
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import torch
+
 from clipmini.config import preset
 from clipmini.data.classnames import CLASS_NAMES, PUBLISHED_TEMPLATES
 from clipmini.families.vocabularies import released_merges

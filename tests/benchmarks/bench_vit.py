@@ -17,12 +17,13 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 import torch.nn.functional as F
+from transformers import CLIPConfig as TheirConfig
+from transformers import CLIPModel
+
 from clipmini.config import preset
 from clipmini.families.hugging_face import hugging_face_config, to_hugging_face
 from clipmini.families.packed import int8, pack
 from clipmini.model import CLIP
-from transformers import CLIPConfig as TheirConfig
-from transformers import CLIPModel
 
 
 def main() -> None:

@@ -11,11 +11,12 @@ import argparse
 import sys
 from pathlib import Path
 
-import clipmini
 import numpy as np
+from PIL import Image
+
+import clipmini
 from clipmini.data import emoji, scenes, shapes
 from clipmini.tasks.heatmap import METHODS, HeatmapError, localise
-from PIL import Image
 
 
 def scenes_of_shapes(n: int, seed: int) -> list[scenes.Scene]:

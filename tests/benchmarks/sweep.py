@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+
 from clipmini import recipes
 from clipmini.config import preset
 from clipmini.data import emoji

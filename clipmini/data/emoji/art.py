@@ -120,7 +120,7 @@ class SvgArtist:
 def artist(style: str, cache: str | Path | None = None):
     """Return an object whose draw(concept) gives an RGBA picture or None."""
     kinds = {"openmoji": FontArtist, "system": FontArtist, "twemoji": FileArtist}
-    return kinds.get(style, SvgArtist)(sources.source_path(style, cache))
+    return kinds.get(style, SvgArtist)(sources.found_source(style, cache))
 
 
 def to_square(image: Image.Image, zoom: float = 1.0) -> Image.Image:
@@ -152,7 +152,8 @@ def draw_style(style: str, cache: str | Path | None = None, progress: bool = Tru
     """Draw every concept that a style has; return columns image (PNG bytes) and concept (hex)."""
     from tqdm import tqdm
 
-    pencil, columns = artist(style, cache), {"image": [], "concept": []}
+    pencil = artist(style, cache)
+    columns: dict[str, list] = {"image": [], "concept": []}
     for concept in tqdm(words.concepts(), desc=f"drawing {style}", unit="picture", disable=not progress):
         image = None if (style, concept.hex) in sources.WRONG else pencil.draw(concept)
         image = to_square(image, sources.ZOOM.get(style, 1.0)) if image else None

@@ -32,8 +32,8 @@ def _check_styles(styles, cache) -> list[str]:
 def _check_concepts(wanted) -> set[str]:
     """Return the hex codes of concepts given as hex codes, names or characters."""
     table = {key: row.hex for row in words.concepts() for key in (row.emoji, row.name, row.hex)}
-    found = {word: table.get(word) or table.get(word.lower()) for word in wanted}
-    unknown = [word for word, code in found.items() if code is None]
+    found = {word: table.get(word) or table.get(word.lower(), "") for word in wanted}
+    unknown = [word for word, code in found.items() if not code]
     if unknown:
         raise ValueError(f"no emoji concept called {', '.join(map(repr, unknown[:5]))}; "
                          "give names or hex codes as in clipmini.data.emoji.concepts()")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from clipmini.data.base import Package
+from clipmini.data.base import Package, SourceError
 from clipmini.files import cache_root
 
 SIZE = 72                      # Twemoji's own size: the other styles are rendered to it
@@ -113,7 +113,7 @@ def system_font() -> Path | None:
 def package_folder(module: str) -> Path | None:
     """Return the folder of an installed module without importing it, or None."""
     spec = importlib.util.find_spec(module)
-    return Path(spec.submodule_search_locations[0]) if spec else None
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
 
 def source_path(style: str, cache: str | Path | None = None) -> Path | None:
@@ -130,9 +130,17 @@ def source_path(style: str, cache: str | Path | None = None) -> Path | None:
     return folder if (folder / "icons.json").is_file() else None
 
 
+def found_source(style: str, cache: str | Path | None = None) -> Path:
+    """Return source_path, for a style that is known to be here. Raises SourceError with the remedy."""
+    path = source_path(style, cache)
+    if path is None:
+        raise SourceError(f"the emoji style {style!r} is not here; to get it: {remedy(style)}")
+    return path
+
+
 def source_version(style: str, cache: str | Path | None = None) -> str:
-    """Return a string that changes when the package or font behind a style changes."""
-    source, path = STYLES[style], source_path(style, cache)
+    """Return a string that changes when the package or font behind a style, which must be here, changes."""
+    source, path = STYLES[style], found_source(style, cache)
     if source.installer == "pip":
         return importlib.metadata.version(source.package)
     if source.installer == "npm":

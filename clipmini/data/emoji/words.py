@@ -116,8 +116,8 @@ def names(language: str) -> dict[str, str]:
     if language == "en":
         return {row.hex: row.name for row in concepts()}
     emoji.config.load_language(language)
-    found = {row.hex: emoji.EMOJI_DATA[row.emoji].get(language) for row in concepts()}
-    return {row.hex: clean_name(found[row.hex], language) if found[row.hex] else row.name for row in concepts()}
+    found = {row.hex: emoji.EMOJI_DATA[row.emoji].get(language, "") for row in concepts()}
+    return {row.hex: clean_name(found[row.hex], language) or row.name for row in concepts()}
 
 
 def emojibase(language: str, cache: str | Path | None = None) -> dict[str, dict]:
@@ -176,7 +176,7 @@ def phrasings(language: str | tuple[str, ...] = "en", cache: str | Path | None =
     Tags are phrasings only where at most MAX_TAG_OWNERS concepts carry them; all tags are in column tags.
     """
     wanted = (language,) if isinstance(language, str) else tuple(language)
-    out = {row.hex: {} for row in concepts()}                      # a dict keeps order and drops repeats
+    out: dict[str, dict[str, str]] = {row.hex: {} for row in concepts()}  # the inner ones keep order and drop repeats
     for code in wanted:
         for row_hex, name in names(code).items():
             out[row_hex].setdefault(squash(name) or name, name)
