@@ -57,8 +57,8 @@ def score(map_: Tensor, mask: Tensor, threshold: float) -> Score:
 
 
 def localise(embedder: Embedder, scenes, method: str | None = None, templates="plain") -> dict:
-    """A method's mean scores on scenes whose truth is known: objects with an image and things, each with a name, which is
-    the phrase, and a mask (h, w) bool of the map's size.
+    """A method's mean scores on scenes whose truth is known: objects with an image and things, each with a name, which
+    is the phrase, and a mask (h, w) bool of the map's size.
 
     Returns method, scenes, n (things), pointing with the ends of its 95% interval, on_mask, iou, average_precision and
     ms (median of a scene). Raises HeatmapError for a method that this tower does not have.
