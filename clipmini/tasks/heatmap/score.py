@@ -75,5 +75,5 @@ def localise(embedder: Embedder, scenes, method: str | None = None, templates="p
                    for map_, thing in zip(found.maps, scene.things, strict=True)]
     mean = {key: fmean(getattr(s, key) for s in scores) for key in ("pointing", "on_mask", "iou", "average_precision")}
     low, high = wilson(mean["pointing"], len(scores))
-    return {"method": method, "scenes": len(times), "n": len(scores), **mean, "pointing_low": low, "pointing_high": high,
-            "ms": 1000 * median(times)}
+    return {"method": method, "scenes": len(times), "n": len(scores), **mean, "pointing_low": low,
+            "pointing_high": high, "ms": 1000 * median(times)}
