@@ -1,4 +1,4 @@
-"""Byte-pair encoding (BPE): from a text to words, from words to bytes, from bytes to merges that are learnt and applied.
+"""Byte-pair encoding (BPE): from a text to words, from words to bytes, and merges that are learnt and applied.
 
 Read on in the order of the work: byte_characters, split_words, learn_merges, merge_word.
 Sources: Sennrich et al. 2016 (BPE), Radford et al. 2019 (bytes as the alphabet), Radford et al. 2021 (CLIP).

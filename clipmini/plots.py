@@ -1,5 +1,4 @@
-"""Every figure of the lessons, the app and the README. Each function returns a matplotlib Figure, titled and
-labelled."""
+"""Every figure of lessons, app and README. Each function returns a matplotlib Figure, titled and labelled."""
 
 from pathlib import Path
 

@@ -113,7 +113,8 @@ class Tokenizer:
                 ids += self._cache[word]  # "dog," and "Dog" share the work of "dog"
             else:
                 single = word_ids(word)
-                ids += (bpe.merge_word if len(single) < bpe.LONG_WORD else bpe.merge_long_word)(single, self._pair_to_id)
+                merge = bpe.merge_word if len(single) < bpe.LONG_WORD else bpe.merge_long_word
+                ids += merge(single, self._pair_to_id)
         return ids
 
     def _ids_of(self, texts: list[str]):

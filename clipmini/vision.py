@@ -174,19 +174,13 @@ class AttentionPool2d(nn.Module):
         for layer in (self.k_proj, self.q_proj, self.v_proj, self.c_proj):
             nn.init.normal_(layer.weight, std=width**-0.5)
 
-    def tokens(self, cells: Tensor) -> Tensor:
-        """Cells (B, P, W) -> their mean and themselves, with positions (B, P + 1, W), for any square grid."""
-        positions = interpolated(self.positional_embedding, math.isqrt(cells.shape[1]))
-        return torch.cat([cells.mean(1, keepdim=True), cells], dim=1) + positions
-
-    def split(self, x: Tensor) -> Tensor:
-        """(B, T, W) -> (B, H, T, W/H)"""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
-
     def forward(self, grid: Tensor) -> Tensor:
         """grid (B, W, h, w) -> (B, E)."""
-        x = self.tokens(as_cells(grid))
-        q, k, v = self.split(self.q_proj(x[:, :1])), self.split(self.k_proj(x)), self.split(self.v_proj(x))
+        B, W = grid.shape[:2]
+        cells = grid.flatten(2).transpose(1, 2)  # (B, P, W)
+        x = torch.cat([cells.mean(1, keepdim=True), cells], dim=1) + self.positional_embedding
+        q, k, v = (layer(t).view(B, -1, self.heads, W // self.heads).transpose(1, 2)
+                   for layer, t in ((self.q_proj, x[:, :1]), (self.k_proj, x), (self.v_proj, x)))
         pooled = F.scaled_dot_product_attention(q, k, v)  # (B, H, 1, W/H)
         return self.c_proj(pooled.transpose(1, 2).flatten(1))
 
@@ -233,12 +227,22 @@ class ModifiedResNet(nn.Module):
         """What the attention pool gathers for a cell (..., 32 * W) -> the joint space (..., E)."""
         return self.attnpool.c_proj(cells)
 
+    def pool_tokens(self, grid: Tensor) -> Tensor:
+        """What the attention pool reads, for any square grid (B, 32 W, h, h): its mean and its cells (B, P + 1, 32
+        W)."""
+        cells, positions = as_cells(grid), interpolated(self.attnpool.positional_embedding, grid.shape[-1])
+        return torch.cat([cells.mean(1, keepdim=True), cells], dim=1) + positions
+
+    def heads(self, x: Tensor) -> Tensor:
+        """(B, T, 32 W) -> (B, H, T, 32 W / H), for the attention pool."""
+        return x.unflatten(2, (self.attnpool.heads, -1)).transpose(1, 2)
+
     def forward_features(self, pixels: Tensor) -> dict:
         """What ImageTower promises. The last block is the attention pool, asked by the mean and by each cell."""
         pool, before = self.attnpool, self.grid_features(pixels)
         read = as_cells(before)  # (B, P, 32 W)
-        x = pool.tokens(read)
-        q, k, v = pool.split(pool.q_proj(x)), pool.split(pool.k_proj(x)), pool.split(pool.v_proj(x))
+        x = self.pool_tokens(as_grid(read))
+        q, k, v = self.heads(pool.q_proj(x)), self.heads(pool.k_proj(x)), self.heads(pool.v_proj(x))
         attention = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)  # (B, H, P + 1, P + 1)
         after = (attention @ v).transpose(1, 2).flatten(2)  # (B, P + 1, 32 W)
         projected = self.joint(after)
@@ -247,12 +251,11 @@ class ModifiedResNet(nn.Module):
 
     def value_cells(self, pixels: Tensor) -> Tensor:
         """The pool's values without its attention (MaskCLIP) -> (B, P, E)."""
-        return self.joint(self.attnpool.v_proj(self.attnpool.tokens(as_cells(self.grid_features(pixels)))))[:, 1:]
+        return self.joint(self.attnpool.v_proj(self.pool_tokens(self.grid_features(pixels))))[:, 1:]
 
     def surgery_cells(self, pixels: Tensor) -> Tensor:
         """The pool's values looking at one another -> (B, P, E)."""
-        pool = self.attnpool
-        v = pool.split(pool.v_proj(pool.tokens(as_cells(self.grid_features(pixels)))))
+        v = self.heads(self.attnpool.v_proj(self.pool_tokens(self.grid_features(pixels))))
         return self.joint(attend(v, v, v).transpose(1, 2).flatten(2))[:, 1:]
 
 

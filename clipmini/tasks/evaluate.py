@@ -66,8 +66,7 @@ def targets_of(dataset, labels, candidates) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def report(embedder: Embedder, name: str, features: Tensor, targets: Tensor, labels, templates, topk=(1, 5)) -> Report:
-    """The Report of picture vectors (N, E) whose classes (N,) are numbers among the labels, both as targets_of and
-    embed_dataset give them."""
+    """A Report of pictures' vectors (N, E) and their classes (N,) among the labels."""
     texts = build_classifier(embedder, labels, templates)
     logits = embedder.logit_scale * features @ texts.t()  # (N, K)
     N, K = logits.shape
