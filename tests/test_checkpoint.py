@@ -52,8 +52,8 @@ def test_round_trip(name, make_clip, tokenizer, tmp_path):
     assert torch.equal(again.encode_image(pixels), model.encode_image(pixels))
     assert torch.equal(again.encode_text(ids), model.encode_text(ids))
     assert not again.training and not any(p.requires_grad for p in again.parameters())
-    assert {p.name for p in folder.iterdir()} == {"config.json", "model.safetensors", "README.md", "vocab.json", "merges.txt",
-                                                  "tokenizer_config.json"}
+    assert {p.name for p in folder.iterdir()} == {"config.json", "model.safetensors", "README.md", "vocab.json",
+                                                  "merges.txt", "tokenizer_config.json"}
     assert (folder / "model.safetensors").stat().st_mode & 0o777 == 0o644
 
 
@@ -80,15 +80,18 @@ DAMAGE = {
     "no vocab": (lambda f: (f / "vocab.json").unlink(), "vocab.json is missing.*Copy the whole folder"),
     "no merges": (lambda f: (f / "merges.txt").unlink(), "merges.txt is missing.*Copy the whole folder"),
     "no tokenizer config": (lambda f: (f / "tokenizer_config.json").unlink(), "tokenizer_config.json is missing"),
-    "empty config": (lambda f: (f / "config.json").write_text(""), "config.json' is damaged.*copy the checkpoint again"),
+    "empty config": (lambda f: (f / "config.json").write_text(""),
+                     "config.json' is damaged.*copy the checkpoint again"),
     "cut config": (lambda f: (f / "config.json").write_text('{"format": 1, "mo'), "config.json' is damaged.*copy"),
     "binary config": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "config.json' is damaged.*copy"),
     "list as config": (lambda f: (f / "config.json").write_text("[1]"), "config.json' is damaged.*copy"),
     "no model section": (lambda f: rewrite_config(f, lambda c: c.pop("model") and None), "damaged.*model.*copy"),
     "list as model": (lambda f: rewrite_config(f, lambda c: c.update(model=[1])), "config.json' is damaged.*copy"),
     "null as model": (lambda f: rewrite_config(f, lambda c: c.update(model=None)), "config.json' is damaged.*copy"),
-    "unknown key": (lambda f: rewrite_config(f, lambda c: c["model"]["vision"].update(dropout=0.1)), "vision.dropout.*copy"),
-    "missing key": (lambda f: rewrite_config(f, lambda c: c["model"]["text"].pop("width") and None), "lacks text.width.*copy"),
+    "unknown key": (lambda f: rewrite_config(f, lambda c: c["model"]["vision"].update(dropout=0.1)),
+                    "vision.dropout.*copy"),
+    "missing key": (lambda f: rewrite_config(f, lambda c: c["model"]["text"].pop("width") and None),
+                    "lacks text.width.*copy"),
     "word for number": (lambda f: rewrite_config(f, lambda c: c["model"]["vision"].update(image_size="big")),
                         "wrong type.*copy"),
     "no heads": (lambda f: rewrite_config(f, lambda c: c["model"]["text"].update(heads=0)), "config.json.*copy"),
@@ -98,12 +101,15 @@ DAMAGE = {
                       "has format 2; this clipmini reads format 1; install"),
     "left-over key": (lambda f: rewrite_weights(f, lambda w: w.update(stray=torch.zeros(2))),
                       "left over 1 tensor, first 'stray'"),
-    "lost key": (lambda f: rewrite_weights(f, lambda w: w.pop("ln_final.weight")), "lacks 1 tensor, first 'ln_final.weight'"),
+    "lost key": (lambda f: rewrite_weights(f, lambda w: w.pop("ln_final.weight")),
+                 "lacks 1 tensor, first 'ln_final.weight'"),
     "wrong shape": (lambda f: rewrite_weights(f, lambda w: w.update(text_projection=torch.zeros(3, 4))),
                     r"'text_projection' of shape \(3, 4\), the configuration says \(32, 32\).*copy"),
-    "NaN": (lambda f: set_weight(f, math.nan), "NaN or infinite numbers, first in 'token_embedding.weight'.*lower learning rate"),
+    "NaN": (lambda f: set_weight(f, math.nan),
+            "NaN or infinite numbers, first in 'token_embedding.weight'.*lower learning rate"),
     "infinite": (lambda f: set_weight(f, -math.inf), "NaN or infinite"),
-    "smaller vocabulary": (lambda f: swap_tokenizer(f, OTHER, 530), "mixes two models: its tokenizer has vocab_size 530"),
+    "smaller vocabulary": (lambda f: swap_tokenizer(f, OTHER, 530),
+                           "mixes two models: its tokenizer has vocab_size 530"),
     "other context": (lambda f: swap_tokenizer(f, OTHER, 530, 20), "mixes two models"),
 }
 
@@ -119,11 +125,13 @@ def test_each_damage_is_named_with_its_remedy(damage, copy):
 
 
 def test_a_tokenizer_of_the_same_size_from_another_model_is_noticed(copy, tokenizer):
-    other = Tokenizer.train([text.replace("cat", "axolotl") for text in OTHER] * 3, tokenizer.vocab_size, context_length=32)
+    other = Tokenizer.train([text.replace("cat", "axolotl") for text in OTHER] * 3, tokenizer.vocab_size,
+                            context_length=32)
     assert other.vocab_size < tokenizer.vocab_size  # few words make few merges; fill up with merges of two bytes
     merges = list(other.merges)
     letters = [chr(a) for a in range(97, 123)]
-    merges += [(a, b) for a in letters for b in letters if (a, b) not in merges][:tokenizer.vocab_size - other.vocab_size]
+    unused = [(a, b) for a in letters for b in letters if (a, b) not in merges]
+    merges += unused[:tokenizer.vocab_size - other.vocab_size]
     other = Tokenizer(merges, context_length=32)
     assert (other.vocab_size, other.eos_id) == (tokenizer.vocab_size, tokenizer.eos_id)
     other.save(copy)
@@ -160,7 +168,7 @@ FULL = """
     import torch
     from clipmini import checkpoint
     from clipmini import training as train
-    from clipmini.families.assemble import export
+    from clipmini.families import export
     from helpers_train import squares
     from pathlib import Path
     from clipmini.config import preset
@@ -201,8 +209,8 @@ FULL = """
 def test_a_full_disk_costs_nothing(tiny_checkpoints, tmp_path):
     shutil.copytree(tiny_checkpoints["vit-transformer"], tmp_path / "old")
     here = Path(__file__).resolve().parent
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(FULL), str(here), str(tmp_path)], capture_output=True, text=True,
-                          cwd=here.parent, timeout=100)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(FULL), str(here), str(tmp_path)], capture_output=True,
+                          text=True, cwd=here.parent, timeout=100)
     assert done.stdout == "all refused\n", done.stdout + done.stderr
 
 
@@ -227,7 +235,8 @@ def test_a_read_only_parent(make_clip, tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize("failing", [0, 1])
-def test_a_swap_that_fails_keeps_the_old_checkpoint(failing, make_clip, tokenizer, tiny_checkpoints, tmp_path, monkeypatch):
+def test_a_swap_that_fails_keeps_the_old_checkpoint(failing, make_clip, tokenizer, tiny_checkpoints, tmp_path,
+                                                    monkeypatch):
     """Two renames swap a folder. Whichever fails, the old one is there and whole."""
     folder = Path(shutil.copytree(tiny_checkpoints["light-cbow"], tmp_path / "model"))
     old = (folder / "model.safetensors").read_bytes()

@@ -1,7 +1,7 @@
 """Which heatmap finds the thing? Every method on generated scenes of two to four emoji, whose masks are exact.
 
-    python tests/benchmarks/localisation.py                          # the held-out style: for the report, looked at once
-    python tests/benchmarks/localisation.py --style noto --seed 1    # to try something out
+    python tests/benchmarks/localisation.py                         # the held-out style: for the report, seen once
+    python tests/benchmarks/localisation.py --style noto --seed 1   # to try something out
     python tests/benchmarks/localisation.py --of shapes --model runs/shapes/final    # two coloured shapes a scene
 
 The phrase is the thing's name. The scenes' styles are none that the model saw, unless you name one.
@@ -47,7 +47,8 @@ def measure(embedder, rooms, method: str) -> dict | None:
         times.append(time.perf_counter() - start)
         scores += [score(map_, torch.from_numpy(thing.mask), THRESHOLDS[method])
                    for map_, thing in zip(found.maps, scene.things, strict=True)]
-    mean = {key: statistics.fmean(getattr(s, key) for s in scores) for key in ("pointing", "on_mask", "iou", "average_precision")}
+    mean = {key: statistics.fmean(getattr(s, key) for s in scores)
+            for key in ("pointing", "on_mask", "iou", "average_precision")}
     return {"scenes": len(rooms), "things": len(scores), **mean, "ms": 1000 * statistics.median(times)}
 
 
@@ -71,8 +72,8 @@ def main() -> None:
             if (r := measure(embedder, rooms, method)) is None:
                 print(f"{name:<12}{method:<12}  not for this tower")
                 continue
-            print(f"{name:<12}{method:<12}{r['pointing']:>9.1%}{r['on_mask']:>9.1%}{r['iou']:>7.3f}{r['average_precision']:>7.3f}"
-                  f"{r['ms']:>7.0f}", flush=True)
+            print(f"{name:<12}{method:<12}{r['pointing']:>9.1%}{r['on_mask']:>9.1%}{r['iou']:>7.3f}"
+                  f"{r['average_precision']:>7.3f}{r['ms']:>7.0f}", flush=True)
             rows.append({"model": Path(name).parent.name or name, "of": args.of, "method": method, **r})
     if args.record:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

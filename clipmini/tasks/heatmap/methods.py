@@ -1,7 +1,8 @@
 """Where in the picture is this phrase? Seven methods behind one signature, to be scored where the truth is known.
 
-A CLIP was trained to answer for the whole picture. Each method reads something else out of it about the parts: some what the
-last layer says cell by cell, some the gradient, some the answers to changed pictures. None of them is a segmentation.
+A CLIP was trained to answer for the whole picture. Each method reads something else out of it about the parts: some
+what the last layer says cell by cell, some the gradient, some the answers to changed pictures. None of them is a
+segmentation.
 """
 
 import math
@@ -30,8 +31,9 @@ class HeatmapError(ValueError):
 
 @dataclass(frozen=True)
 class Heatmap:
-    """image: RGB, as the maps cover it; maps (K, h, w) float32, each from 0 to 1 (all 0 where a method sees no difference);
-    cells (K, gh, gw): the method's own numbers over the picture padded to a square, before they were stretched."""
+    """image: RGB, as the maps cover it; maps (K, h, w) float32, each from 0 to 1 (all 0 where a method sees no
+    difference); cells (K, gh, gw): the method's own numbers over the picture padded to a square, before they were
+    stretched."""
 
     image: Image.Image
     phrases: tuple[str, ...]
@@ -40,8 +42,8 @@ class Heatmap:
     method: str
 
 
-def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templates="plain", image_size: int | None = None,
-            progress: bool = False) -> Heatmap:
+def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templates="plain",
+            image_size: int | None = None, progress: bool = False) -> Heatmap:
     """Map each phrase over a picture.
 
     image: path, bytes or PIL image; phrases: K strings, or one text with commas; method: a key of METHODS, default see
@@ -55,8 +57,9 @@ def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templ
     phrases = clean_labels(phrases, limit=MOST_PHRASES).labels
     image = open_image(image)
     image.thumbnail((4 * SIDE, 4 * SIDE))
-    view = View(embedder, squared(image, embedder.config.vision.mean), image_size or default_size(embedder),
-                build_classifier(embedder, phrases, templates), build_classifier(embedder, EVERYDAY_WORDS, templates), progress)
+    texts, neutral = (build_classifier(embedder, words, templates) for words in (phrases, EVERYDAY_WORDS))
+    view = View(embedder, squared(image, embedder.config.vision.mean), image_size or default_size(embedder), texts,
+                neutral, progress)
     cells = METHODS[method](view).float().cpu()
     return Heatmap(image, phrases, stretched(cells, image.size), cells, method)
 
@@ -80,7 +83,7 @@ def stretched(cells: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def default_size(embedder: Embedder) -> int:
-    """Side in pixels at which the grid has at least LEAST_CELLS cells; the model's own where its cells can't be read."""
+    """Side in pixels at which the grid has at least LEAST_CELLS cells; the model's own if its cells can't be read."""
     tower, own = embedder.model.visual, embedder.config.vision.image_size
     return own if tower is None else max(own, LEAST_CELLS * tower.stride)
 
@@ -100,8 +103,8 @@ class View:
     def tower(self) -> ImageTower:
         """The image tower, whose cells can be read. Raises HeatmapError for a model that only embeds."""
         if self.embedder.model.visual is None:
-            raise HeatmapError(f"{self.embedder.name!r} gives vectors of whole pictures only; choose one of the methods "
-                               f"{', '.join(FOR_ANY_MODEL)}")
+            raise HeatmapError(f"{self.embedder.name!r} gives vectors of whole pictures only; choose one of the "
+                               f"methods {', '.join(FOR_ANY_MODEL)}")
         return self.embedder.model.visual
 
     def pixels(self, size: int | None = None) -> Tensor:
@@ -122,21 +125,21 @@ def square(rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def patches(view: View) -> Tensor:
-    """The cosine of each cell's own output: the first thing that everybody tries. Nothing trained those outputs to be near
-    words: in a ViT only the class token's was."""
+    """The cosine of each cell's own output: the first thing that everybody tries. Nothing trained those outputs to be
+    near words: in a ViT only the class token's was."""
     return view.similar(view.tower.forward_features(view.pixels())["patches"][0])
 
 
 @torch.no_grad()
 def value(view: View) -> Tensor:
-    """The value path of the last attention, without the attention (MaskCLIP: Zhou et al. 2022, section 3.2): what each cell
-    would hand to the class token. A light tower's cells are that already: its answer is their mean."""
+    """The value path of the last attention, without the attention (MaskCLIP: Zhou et al. 2022, section 3.2): what each
+    cell would hand to the class token. A light tower's cells are that already: its answer is their mean."""
     return view.similar(view.tower.value_cells(view.pixels())[0])
 
 
 @torch.no_grad()
 def surgery(view: View) -> Tensor:
-    """Values that look at values, and what all texts share taken out of them (CLIP Surgery: Li et al. 2023, section 3.3)."""
+    """Values that look at values, and what all texts share taken out (CLIP Surgery: Li et al. 2023, section 3.3)."""
     cells = view.tower.surgery_cells(view.pixels())[0]
     shared = torch.cat([view.texts, view.neutral]).mean(0).to(cells.device)
     return square((F.normalize(cells, dim=-1) @ (view.texts.to(cells.device) - shared).t()).t())
@@ -159,8 +162,8 @@ def relevance(view: View) -> Tensor:
 
 
 def gradcam(view: View) -> Tensor:
-    """The last feature map, its channels weighed by the gradient's mean, negative parts dropped (Grad-CAM: Selvaraju et al.
-    2017, section 3; in a ViT the map is what the last attention reads)."""
+    """The last feature map, its channels weighed by the gradient's mean, negative parts dropped (Grad-CAM: Selvaraju et
+    al. 2017, section 3; in a ViT the map is what the last attention reads)."""
     named = _with_gradient(view)
     P, maps = named["patches"].shape[1], []
     for score in _scores(named["features"], view.texts):
@@ -185,8 +188,8 @@ OCCLUDER, OCCLUSION_STEP = 4, 12  # the grey square is a fourth of the side; it 
 
 @torch.no_grad()
 def occlusion(view: View) -> Tensor:
-    """How much the cosine falls when a grey square hides a place (Zeiler & Fergus 2014, section 4.2): at each cell the mean
-    over the squares that hide it."""
+    """How much the cosine falls when a grey square hides a place (Zeiler & Fergus 2014, section 4.2): at each cell the
+    mean over the squares that hide it."""
     size = view.embedder.config.vision.image_size
     pixels = view.pixels(size)
     cells = OCCLUSION_STEP
@@ -196,7 +199,8 @@ def occlusion(view: View) -> Tensor:
     places = [(y, x) for y in range(1 - width, cells) for x in range(1 - width, cells)]
     hidden = pixels.repeat(len(places), 1, 1, 1)
     for picture, (y, x) in zip(hidden, places, strict=True):
-        top, bottom, left, right = edges[max(y, 0)], edges[min(y + width, cells)], edges[max(x, 0)], edges[min(x + width, cells)]
+        top, bottom = edges[max(y, 0)], edges[min(y + width, cells)]
+        left, right = edges[max(x, 0)], edges[min(x + width, cells)]
         picture[:, top:bottom, left:right] = 0  # the mean colour
     texts = view.texts.t()
     falls = encoded(view, pixels) @ texts - encoded(view, hidden) @ texts  # (places, K)
@@ -211,8 +215,8 @@ def encoded(view: View, pixels: Tensor, batch_size: int = 64) -> Tensor:
     from tqdm import tqdm
 
     starts = range(0, len(pixels), batch_size)
-    return torch.cat([view.embedder.model.encode_image(pixels[i:i + batch_size]).float().cpu()
-                      for i in tqdm(starts, desc="looking at parts", disable=not view.progress or len(starts) < 2, leave=False)])
+    bar = tqdm(starts, desc="looking at parts", disable=not view.progress or len(starts) < 2, leave=False)
+    return torch.cat([view.embedder.model.encode_image(pixels[i:i + batch_size]).float().cpu() for i in bar])
 
 
 WINDOWS = (0.22, 0.28, 0.35, 0.44)  # sides of the windows, as shares of the picture's
@@ -223,9 +227,9 @@ WINDOW_CELLS = 56  # of the map, along a side
 
 @torch.no_grad()
 def windows(view: View) -> Tensor:
-    """Cut the picture into some hundred overlapping windows of four sizes and ask the model about each as if it were a whole
-    picture. Windows vote for the disc in their middle, with a softmax over all windows of how much better the phrase fits than
-    everyday words do. Slow, but the only question that the model was trained to answer."""
+    """Cut the picture into some hundred overlapping windows of four sizes and ask the model about each as if it were a
+    whole picture. Windows vote for the disc in their middle, with a softmax over all windows of how much better the
+    phrase fits than everyday words do. Slow, but the only question that the model was trained to answer."""
     crops, boxes = window_crops(view)
     vectors, scale = encoded(view, crops), view.embedder.logit_scale
     others = torch.cat([view.neutral, view.texts]) @ vectors.t()  # (M + K, N)
@@ -234,8 +238,8 @@ def windows(view: View) -> Tensor:
 
 
 def votes_on_grid(votes: Tensor, boxes: Tensor, cells: int) -> Tensor:
-    """Spread the votes (K, N) of windows, boxes (N, 3) as centre x, y and side in shares of the picture, over their discs
-    -> (K, cells, cells)."""
+    """Spread the votes (K, N) of windows, boxes (N, 3) as centre x, y and side in shares of the picture, over their
+    discs -> (K, cells, cells)."""
     middle = (torch.arange(cells) + 0.5) / cells
     x, y, side = boxes.t()[:, :, None]
     reach = ((middle - x) / (side / 2)).square()[:, None, :] + ((middle - y) / (side / 2)).square()[:, :, None]
@@ -249,7 +253,8 @@ def window_crops(view: View) -> tuple[Tensor, Tensor]:
     pixels, crops, places = view.pixels(whole), [], []
     for share in WINDOWS:
         side = round(whole * share)
-        step, border = max(1, round(side * WINDOW_STEP)), side // 3  # over the border too: a thing at the edge has its window
+        # Over the border too: a thing at the edge has its window.
+        step, border = max(1, round(side * WINDOW_STEP)), side // 3
         padded = F.pad(pixels, (border,) * 4, mode="replicate")
         cut = padded.unfold(2, side, step).unfold(3, side, step)[0].permute(1, 2, 0, 3, 4)  # (gy, gx, 3, side, side)
         at = (torch.arange(max(cut.shape[:2])) * step - border + side / 2) / whole
@@ -260,26 +265,27 @@ def window_crops(view: View) -> tuple[Tensor, Tensor]:
 
 
 METHODS: dict[str, Callable[[View], Tensor]] = {
-    "windows": windows, "surgery": surgery, "value": value, "relevance": relevance, "gradcam": gradcam, "occlusion": occlusion,
-    "patches": patches}
+    "windows": windows, "surgery": surgery, "value": value, "relevance": relevance, "gradcam": gradcam,
+    "occlusion": occlusion, "patches": patches}
 FOR_ANY_MODEL = ("windows", "occlusion")  # they ask for vectors of pictures only
 
 
 def default_method(embedder: Embedder) -> str:
-    """"windows", which wins the README's table; for a tower that sees large pictures, and needs half a minute for some hundred
-    of them, "surgery"."""
+    """"windows", which wins the README's table; for a tower that sees large pictures, and needs half a minute for some
+    hundred of them, "surgery"."""
     small = embedder.config.vision.image_size <= 64
     return "windows" if small or embedder.model.visual is None else "surgery"
 
 
 def word_relevance(embedder: Embedder, image, phrase: str) -> list[tuple[str, float]]:
-    """How much each word of a phrase counts: how far the cosine falls without it. Words in order, falls in units of cosine.
+    """How much each word of a phrase counts: how far the cosine falls without it, in units of cosine. Words in order.
 
     Raises HeatmapError for a phrase of one word, ImageError.
     """
     words = phrase.split()
     if len(words) < 2:
-        raise HeatmapError(f"{phrase!r} has {len(words)} word(s); with one word left out nothing would remain. Give two or more")
+        raise HeatmapError(f"{phrase!r} has {len(words)} word(s); with one word left out nothing would remain. Give "
+                           "two or more")
     without = [" ".join(words[:i] + words[i + 1:]) for i in range(len(words))]
     cosines = embedder.embed_texts([phrase, *without]) @ embedder.embed_images([image])[0]
     return list(zip(words, (cosines[0] - cosines[1:]).tolist(), strict=True))

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from clipmini.tasks.heatmap.methods import Heatmap, HeatmapError
 
-# From where on a pixel counts as the phrase's: best IoU of 0.2, 0.3 ... 0.7 on 50 scenes of four styles that the model knew.
-THRESHOLDS = {"windows": 0.4, "surgery": 0.6, "value": 0.6, "relevance": 0.3, "gradcam": 0.3, "occlusion": 0.6, "patches": 0.6}
+# From where on a pixel counts as the phrase's: best IoU of 0.2, 0.3 ... 0.7 on 50 scenes of four styles that it knew.
+THRESHOLDS = {"windows": 0.4, "surgery": 0.6, "value": 0.6, "relevance": 0.3, "gradcam": 0.3, "occlusion": 0.6,
+              "patches": 0.6}
 
 
 def segmented(found: Heatmap) -> Tensor:
@@ -20,9 +21,10 @@ def segmented(found: Heatmap) -> Tensor:
 
 @dataclass(frozen=True)
 class Score:
-    """How well a map finds a thing whose mask is known. pointing: is its highest pixel on the thing, or within 3% of the
-    picture's side of it (Zhang et al. 2016 allowed 15 pixels of about 500)? on_mask: the same without that; iou: of the pixels
-    above the threshold with the mask; average_precision: of the map as a ranking of pixels, which needs no threshold."""
+    """How well a map finds a thing whose mask is known. pointing: is its highest pixel on the thing, or within 3% of
+    the picture's side of it (Zhang et al. 2016 allowed 15 pixels of about 500)? on_mask: the same without that; iou: of
+    the pixels above the threshold with the mask; average_precision: of the map as a ranking of pixels, which needs no
+    threshold."""
 
     pointing: bool
     on_mask: bool
@@ -35,8 +37,8 @@ def score(map_: Tensor, mask: Tensor, threshold: float) -> Score:
     from sklearn.metrics import average_precision_score
 
     if map_.shape != mask.shape or not mask.any():
-        raise HeatmapError(f"a map of {tuple(map_.shape)} and a mask of {tuple(mask.shape)} with {int(mask.sum())} pixels; give "
-                           "two of one size, and a mask that is not empty")
+        raise HeatmapError(f"a map of {tuple(map_.shape)} and a mask of {tuple(mask.shape)} with {int(mask.sum())} "
+                           "pixels; give two of one size, and a mask that is not empty")
     reach = round(0.03 * max(mask.shape))
     wide = F.max_pool2d(mask[None].float(), 2 * reach + 1, stride=1, padding=reach)[0] > 0
     best, above = int(map_.argmax()), map_ > threshold
