@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.linear_model import Ridge
-from test_model import keeps_the_promise
 
 import clipmini
 from clipmini.families import devise
@@ -16,6 +15,7 @@ from clipmini.files import CheckpointError
 from clipmini.image import ImageError
 from clipmini.tasks.classify import classify
 from clipmini.tokenizer import TokenLimitError
+from test_model import keeps_the_promise
 
 # CI may not skip this: it says "install".
 needs_packages = pytest.mark.skipif(bool(devise.missing()), reason='pip install "clipmini[photos]"')

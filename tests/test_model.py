@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from foreign import shake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import CLIPConfig as TheirConfig
@@ -16,6 +15,7 @@ from clipmini.families.hugging_face import hugging_face_config, to_hugging_face
 from clipmini.model import CLIP, count_parameters
 from clipmini.text import CBOW, PrefixTree, TextTransformer, packs
 from clipmini.vision import AttentionPool2d, ModifiedResNet, VisionTransformer, as_cells
+from foreign import shake
 
 TINY_TEXT = TextConfig("transformer", vocab_size=60, context_length=12, width=32, layers=3, heads=4,
                        sot_id=57, eos_id=58, pad_id=0)
