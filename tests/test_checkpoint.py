@@ -168,6 +168,7 @@ FULL = """
     import torch
     from clipmini import checkpoint
     from clipmini import training as train
+    from clipmini.training.loop import save_state
     from clipmini.families import export
     from helpers_train import squares
     from pathlib import Path
@@ -179,14 +180,14 @@ FULL = """
     for p in model.parameters():
         p.data.add_(1.0)
     run = train.Run(model, model, train.make_optimizer(model.requires_grad_(True), train.TrainConfig(steps=1)))
-    train.save_state(root, run)
+    save_state(root, run)
     run.step = 5
     before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     for limit in (0, 300, 2000, 20_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         for what, write in (("checkpoint", lambda: checkpoint.save(root / "old", model, tokenizer)),
-                            ("training state", lambda: train.save_state(root, run)),
+                            ("training state", lambda: save_state(root, run)),
                             ("export", lambda: export(model, tokenizer, root / "export"))):
             try:
                 write()

@@ -161,8 +161,8 @@ def test_gradcam_against_finite_differences(models, kind):
                 feature = model.proj(nudged.mean(1))
             elif kind == "resnet":
                 pool = model.attnpool
-                x = pool.tokens(nudged)
-                q, k, val = pool.split(pool.q_proj(x[:, :1])), pool.split(pool.k_proj(x)), pool.split(pool.v_proj(x))
+                x = model.pool_tokens(as_grid(nudged))
+                q, k, val = model.heads(pool.q_proj(x[:, :1])), model.heads(pool.k_proj(x)), model.heads(pool.v_proj(x))
                 a = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
                 feature = pool.c_proj((a @ val).transpose(1, 2).flatten(2))[:, 0]
             else:
