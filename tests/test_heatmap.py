@@ -13,6 +13,7 @@ from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.heatmap import METHODS, HeatmapError, Score, heatmap, score, word_relevance
 from clipmini.tasks.heatmap import methods as H
 from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
+from clipmini.vision import as_grid
 from foreign import shake
 from test_embedder import picture
 
