@@ -240,6 +240,7 @@ def map_of(found, kind: str = "umap", title: str | None = None) -> Figure:
     found: a tasks.maps.folder.EmbeddingMap; kind: "umap" or "pca".
     """
     groups = list(dict.fromkeys(found.groups))
+    made = "pca" if found.maps[kind].equal(found.maps["pca"]) else kind  # few points, or a computer without UMAP
     figure = Figure(figsize=(11, 5.8), dpi=100, layout="constrained")
     axes, discs = figure.subplots(1, 2), {}
     both = ((kind, "as the vectors are"), (f"{kind} without gap", "each modality centred"))
@@ -256,7 +257,7 @@ def map_of(found, kind: str = "umap", title: str | None = None) -> Figure:
         ax.set_title(what, fontsize=10, color=INK)
     legend(figure, list(discs.values()), [short(group or "all", 24) for group in discs], loc="outside lower center",
            ncols=5, frameon=False, markerscale=2.5, fontsize=8)
-    figure.suptitle(title or f"{kind.upper()} of {found.model}: discs are pictures, squares their names", color=INK,
+    figure.suptitle(title or f"{made.upper()} of {found.model}: discs are pictures, squares their names", color=INK,
                     fontsize=11)
     return figure
 
