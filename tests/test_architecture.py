@@ -30,7 +30,7 @@ FLOORS = {
 EXCEPTIONS = {("embedder", "families"), ("embedder", "families.devise"), ("embedder", "families.hub_download"),
               ("embedder", "families.packed")}
 HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", "emoji", "resvg_py", "ftfy"}
-MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}}  # figures are all it does
+MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}, "matplotlib_text": {"matplotlib"}}  # figures are all they do
 SPINE_LINES, FILE_LINES, FUNCTION_LINES, COLUMNS = 2_700, 400, 50, 120
 TOOLS = {"files", "augment"}  # of the spine, but not what a student must read to understand CLIP: they don't count
 
