@@ -150,9 +150,7 @@ def segments(found, title: str = "Which phrase where") -> Figure:
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
 
-    from clipmini.tasks.heatmap.score import segmented
-
-    owner = segmented(found).numpy()
+    owner = found.segmented.numpy()
     colours = [PHRASE_COLOURS[i % len(PHRASE_COLOURS)] for i in range(len(found.phrases))]
     paint = np.array([(*to_rgb(c), 0.6) for c in colours] + [(1, 1, 1, 0.45)])
     tall = found.image.height / found.image.width

@@ -5,7 +5,6 @@ installed, and published CLIPs of the Hugging Face hub: those on this computer, 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -27,22 +26,31 @@ FLAT_ENOUGH = 1.0  # on drawings and 141 photos, none of a test set: 89 % and 84
 class Model:
     """A checkpoint by name or folder, loaded once; a failure is told, and tried again the next time.
 
-    classifier(labels, templates, none_of_these): what make_classifier makes; the last ones are held, for the next
-    picture of a visitor mostly has the same labels. everyday(): the vectors of everyday words, made once.
+    It holds the last classifiers that were asked for: the next picture of a visitor mostly has the same labels.
     """
 
     def __init__(self, name: str):
         self.name = name
         self._embedder: Embedder | None = None
         self._lock = threading.Lock()
-        self.classifier = lru_cache(maxsize=32)(self._classifier)
-        self.everyday = lru_cache(maxsize=1)(self._everyday)
+        self._held: dict = {}  # not an lru_cache of a method: the circle would keep a large model in memory
 
-    def _classifier(self, labels: str, templates: str, none_of_these: bool) -> Classifier:
-        return make_classifier(self.get(), labels, templates, none_of_these)
+    def _keep(self, key, make: Callable):
+        if key not in self._held:
+            found = make()
+            while len(self._held) >= 32:
+                self._held.pop(next(iter(self._held)), None)
+            self._held[key] = found
+        return self._held[key]
 
-    def _everyday(self) -> Tensor:
-        return build_classifier(self.get(), EVERYDAY_WORDS, "plain")
+    def everyday(self, templates: str = "plain") -> Tensor:
+        """The vectors of everyday words, which "none of these" and heatmaps want."""
+        return self._keep(templates, lambda: build_classifier(self.get(), EVERYDAY_WORDS, templates))
+
+    def classifier(self, labels: str, templates: str, none_of_these: bool) -> Classifier:
+        """What make_classifier makes of them."""
+        return self._keep((labels, templates, none_of_these), lambda: make_classifier(
+            self.get(), labels, templates, none_of_these, self.everyday(templates) if none_of_these else None))
 
     def get(self) -> Embedder:
         """The Embedder. Raises CheckpointError."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from clipmini.families.assemble import export
+from clipmini.families import export
 
 PREPROCESSOR = {"do_resize": True, "do_center_crop": True, "do_normalize": True, "do_rescale": True, "resample": 3,
                 "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]}
@@ -31,12 +31,14 @@ def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def hugging_face_folder(folder: Path, tokenizer, vision: dict, text: dict, embed_dim: int = 20, seed: int = 0, **saving):
+def hugging_face_folder(folder: Path, tokenizer, vision: dict, text: dict, embed_dim: int = 20, seed: int = 0,
+                        **saving):
     """A CLIPModel of transformers with random weights in folder -> that model."""
     from transformers import CLIPConfig, CLIPModel
 
     text = {"vocab_size": tokenizer.vocab_size, "max_position_embeddings": tokenizer.context_length,
-            "bos_token_id": tokenizer.sot_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id, **text}
+            "bos_token_id": tokenizer.sot_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id,
+            **text}
     model = shake(CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=embed_dim)), seed)
     model.save_pretrained(folder, **saving)
     tokenizer.save(folder)

@@ -18,7 +18,7 @@ FLOORS = {
     "families": set(),
     "data": set(),
     "tasks": {"data.classnames"},
-    "plots": {"tasks"},
+    "plots": set(),
     "card": set(),
     "recipes": {"training", "data", "tasks", "plots", "card"},
     "course": {"training", "data", "tasks"},

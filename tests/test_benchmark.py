@@ -120,7 +120,7 @@ def test_a_folder_that_is_none_is_told(embedder, tmp_path):
 class FromMemory:
     """The least that a test set may be: six pictures of two classes."""
 
-    name, captions, published = "from memory", None, {"tiny": 50.0}
+    name, captions, published, folder, limit = "from memory", None, {"tiny": 50.0}, None, None
 
     def open_rows(self, folder=None):
         return range(6)

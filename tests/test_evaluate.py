@@ -1,19 +1,14 @@
 """Zero-shot accuracy and word order on pairs datasets, by hand; of order blind models get exactly one half."""
 
-import json
-from dataclasses import replace
-
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from clipmini.data.base import Question
 from clipmini.embedder import Embedder
 from clipmini.image import ImageError
 from clipmini.tasks.evaluate import compare, evaluate, order_accuracy, zero_shot_score
-from clipmini.tasks.metrics import record, table, wilson
-from clipmini.tasks.questions import ask, recorded
+from clipmini.tasks.metrics import table, wilson
 from helpers_app import encoded, tiny_embedder, two_colours
 from test_classify import Fake
 
@@ -163,45 +158,7 @@ def test_a_row_without_both_kinds_of_false_captions_is_left_out():
     assert shares(found) == {"relation": 1.0, "binding": 1.0, "n": 1}
 
 
-# ---------------------------------------------------------------- questions
-
-
-def both_kinds():
-    """A red, a blue and a red picture that is called blue. Captions are the labels; the last row has no false ones."""
-    data = colours([("red", 0), ("blue", 1), ("red", 1)])
-    return data.add_column("relation_negatives", [["blue"], ["red"], []]).add_column(
-        "binding_negatives", [["green"], ["blue"], ["red"]])
-
-
-def test_questions_are_answered_as_evaluate_and_order_accuracy_do():
-    fake, rows, other = colour_fake(), both_kinds(), colours([("blue", 1), ("red", 0)])
-    answers = ask(fake, {
-        "by name": Question(rows), "by a bad template": Question(rows, ("a {}",)),
-        "order": Question(rows, kind="order"),
-        "renamed": Question(rows, labels=["red", "green"]), "elsewhere": Question(other, candidates=["blue", "red"])})
-    assert fake.calls == 5  # three pictures that four questions share, and two others
-    assert list(answers) == ["by name", "by a bad template", "order", "renamed", "elsewhere"]
-    assert answers["by name"] == replace(evaluate(fake, rows), name="by name")
-    assert answers["by name"].top1 == pytest.approx(2 / 3)
-    assert answers["by a bad template"] == replace(evaluate(fake, rows, ("a {}",)), name="by a bad template")
-    assert answers["renamed"] == replace(evaluate(fake, rows, labels=["red", "green"]), name="renamed")
-    assert answers["elsewhere"] == replace(evaluate(fake, other, candidates=["blue", "red"]), name="elsewhere")
-    assert answers["order"] == order_accuracy(fake, rows)
-    assert shares(answers["order"]) == {"relation": 1.0, "binding": 0.75, "n": 2}  # "blue" against "blue": half a point
-    plain = recorded(answers)
-    assert json.loads(json.dumps(plain)) == plain and plain["by name"] == record(answers["by name"])
-    assert plain["order"] == answers["order"]
-
-
-@pytest.mark.parametrize("question, told", [
-    (lambda rows: Question(rows, kind="colour"), "'odd' is of kind 'colour'; there are labels, order, where, stream"),
-    (lambda rows: Question(rows, candidates=["lila"]), "unknown: lila"),
-    (lambda rows: Question(rows.remove_columns("binding_negatives"), kind="order"), "no column 'binding_negatives'")])
-def test_questions_are_checked_before_the_work(question, told):
-    fake, rows = colour_fake(), both_kinds()
-    with pytest.raises(ValueError, match=told):
-        ask(fake, {"fine": Question(rows), "odd": question(rows)})
-    assert fake.calls == 0
+# ---------------------------------------------------------------- while training
 
 
 def test_the_validation_score_is_top_1_among_all_names(make_clip, tokenizer):

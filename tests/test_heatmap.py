@@ -10,7 +10,7 @@ from clipmini.embedder import Embedder
 from clipmini.image import ImageError
 from clipmini.model import CLIP
 from clipmini.tasks.classify import build_classifier
-from clipmini.tasks.heatmap import METHODS, HeatmapError, Score, heatmap, score, segmented, word_relevance
+from clipmini.tasks.heatmap import METHODS, HeatmapError, Score, heatmap, score, word_relevance
 from clipmini.tasks.heatmap import methods as H
 from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
 from foreign import shake
@@ -248,7 +248,7 @@ def test_what_all_texts_share_is_taken_out(models):
 def test_segments_and_none():
     maps = torch.tensor([[[0.9, 0.2, 0.35]], [[0.8, 0.1, 0.4]]])
     found = H.Heatmap(picture(3, 1), ("a", "b"), maps, maps, "gradcam")  # its threshold is 0.3
-    assert segmented(found).tolist() == [[0, 2, 1]]
+    assert found.segmented.tolist() == [[0, 2, 1]]
 
 
 @pytest.mark.parametrize("size, cell", [((200, 100), (3, 1)), ((100, 200), (1, 3))])

@@ -67,9 +67,10 @@ class Job:
         """Changes when the model, the data or the words do: half-done work of another job is not taken up."""
         found = self.copy.rglob("*") if self.copy else ()
         files = sorted(p for p in found if p.suffix in (".parquet", ".tar", ".txt"))
+        module: Any = self.embedder.model  # a torch module, whatever else it offers
         words = [self.embedder.name, self.test.name, str(self.copy), clean_templates(self.templates),
                  [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files],
-                 f"{sum(p.double().abs().sum().item() for p in self.embedder.model.parameters()):.6f}"]
+                 f"{sum(p.double().abs().sum().item() for p in module.parameters()):.6f}"]
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
 
 

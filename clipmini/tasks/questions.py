@@ -100,18 +100,24 @@ def recorded(answers: Mapping[str, Answer]) -> dict[str, dict]:
 
 
 def told(answers: Mapping[str, Answer]) -> str:
-    """The answers of `ask` as lines of text: the Reports as one table, the others a line each."""
+    """The answers of `ask` as lines of text: Reports on as many pictures and classes share a table, the others have a
+    line each."""
     reports = [answer for answer in answers.values() if isinstance(answer, Report)]
-    lines = [table(reports)] if reports else []
-    return "\n".join([*lines, *(_sentence(name, a) for name, a in answers.items() if not isinstance(a, Report))])
+    sizes = dict.fromkeys((r.n, r.K) for r in reports)
+    tables = [table(r for r in reports if (r.n, r.K) == size) for size in sizes]
+    return "\n".join([*tables, *(_sentence(name, a) for name, a in answers.items() if not isinstance(a, Report))])
 
 
 def _sentence(name: str, answer: dict) -> str:
     if "relation" in answer:
-        return (f"true caption preferred (chance 50%): relation {answer['relation']:.1%}, binding "
-                f"{answer['binding']:.1%}, {answer['n']:,} scenes")
+        return (f"true caption preferred (chance 50%): relation {_share(answer, 'relation')}, binding "
+                f"{_share(answer, 'binding')}, {answer['n']:,} scenes")
     if "pointing" in answer:
-        return (f"{name}, by {answer['method']}: brightest on the thing or near it {answer['pointing']:.1%}, IoU "
-                f"{answer['iou']:.2f}, average precision {answer['average_precision']:.2f}; {answer['n']:,} things in "
-                f"{answer['scenes']:,} scenes")
+        return (f"{name}, by {answer['method']}: brightest on the thing or near it {_share(answer, 'pointing')}, "
+                f"IoU {answer['iou']:.2f}, average precision {answer['average_precision']:.2f}; {answer['n']:,} things "
+                f"in {answer['scenes']:,} scenes")
     return as_table([answer])
+
+
+def _share(answer: dict, name: str) -> str:
+    return f"{answer[name]:.1%} [{answer[f'{name}_low']:.1%}, {answer[f'{name}_high']:.1%}]"

@@ -56,10 +56,11 @@ def answer(page: Page, picture: str | None, labels: str, templates: str, none_of
         embedder = picked.embedder
         templates, scale = fitting(page, embedder, templates, scale)
         read = time.perf_counter() - start
-        classifier = picked.model.classifier(labels, templates, none_of_these)
-        prediction = classify(embedder, [opened], classifier, logit_scale=scale)
+        made = picked.model.classifier(labels, templates, none_of_these)
+        texts = time.perf_counter() - start - read
+        prediction = classify(embedder, [opened], made, logit_scale=scale)
         saw = embedder.see(opened)
-    times = {"picture": 1000 * (read + prediction.seconds["pictures"]), "texts": 1000 * prediction.seconds["texts"],
+    times = {"picture": 1000 * (read + prediction.seconds["pictures"]), "texts": 1000 * texts,
              "total": 1000 * (time.perf_counter() - start)}
     side = saw.width * max(1, SAW_SIDE // saw.width)
     why = say(lang, picked.why, name=embedder.name) if picked.why else ""

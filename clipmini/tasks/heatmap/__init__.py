@@ -3,13 +3,14 @@
 from clipmini.tasks.heatmap.methods import (
     FOR_ANY_MODEL,
     METHODS,
+    THRESHOLDS,
     Heatmap,
     HeatmapError,
     default_method,
     heatmap,
     word_relevance,
 )
-from clipmini.tasks.heatmap.score import THRESHOLDS, Score, localise, score, segmented
+from clipmini.tasks.heatmap.score import Score, localise, score
 
 __all__ = ["FOR_ANY_MODEL", "METHODS", "THRESHOLDS", "Heatmap", "HeatmapError", "Score", "default_method", "heatmap",
-           "localise", "score", "segmented", "word_relevance"]
+           "localise", "score", "word_relevance"]

@@ -10,20 +10,9 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import build_classifier
-from clipmini.tasks.heatmap.methods import Heatmap, HeatmapError, default_method, heatmap
+from clipmini.tasks.heatmap.methods import THRESHOLDS, HeatmapError, default_method, heatmap
 from clipmini.tasks.metrics import wilson
 from clipmini.tasks.prompts import EVERYDAY_WORDS
-
-# From where on a pixel counts as the phrase's: best IoU of 0.2, 0.3 ... 0.7 on 50 scenes of four styles that the model
-# knew.
-THRESHOLDS = {"windows": 0.4, "surgery": 0.6, "value": 0.6, "relevance": 0.3, "gradcam": 0.3, "occlusion": 0.6,
-              "patches": 0.6}
-
-
-def segmented(found: Heatmap) -> Tensor:
-    """Which phrase each pixel shows most: (h, w) int64, K ("none") where none reaches the method's threshold."""
-    best = found.maps.max(0)
-    return torch.where(best.values > THRESHOLDS[found.method], best.indices, len(found.maps))
 
 
 @dataclass(frozen=True)
@@ -61,8 +50,10 @@ def localise(embedder: Embedder, scenes, method: str | None = None, templates="p
     is the phrase, and a mask (h, w) bool of the map's size.
 
     Returns method, scenes, n (things), pointing with the ends of its 95% interval, on_mask, iou, average_precision and
-    ms (median of a scene). Raises HeatmapError for a method that this tower does not have.
+    ms (median of a scene). Raises ValueError for no scenes, HeatmapError for a method that this tower does not have.
     """
+    if not len(scenes):
+        raise ValueError("no scenes to look for things in")
     method = method or default_method(embedder)
     everyday = build_classifier(embedder, EVERYDAY_WORDS, templates)
     scores, times = [], []
