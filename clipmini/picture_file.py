@@ -25,6 +25,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".
 MAX_PIXELS = 40_000_000
 MAX_ASPECT = 20
 MAX_MENDED = 64_000_000  # bytes of a file that is read whole, to be mended
+HEAD = 4096  # bytes that say what a file is
 MAX_PROFILE = 4_000_000  # bytes of an ICC profile
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -78,7 +79,7 @@ def open_image(source, keep_alpha: bool = False, icc: bool = True) -> Image.Imag
         colours, alpha = _layers(image, name)
     if icc and isinstance(profile, bytes):
         colours = _in_srgb(colours, profile)
-    if alpha is not None and alpha.getextrema()[1] == 0 and not is_blank(colours):
+    if alpha is not None and alpha.getextrema()[1] == 0 and not _is_flat(colours):
         alpha = None
     image = _joined(colours.convert("RGB"), alpha, keep_alpha)
     image = image if turn is None else image.transpose(turn)
@@ -87,7 +88,12 @@ def open_image(source, keep_alpha: bool = False, icc: bool = True) -> Image.Imag
 
 
 def is_blank(image: Image.Image) -> bool:
-    """Whether it is of one colour all over, to two levels of 255."""
+    """Whether a picture shows nothing: white, grey or black all over, to two levels of 255. All red is an answer."""
+    extremes = image.convert("RGB").getextrema()
+    return _is_flat(image) and max(high for _, high in extremes) - min(low for low, _ in extremes) <= 4
+
+
+def _is_flat(image: Image.Image) -> bool:
     found = image.getextrema()
     return all(high - low <= 2 for low, high in (found if isinstance(found[0], tuple) else [found]))
 
@@ -171,19 +177,19 @@ def _check_file(path: str | Path, name: str) -> None:
 
 
 def _whole(source, start: int) -> bytes:
-    """All bytes of a source, or none of one that is too large to be mended."""
+    """All bytes of a JPEG or a PNG, which can be mended; of anything else, and of what is too large, the first ones."""
     if isinstance(source, (bytes, bytearray)):
         return bytes(source)
     if isinstance(source, (str, Path)):
         with open(source, "rb") as file:
-            data = file.read(MAX_MENDED + 1)
-    else:
-        try:
-            source.seek(start)
-        except (OSError, ValueError):
-            return b""
-        data = source.read(MAX_MENDED + 1)
-    return data if len(data) <= MAX_MENDED else data[:4096]
+            return _whole(file, 0)
+    try:
+        source.seek(start)
+    except (OSError, ValueError):
+        return b""
+    head = source.read(HEAD)
+    rest = source.read(MAX_MENDED + 1) if what_it_is(head) in ("JPEG", "PNG") else b""
+    return head + rest if len(rest) <= MAX_MENDED else head
 
 
 def _refusal(name: str, data: bytes, error: Exception) -> ImageError:

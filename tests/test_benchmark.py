@@ -174,11 +174,11 @@ def test_broken_rows_and_wrong_folders_are_told(embedder, tmp_path):
         run(Job(embedder, find("cifar10"), "plain", tmp_path / "o", tmp_path), progress=False)
     write_archive(tmp_path / "0.tar", [(jpeg(0), "txt", "a cat"), (b"no picture", "txt", "a dog")])
     with pytest.raises(DatasetError, match="row 1 of 'coco' cannot be read"):
-        run(Job(embedder, find("coco"), "plain", tmp_path / "o", tmp_path), progress=False)
+        run(Job(embedder, find("coco"), "plain", tmp_path / "o", tmp_path, strict=True), progress=False)
     (tmp_path / "0.tar").unlink()
     write_archive(tmp_path / "0.tar", [(jpeg(0), "txt", "  ")])
     with pytest.raises(DatasetError, match="row 0 of 'coco' cannot be read .*no caption"):
-        run(Job(embedder, find("coco"), "plain", tmp_path / "p", tmp_path), progress=False)
+        run(Job(embedder, find("coco"), "plain", tmp_path / "p", tmp_path, strict=True), progress=False)
     with pytest.raises(DatasetError, match="there is no test set 'cifar'; there are imagenette"):
         find("cifar")
     with pytest.raises(DatasetError, match="'cifar10' cannot be opened.*--folder"):

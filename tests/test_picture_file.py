@@ -71,7 +71,8 @@ def swapped_profile() -> bytes:
 # ---------------------------------------------------------------- metadata
 
 BROKEN = [b"", b"\xff" * 8, b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\0\0\xff\xff", exif_of(6)[:20],
-          b"b'Exif\\x00\\x00'", b"Exif\0\0" + bytes(range(256)), b"http://ns.adobe.com/xap/1.0/\0\xff\xfe<x", exif_of(0), exif_of(99)]
+          b"b'Exif\\x00\\x00'", b"Exif\0\0" + bytes(range(256)), b"http://ns.adobe.com/xap/1.0/\0\xff\xfe<x",
+          exif_of(0), exif_of(99)]
 
 
 @pytest.mark.parametrize("number", range(len(BROKEN)))
@@ -253,6 +254,7 @@ def test_a_profile_of_srgb_changes_no_bit_and_a_broken_one_costs_nothing():
 
 def test_blank_is_one_colour():
     assert is_blank(Image.new("RGB", (5, 5), "white")) and is_blank(Image.new("L", (5, 5), 9))
+    assert not is_blank(Image.new("RGB", (5, 5), "red"))  # "red" or "green" may be just what is asked
     assert not is_blank(drawing())
     white = Image.new("RGBA", (30, 30), (255, 255, 255, 0))
     ImageDraw.Draw(white).ellipse((5, 5, 20, 20), fill="white")

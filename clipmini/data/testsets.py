@@ -96,11 +96,11 @@ class TestSet(Source):
                                "a set with templates of `clipmini evaluate --dataset list`")
         rows = self.open_rows(self.folder)
         names = self.class_names(rows, self.folder)
-        stream, targets, row = islice(self.examples(rows), self.limit), [], 0
+        stream, targets, done = islice(self.examples(rows), self.limit), [], 0
         features = [torch.empty(0, embedder.config.embed_dim)]
         while batch := list(islice(stream, 64)):
             pictures = []
-            for row, (picture, truth) in enumerate(batch, row):
+            for row, (picture, truth) in enumerate(batch, done):
                 if picture is not None and not 0 <= truth < len(names):
                     why = f"row {row} of {self.name!r} is of class {truth}, and names for {len(names)}"
                     picture, truth = None, DatasetError(why)
@@ -111,7 +111,7 @@ class TestSet(Source):
                     raise truth
                 else:
                     left_out[row] = str(truth)
-            row += 1
+            done += len(batch)
             features += [embedder.embed_images(pictures)] if pictures else []
         return torch.cat(features), torch.tensor(targets), names
 

@@ -42,13 +42,14 @@ def embed_rows(embedder: Embedder, dataset, batch_size: int = 64, strict: bool =
                 pictures.append(_open_row(picture, classes[row]))
                 kept.append(row)
             except ImageError as error:
+                named = ImageError(f"row {row} of the dataset: {error}", error.kind)
                 if strict:
-                    raise ImageError(f"row {row} of the dataset: {error}", error.kind) from error
-                left[row] = str(error)
+                    raise named from error
+                left[row] = str(named)
         if pictures:
             features.append(embedder.embed_images(pictures))
     if left and not kept:
-        raise ImageError(f"none of the {len(left):,} rows can be used; row {min(left)}: {left[min(left)]}")
+        raise ImageError(f"none of the {len(left):,} rows can be used; {left[min(left)]}")
     return (dataset.select(kept) if left else dataset), torch.cat(features), left
 
 

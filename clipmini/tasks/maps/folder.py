@@ -21,7 +21,7 @@ from clipmini.tasks.maps import projection
 
 CELL, COLUMNS = 32, 48  # pixels of a thumbnail, thumbnails in a row
 FORMAT = 1
-MAP_FILES = {"points.json", "thumbnails.webp", "vectors.safetensors", "map.png"}
+MAP_FILES = {"points.json", "thumbnails.webp", "vectors.safetensors", "map.png", "left-out.txt"}
 MAPS = ("umap", "umap without gap", "pca", "pca without gap")
 
 
