@@ -22,7 +22,7 @@ def tell_left_out(left: list[tuple[str, str]], what: str, file: Path | None = No
         lines = columns([[f"{n:,}", kind, f"such as {first[kind][:70]}" if kind in first else ""] for kind, n in kinds],
                         right={0})
     if left:
-        print(f"left out: {len(left):,} {what}", *lines, sep="\n  ", file=sys.stderr)
+        print(f"left out: {len(left):,} of the {what}", *lines, sep="\n  ", file=sys.stderr)
     if file is not None:
         write_left_out(left, file)
 

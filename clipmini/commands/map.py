@@ -25,6 +25,7 @@ def run(args) -> None:
     from clipmini.commands.left_out import tell_left_out, write_left_out
     from clipmini.data.folder import check_folder, named_pictures
     from clipmini.embedder import load
+    from clipmini.picture_file import shown
     from clipmini.plots import map_of
     from clipmini.tasks.maps import folder, projection
 
@@ -42,7 +43,6 @@ def run(args) -> None:
         tell_left_out(left, "files")
     else:
         from clipmini.data import emoji
-
         rows = emoji.load(args.style)
         images = [row["image"] for row in rows]
         names, groups = [captions[0] for captions in rows["captions"]], rows["group"][:]
@@ -57,4 +57,4 @@ def run(args) -> None:
     write_left_out(left, args.out / "left-out.txt")
     gap = projection.modality_gap(found.vectors[:found.pictures], found.vectors[found.pictures:])
     print(f"{found.pictures:,} pictures and {len(found.names) - found.pictures:,} names; modality gap {gap:.2f}; "
-          f"figure: {args.out / 'map.png'}")
+          f"figure: {shown(args.out / 'map.png')}")

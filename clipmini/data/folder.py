@@ -82,5 +82,5 @@ def _walk(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
 
 def _told(folder: Path, file: Path, error: ImageError) -> str:
     """The message, with where the file lies."""
-    said = str(error).removeprefix(f"'{shown(file.name)}' ")
-    return f"{shown(file.relative_to(folder))}: {said}"
+    where, own, said = shown(file.relative_to(folder)), f"'{shown(file.name)}' ", str(error)
+    return f"{where} {said.removeprefix(own)}" if said.startswith(own) else f"{where}: {said}"
