@@ -12,6 +12,7 @@ import unicodedata
 import warnings
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import IcoImagePlugin, Image, ImageCms, features
@@ -89,12 +90,12 @@ def open_image(source, keep_alpha: bool = False, icc: bool = True) -> Image.Imag
 
 def is_blank(image: Image.Image) -> bool:
     """Whether a picture shows nothing: white, grey or black all over, to two levels of 255. All red is an answer."""
-    extremes = image.convert("RGB").getextrema()
+    extremes: Any = image.convert("RGB").getextrema()
     return _is_flat(image) and max(high for _, high in extremes) - min(low for low, _ in extremes) <= 4
 
 
 def _is_flat(image: Image.Image) -> bool:
-    found = image.getextrema()
+    found: Any = image.getextrema()
     return all(high - low <= 2 for low, high in (found if isinstance(found[0], tuple) else [found]))
 
 

@@ -191,9 +191,11 @@ def spoilt(tmp_path):
     import datasets
 
     label = datasets.Value("int64")
-    features = datasets.Features({"img": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}, "label": label})
+    image = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    features = datasets.Features({"img": image, "label": label})
     rows = [({"bytes": jpeg(i), "path": None}, i % 3) for i in range(12)]
-    rows[1], rows[4], rows[6] = ({"bytes": jpeg(1)[:200], "path": None}, 1), (None, 0), ({"bytes": None, "path": "/etc/hostname"}, 0)
+    rows[1], rows[4] = ({"bytes": jpeg(1)[:200], "path": None}, 1), (None, 0)
+    rows[6] = ({"bytes": None, "path": "/etc/hostname"}, 0)
     rows[9], rows[11] = (rows[9][0], None), (rows[11][0], 10)
     (tmp_path / "spoilt").mkdir()
     columns = {"img": [picture for picture, _ in rows], "label": [label for _, label in rows]}
@@ -207,8 +209,8 @@ def test_bad_rows_are_left_out_counted_and_named(spoilt, embedder, tmp_path, mon
 
     found = run(job("a"), batch_size=5, progress=False)
     assert found["n"] == 7 and list(found["left_out"]) == [1, 4, 6, 9, 11] and json.dumps(found)
-    for row, words in {1: "damaged or cut short", 4: "no picture", 6: "'/etc/hostname' of a file that is not in", 9: "no class",
-                       11: "class 10, and names for 10"}.items():
+    for row, words in {1: "damaged or cut short", 4: "no picture", 6: "'/etc/hostname' of a file that is not in",
+                       9: "no class", 11: "class 10, and names for 10"}.items():
         assert f"row {row} of 'cifar10'" in found["left_out"][row] and words in found["left_out"][row]
     assert "7 (5 left out)" in as_table([found])
     with pytest.raises(DatasetError, match="row 1 of 'cifar10' cannot be read"):
@@ -243,8 +245,9 @@ def test_published_test_sets_are_read_the_reference_way(tmp_path):
 
 
 def test_tables_keep_their_columns_apart():
-    result = {"model": "a model with a name that is far longer than thirty-four letters", "data": "imagenet-sketch-and-more",
-              "n": 50000, "top1": 0.123, "top1_interval": (0.1, 0.2), "top5": 1.0, "ece": 0.023, "published": 98.7}
+    result = {"model": "a model with a name that is far longer than thirty-four letters",
+              "data": "imagenet-sketch-and-more", "n": 50000, "top1": 0.123, "top1_interval": (0.1, 0.2), "top5": 1.0,
+              "ece": 0.023, "published": 98.7}
     head, line = as_table([result]).splitlines()
     assert line.endswith("ECE 0.023  98.7") and "letters  imagenet-sketch-and-more  50,000  top-1" in line
     assert head.index("published") == line.index("98.7")

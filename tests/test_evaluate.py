@@ -18,9 +18,9 @@ def colours(rows, names=("red", "blue")):
     datasets = pytest.importorskip("datasets")
     features = datasets.Features({"image": datasets.Image(), "captions": datasets.Sequence(datasets.Value("string")),
                                   "label": datasets.ClassLabel(names=list(names))})
-    pictures = [c if isinstance(c, bytes) else encoded(Image.new("RGB", (8, 8), c)) for c, _ in rows]
-    columns = {"image": [{"bytes": p, "path": None} for p in pictures], "captions": [[names[k or 0]] for _, k in rows],
-               "label": [k for _, k in rows]}
+    pictures = [c if c is None or isinstance(c, bytes) else encoded(Image.new("RGB", (8, 8), c)) for c, _ in rows]
+    columns = {"image": [p if p is None else {"bytes": p, "path": None} for p in pictures],
+               "captions": [[names[k or 0]] for _, k in rows], "label": [k for _, k in rows]}
     return datasets.Dataset.from_dict(columns, features)
 
 

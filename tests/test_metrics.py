@@ -68,7 +68,10 @@ def test_a_table_by_hand():
 CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=40)
 
 
-@given(st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1, max_size=6)), st.data())
+TABLES = st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1, max_size=6))
+
+
+@given(TABLES, st.data())
 def test_columns_stay_apart_whatever_is_in_them(rows, data):
     right = set(data.draw(st.lists(st.integers(0, len(rows[0]) - 1))))
     lines = columns(rows, right)
@@ -77,13 +80,15 @@ def test_columns_stay_apart_whatever_is_in_them(rows, data):
 
 
 def test_columns_by_hand():
-    assert columns([["a", "1"], ["火箭", "22"], ["e\u0301e", "3"]], right={1}) == ["a      1", "火箭  22", "e\u0301e     3"]
+    rows = [["a", "1"], ["火箭", "22"], ["e\u0301e", "3"]]
+    assert columns(rows, right={1}) == ["a      1", "火箭  22", "e\u0301e     3"]
 
 
 def test_rows_left_out_are_told_with_the_numbers():
     intervals = {"top1": (0.4, 0.6), "mean_per_class_recall": (0.3, 0.7)}
-    found = Report("x", 1000, 8, {1: 0.5, 5: 0.6}, 0.45, intervals | {"top5": (0.5, 0.7)}, 0.8, ("{}",), {7: "row 7 is cut"})
-    assert str(found).startswith("1,000 pictures (1 left out), 8 classes") and record(found)["left_out"] == {7: "row 7 is cut"}
+    left = {7: "row 7 is cut"}
+    found = Report("x", 1000, 8, {1: 0.5, 5: 0.6}, 0.45, intervals | {"top5": (0.5, 0.7)}, 0.8, ("{}",), left)
+    assert str(found).startswith("1,000 pictures (1 left out), 8 classes") and record(found)["left_out"] == left
 
 
 def test_recall_by_hand():

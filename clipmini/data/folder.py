@@ -55,11 +55,12 @@ def named_pictures(folder: Path, strict: bool = False) -> Pictures:
 
 
 def _walk(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
-    """All that is no folder, sorted, and what is to be told of folders. A folder that several links lead to, or that
-    lies in itself by a link, is gone through once."""
+    """All that is no folder, sorted, and what is to be told of folders. A folder that several links lead to is gone
+    through once; one that holds this folder, as the whole disk does, not at all."""
     files: list[Path] = []
     told: list[tuple[str, str]] = []
-    seen: set[tuple[int, int]] = set()
+    around = [folder.resolve(), *folder.resolve().parents]
+    seen = {(status.st_dev, status.st_ino) for status in map(os.stat, around)}
 
     def closed(error: OSError) -> None:
         told.append(("no permission", f"{shown(Path(error.filename).name)}: a folder that cannot be read "
@@ -70,9 +71,9 @@ def _walk(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
         for name in list(below):
             status = (Path(place) / name).stat()
             key = (status.st_dev, status.st_ino)
-            if key in seen or os.path.samestat(status, os.stat(folder)):
+            if key in seen:
                 below.remove(name)
-                told.append((SEEN, f"{shown(name)}: a link to a folder that was gone through already"))
+                told.append((SEEN, f"{shown(name)}: a link to a folder around it, or gone through already"))
             elif Path(name).suffix.lower() in ENDINGS:
                 told.append(("a folder", f"{shown(name)}: a folder, in spite of its name; what is in it was looked at"))
             seen.add(key)
