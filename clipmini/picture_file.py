@@ -197,7 +197,8 @@ def _refusal(name: str, data: bytes, error: Exception) -> ImageError:
     """Why a file is no picture: it is something else, or it is damaged."""
     kind = what_it_is(data)
     if isinstance(error, Image.UnidentifiedImageError) and not data:
-        return ImageError(f"{name} is empty: it has 0 bytes; get the file again", "empty")
+        said = "it is empty, 0 bytes; get the file again"
+        return ImageError(f"{name} is not a picture that can be read here: {said}", "empty")
     if isinstance(error, Image.UnidentifiedImageError) and kind not in FORMATS:
         said = f": it is {kind}" if kind else ""
         return ImageError(f"{name} is not a picture that can be read here{said}; use {', '.join(FORMATS)}",

@@ -188,7 +188,7 @@ def _blank(numbers: list[int], n: int) -> list[Note]:
     """A note on pictures that show nothing; with several pictures it names them, counted from 1."""
     if not numbers:
         return []
-    named = {"count": len(numbers), "numbers": listed(str(number + 1) for number in numbers)}
+    named = {"count": len(numbers), "labels": listed(str(number + 1) for number in numbers)}
     return [Note("blank") if n == 1 else Note("blank_some", named)]
 
 

@@ -55,7 +55,7 @@ MESSAGES = {  # kind -> what is said; the app says the same kinds in other langu
     "blank": "the picture is blank: it is of one colour all over, with transparent parts on white, so the answer is a "
              "guess. Lay it on another background.",
     "blank_some": "{count} of the pictures are blank, of one colour all over with transparent parts on white: number "
-                  "{numbers}. Their answers are guesses.",
+                  "{labels}. Their answers are guesses.",
 }
 
 
