@@ -89,7 +89,8 @@ FRAMES = [Image.new("RGB", (9, 9), c) for c in ("red", "blue")]
     (encoded(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), Image.new("RGB", (9, 9), "red")),
     (encoded(two_colours(), "PNG", exif=EXIF), two_colours().transpose(Image.Transpose.ROTATE_270)),
     (encoded(Image.new("RGB", (1, 1), "red")), Image.new("RGB", (9, 9), "red")),
-], ids=["cmyk", "16-bit", "palette", "palette+transparency", "alpha", "animated", "exif", "1x1"])
+    (encoded(two_colours(), "PNG", exif=b"b'Exif as text'"), two_colours()),
+], ids=["cmyk", "16-bit", "palette", "palette+transparency", "alpha", "animated", "exif", "1x1", "broken exif"])
 def test_unusual_pictures_work(client, tmp_path, data, same_as):
     *_, got = ask(client, data, tmp_path)
     assert len(got["labels"]) == 3
@@ -165,6 +166,11 @@ def test_only_the_documented_endpoints_are_public(client):
     # and /search_map where there is a map
     assert list(named) == ["/classify", "/find_phrases", "/similarity_matrix", "/what_it_saw", "/compare_templates"]
     assert all("picture" in endpoint["description"] for endpoint in named.values())
+
+
+def test_a_blank_picture_gets_a_note(client, tmp_path):
+    html, *_, data = ask(client, Image.new("RGBA", (20, 20), (255, 255, 255, 0)), tmp_path)
+    assert any("the picture is blank" in note for note in data["notes"]) and "the picture is blank" in html
 
 
 def test_both_languages_say_the_same_things():

@@ -384,6 +384,17 @@ def test_a_broken_picture_is_named(kind, tmp_path):
         read_pairs(type(dataset).from_list(rows, features=dataset.features), 16)
 
 
+def test_a_picture_with_broken_metadata_is_trained_on(tmp_path):
+    dataset = pairs_dataset(9)
+    rows = list(dataset.cast_column("image", type(dataset.features["image"])(decode=False)))
+    for name, exif in (("whole.jpg", b""), ("broken.jpg", b"Exif\0\0MM\0*\0\0\xff\xff")):
+        Image.linear_gradient("L").convert("RGB").save(tmp_path / name, exif=exif)
+    rows[2]["image"], rows[3]["image"] = ({"bytes": (tmp_path / name).read_bytes(), "path": None}
+                                          for name in ("whole.jpg", "broken.jpg"))
+    pairs = read_pairs(type(dataset).from_list(rows, features=dataset.features), 16)
+    assert torch.equal(pairs.rgba[2], pairs.rgba[3])
+
+
 def some_rgba(B=5, S=16) -> torch.Tensor:
     rgba = torch.randint(0, 256, (B, S, S, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     return torch.minimum(rgba, rgba[..., 3:])

@@ -67,12 +67,13 @@ def main(argv: list[str] | None = None) -> int:
     if argv[:1] == ["app"]:
         return _app(argv[1:])
     args = parser(argv[0] if argv and argv[0] in COMMANDS else "").parse_args(argv)
+    from clipmini.picture_file import shown
     from clipmini.training import TrainingError
 
     try:
         args.run(args)
     except (ValueError, TrainingError, OSError) as error:  # all errors of ours are one of these, with a remedy
-        print("clipmini:", " ".join(str(error).split()), file=sys.stderr)  # torch's are many lines long
+        print("clipmini:", shown(" ".join(str(error).split())), file=sys.stderr)  # torch's are many lines long
         return 1
     except ModuleNotFoundError as error:
         print(f"clipmini: this command needs {error.name!r}; install it with: pip install \"clipmini[train]\"",

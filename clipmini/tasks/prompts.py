@@ -54,6 +54,10 @@ MESSAGES = {  # kind -> what is said; the app says the same kinds in other langu
               "expect guesses, not answers.",
     "no_words_left": "every everyday word is near a label in this model's eyes, so 'none of these' has nothing to win "
                      "with",
+    "blank": "the picture is blank: it is of one colour all over, with transparent parts on white, so the answer is a "
+             "guess. Lay it on another background.",
+    "blank_some": "{count} of the pictures are blank, of one colour all over with transparent parts on white: number "
+                  "{labels}. Their answers are guesses.",
 }
 
 
