@@ -19,7 +19,8 @@ from clipmini.tasks.evaluate import zero_shot_score
 from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tasks.questions import ask, recorded
 from clipmini.tokenizer import Tokenizer
-from clipmini.training import Run, TrainConfig, chosen_precision, diagnose, read_pairs, train
+from clipmini.training import Run, TrainConfig, diagnose, read_pairs, train
+from clipmini.training.step import chosen_precision
 
 VALIDATION_ROWS = 256
 
