@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "clipmini"
 
 # What a student reads, in this order; a file imports only from those before it.
-SPINE = ["config", "files", "bpe", "tokenizer", "picture_file", "image", "augment", "transformer", "vision", "text", "model",
-         "loss", "checkpoint", "embedder",
+SPINE = ["config", "files", "bpe", "tokenizer", "picture_mending", "picture_file", "image", "augment", "transformer", "vision",
+         "text", "model", "loss", "checkpoint", "embedder",
          "training.config", "training.pairs", "training.doctor", "training.step", "training.loop", "training"]
 # Room -> the rooms it may import from, besides itself and the spine below training.
 FLOORS = {

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 TIMED_STEPS = 30  # a budget in minutes becomes steps once these are done
+SAVE_SECONDS = 60  # a run is saved as often as this, however far away its next score is
 # What earlier versions called options (in run.json) and columns of the curve (in curve.csv and state.pt).
 OLD_NAMES = {"clip": "grad_clip_norm", "chunk": "micro_batch", "plain": "plain_probability",
              "wrapped": "template_probability", "crowding": "mean_vector_norm"}
