@@ -50,7 +50,8 @@ class OpenAI:
     """What the code published with CLIP documents: clean, lower, cut by one pattern, merge the best pair first."""
 
     WORDS = regex.compile(
-        r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
+        r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
+        regex.IGNORECASE)
 
     def __init__(self, merges):
         shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
