@@ -11,8 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "clipmini"
 
 # What a student reads, in this order; a file imports only from those before it.
-SPINE = ["config", "files", "bpe", "tokenizer", "image", "augment", "transformer", "vision", "text", "model", "loss", "checkpoint",
-         "embedder", "training.config", "training.pairs", "training.doctor", "training.step", "training.loop", "training"]
+SPINE = ["config", "files", "bpe", "tokenizer", "image", "augment", "transformer", "vision", "text", "model", "loss",
+         "checkpoint", "embedder",
+         "training.config", "training.pairs", "training.doctor", "training.step", "training.loop", "training"]
 # Room -> the rooms it may import from, besides itself and the spine below training.
 FLOORS = {
     "families": set(),
