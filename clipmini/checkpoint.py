@@ -33,9 +33,7 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
     """
     from safetensors.torch import save_file
 
-    if model.config.text.vocab_size != tokenizer.vocab_size:
-        raise CheckpointError(f"the model has {model.config.text.vocab_size} token embeddings, the tokenizer "
-                              f"{tokenizer.vocab_size} ids; save the tokenizer that the model was trained with")
+    check_whole(model, tokenizer)
     folder = Path(folder)
     with written_whole(folder) as temporary:
         temporary.mkdir(parents=True)
@@ -44,6 +42,30 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
         os.chmod(temporary / "model.safetensors", 0o644)  # safetensors writes 0600: nobody else could serve it
         describe(temporary, model.config, tokenizer, card or "# A clipmini checkpoint\n", meta)
     return folder
+
+
+def check_whole(model: CLIP, tokenizer: Tokenizer) -> None:
+    """Refuse what could not be opened again: CheckpointError unless the tensors are those that the model's configuration
+    describes, which packed and quantised matrices are not, and the tokenizer is the model's."""
+    if not isinstance(model, CLIP) or not isinstance(tokenizer, Tokenizer):
+        raise CheckpointError("only clipmini's own CLIPs with byte pairs can be written, and this is a "
+                              f"{type(model).__name__} with {type(tokenizer).__name__}")
+    text = model.config.text
+    if text.vocab_size != tokenizer.vocab_size:
+        raise CheckpointError(f"the model has {text.vocab_size} token embeddings, the tokenizer {tokenizer.vocab_size} "
+                              "ids; save the tokenizer that the model was trained with")
+    for name in ("sot_id", "eos_id", "context_length"):
+        if getattr(text, name) != getattr(tokenizer, name):
+            raise CheckpointError(f"the model has {name} {getattr(text, name)}, the tokenizer "
+                                  f"{getattr(tokenizer, name)}; save the tokenizer that the model was trained with")
+    with torch.device("meta"):
+        expected = CLIP(model.config).state_dict()
+    found = model.state_dict()
+    wrong = [n for n in expected if n not in found or found[n].shape != expected[n].shape] or set(found) - set(expected)
+    if wrong:
+        raise CheckpointError(f"the model's {min(wrong)!r} is not what its configuration describes, so no folder can "
+                              "hold it: its matrices were packed, quantised or replaced. Load it without packed=True "
+                              "and int8=True")
 
 
 def describe(folder: Path, config: CLIPConfig, tokenizer: Tokenizer, card: str, meta: dict | None, **more) -> None:

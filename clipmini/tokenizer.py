@@ -52,9 +52,10 @@ class Tokenizer:
     Raises TokenizerError for a merge that is there twice, or uses a token that no merge before it made.
 
     Ids: 256 bytes, 256 bytes that end a word, one id for a merge, <|startoftext|>, <|endoftext|>. A caption that spells
-    a special token in full gets its id, as in transformers (OpenAI's code takes it in any case). The text tower pools
-    at the first end token, so what follows it has no say in the feature: a warning tells. A character newer than the
-    Unicode tables of Python or `regex` may be cut otherwise than by transformers.
+    a special token in full gets its id, as in transformers; with repair in any case, as in OpenAI's code, which also
+    writes a sigma at a word's end as a final sigma. The text tower pools at the first end token, so what follows it has
+    no say in the feature: a warning tells. A character newer than the Unicode tables of Python or `regex` may be cut
+    otherwise than by transformers.
     """
 
     def __init__(self, merges: list[tuple[str, str]], context_length: int = 77, repair: bool = False):
@@ -101,21 +102,29 @@ class Tokenizer:
 
     def _encode_chunk(self, chunk: str) -> list[int]:
         """Return the ids of a text without white space."""
-        if START in chunk or END in chunk:
-            warnings.warn(f"a caption spells a special token: {chunk[:40]!r}. "
-                          "What follows an end token does not reach the feature.", stacklevel=2)
+        if not self.repair and (START in chunk or END in chunk):
+            _warn_of_special(chunk)
             parts = filter(None, bpe.SPECIAL.split(chunk))
             return [i for p in parts for i in ([self.vocab[p]] if p in (START, END) else self._encode_chunk(p))]
         plain = chunk.isascii() and chunk.isalpha()  # the common case needs no pattern
         ids = []
-        for word in [chunk.lower()] if plain else bpe.split_words(normalise(chunk)):
-            if word != chunk and word.isascii():
+        for word in [chunk.lower()] if plain else self._clean_words(chunk)[1]:
+            if word in (START, END):  # with repair only: without it, they were cut out above
+                _warn_of_special(chunk)
+                ids.append(self.vocab[word])
+            elif word != chunk and word.isascii():
                 ids += self._cache[word]  # "dog," and "Dog" share the work of "dog"
             else:
                 single = word_ids(word)
                 merge = bpe.merge_word if len(single) < bpe.LONG_WORD else bpe.merge_long_word
                 ids += merge(single, self._pair_to_id)
         return ids
+
+    def _clean_words(self, text: str) -> tuple[str, list[str]]:
+        """Return a text in lower case, and its words: in OpenAI's way with repair, else in transformers'."""
+        if self.repair:
+            return " ".join(text.lower().split()), bpe.openai_words(text)
+        return normalise(text), bpe.split_words(normalise(text))
 
     def _ids_of(self, texts: list[str]):
         """Return an iterator over the ids of each text; everything is decided chunk by chunk."""
@@ -147,16 +156,17 @@ class Tokenizer:
         if length > SHOW_LIMIT:
             raise TokenizerError(f"the text has {length} characters; show_work shows at most {SHOW_LIMIT}. Use encode.")
         steps = []
-        for part in bpe.SPECIAL.split(bpe.repair_text(text) if self.repair else text):
-            if part in (START, END):
-                steps.append(Step("ids", str(self.vocab[part]), (part,)))
-            elif clean := normalise(part):
-                steps.append(Step("clean", repr(clean)))
-                steps += chain.from_iterable(map(self._show_word, bpe.split_words(clean)))
+        for part in [bpe.repair_text(text)] if self.repair else bpe.SPECIAL.split(text):
+            clean, words = ("", [part]) if part in (START, END) else self._clean_words(part)
+            steps += [Step("clean", repr(clean))] if clean else []
+            steps += chain.from_iterable(map(self._show_word, words))
         return steps
 
     def _show_word(self, word: str):
         """Yield the steps of one word; every merge is made wherever it fits, as in training."""
+        if word in (START, END):
+            yield Step("ids", str(self.vocab[word]), (word,))
+            return
         names, ids = list(self.vocab), word_ids(word)
         yield Step("word", repr(word), tuple(names[i] for i in ids))
         while found := [(self._pair_to_id[p], p) for p in pairwise(ids) if p in self._pair_to_id]:
@@ -232,6 +242,11 @@ class Tokenizer:
             return cls(_pairs(path, text, RELEASED_MERGES), context_length, repair)
         except TokenizerError as error:
             raise TokenizerError(f"{path} is not a merges file: {error}") from None
+
+
+def _warn_of_special(chunk: str) -> None:
+    warnings.warn(f"a caption spells a special token: {chunk[:40]!r}. "
+                  "What follows an end token does not reach the feature.", stacklevel=4)
 
 
 def _checked(texts) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipmini.checkpoint import fill, resized
+from clipmini.checkpoint import check_whole, fill, resized
 from clipmini.config import CLIPConfig, ConfigError
 from clipmini.files import CheckpointError, read_json, written_whole
 from clipmini.model import CLIP
@@ -84,16 +85,49 @@ def check_activation(folder: Path, config: CLIPConfig) -> None:
                               "others with gelu; correct the wrong file")
 
 
-def check_exportable(model, who: str, vision: tuple[str, ...], sigmoid: bool) -> None:
-    """Raise CheckpointError unless model is a CLIP with one of these image towers and a text Transformer."""
+def check_exportable(model, tokenizer, who: str, vision: tuple[str, ...], sigmoid: bool) -> None:
+    """Raise CheckpointError unless model is a CLIP with one of these image towers and a text Transformer, its tensors
+    and its tokenizer are what its configuration says, and a reader would take all that as it is."""
     if not isinstance(model, CLIP):
         raise CheckpointError(f"only clipmini's own CLIPs can be exported, and this is a {type(model).__name__}")
     config = model.config
-    if config.vision.tower in vision and config.text.tower == "transformer" and (sigmoid or not config.sigmoid):
-        return
-    extra = " with a sigmoid bias" if config.sigmoid and not sigmoid else ""
-    raise CheckpointError(f"cannot export a {config.vision.tower!r} + {config.text.tower!r} model{extra}: {who} with a "
-                          "text Transformer. Train one, for example `clipmini train emoji-vit`")
+    if not (config.vision.tower in vision and config.text.tower == "transformer" and (sigmoid or not config.sigmoid)):
+        extra = " with a sigmoid bias" if config.sigmoid and not sigmoid else ""
+        raise CheckpointError(f"cannot export a {config.vision.tower!r} + {config.text.tower!r} model{extra}: {who} "
+                              "with a text Transformer. Train one, for example `clipmini train emoji-vit`")
+    towers = {config.vision.activation, config.text.activation}
+    if config.vision.tower == "vit" and len(towers) > 1:
+        raise CheckpointError(f"cannot export towers of two activations, {' and '.join(sorted(towers))}: published "
+                              "layouts are of one. Train both towers with the same")
+    check_whole(model, tokenizer)
+    check_finite(model)
+
+
+def check_finite(model: CLIP) -> None:
+    """Raise CheckpointError for NaN and infinite weights, which every reader refuses."""
+    bad = next((n for n, t in model.state_dict().items() if not bool(torch.isfinite(t).all())), None)
+    if bad:
+        raise CheckpointError(f"the model's {bad!r} holds NaN or infinite numbers; the training had diverged, train "
+                              "anew with a lower learning rate")
+
+
+def tell_differences(model: CLIP, tokenizer: Tokenizer, who: str, crop: str, repair: bool) -> None:
+    """Warn of what another library does otherwise in its code, where no file can tell it."""
+    vision, told = model.config.vision, []
+    if vision.resize_mode == "shortest" and vision.crop != crop:
+        told.append("cuts an odd number of pixels to the other side, so pictures of some shapes move by one pixel"
+                    f" (vision.crop {vision.crop!r} becomes {crop!r})")
+    if tokenizer.repair != repair:
+        told.append(f"{'mends' if repair else 'does not mend'} broken Unicode and HTML entities in captions, this "
+                    f"model's tokenizer {'does not' if repair else 'does'}")
+    if told:
+        warnings.warn(f"{who} {'; and it '.join(told)}. All else is the same", stacklevel=4)
+
+
+def written_weights(model: CLIP) -> dict[str, Tensor]:
+    """The state dict with the scale that is used: other libraries know no logit_scale_max."""
+    weights = dict(model.state_dict())
+    return {**weights, "logit_scale": weights["logit_scale"].clamp(max=model.config.logit_scale_max)}
 
 
 def check_new(folder: Path) -> None:

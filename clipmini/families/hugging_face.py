@@ -15,8 +15,10 @@ from clipmini.families.assemble import (
     empty_model,
     filled,
     own_mlp_width,
+    tell_differences,
     weights_file,
     write_export,
+    written_weights,
 )
 from clipmini.families.torchscript import read_archive
 from clipmini.families.vocabularies import chinese_tokenizer, read_tokenizer
@@ -192,9 +194,12 @@ def hugging_face_config(config: CLIPConfig) -> dict:
 def hugging_face_preprocessor(config: CLIPConfig) -> dict:
     """preprocessor_config.json: the same resize, crop and normalisation for transformers."""
     v = config.vision
+    square = {"height": v.image_size, "width": v.image_size}
+    squash = v.resize_mode == "squash"
     return {"image_processor_type": "CLIPImageProcessor", "do_convert_rgb": True, "do_resize": True,
-            "size": {"shortest_edge": v.image_size}, "resample": {"bilinear": 2, "bicubic": 3}[v.interpolation],
-            "do_center_crop": True, "crop_size": {"height": v.image_size, "width": v.image_size},
+            "size": square if squash else {"shortest_edge": v.image_size},
+            "resample": {"bilinear": 2, "bicubic": 3}[v.interpolation],
+            "do_center_crop": not squash, "crop_size": square,
             "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
             "image_mean": list(v.mean), "image_std": list(v.std)}
 
@@ -229,9 +234,11 @@ def load(path: Path, image_size: int | None = None) -> tuple[CLIP, Tokenizer | W
 def export(model: CLIP, tokenizer: Tokenizer, folder: Path, meta: dict | None = None) -> Path:
     """Write a folder for transformers' CLIPModel, CLIPTokenizer and CLIPImageProcessor: a ViT with a text Transformer.
 
-    Raises CheckpointError for other towers, and when the folder can't be written.
+    Warns of what transformers' code does otherwise. Raises CheckpointError, before a byte is written, for other towers
+    and for what could not be read back, and when the folder can't be written.
     """
-    check_exportable(model, "transformers' CLIPModel is a ViT", ("vit",), sigmoid=False)
+    check_exportable(model, tokenizer, "transformers' CLIPModel is a ViT", ("vit",), sigmoid=False)
+    tell_differences(model, tokenizer, "transformers", crop="floor", repair=False)
     configs = {"config.json": hugging_face_config(model.config),
                "preprocessor_config.json": hugging_face_preprocessor(model.config)}
-    return write_export(folder, "model.safetensors", to_hugging_face(model.state_dict()), tokenizer, configs)
+    return write_export(folder, "model.safetensors", to_hugging_face(written_weights(model)), tokenizer, configs)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from clipmini.checkpoint import fingerprint
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
 from clipmini.families.assemble import (
     check_activation,
@@ -12,8 +13,10 @@ from clipmini.families.assemble import (
     empty_model,
     filled,
     own_mlp_width,
+    tell_differences,
     weights_file,
     write_export,
+    written_weights,
 )
 from clipmini.families.torchscript import read_archive
 from clipmini.families.vocabularies import read_tokenizer
@@ -23,12 +26,13 @@ from clipmini.tokenizer import Tokenizer
 
 # Best first.
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin")
+RELEASED = "f61f2adf497e6f53"  # checkpoint.fingerprint of CLIP's released vocabulary, which open_clip carries
 # Keys that open_clip's configurations may have: None where any value will do, else the only one that is CLIP's.
 VISION_KEYS = {"image_size": None, "layers": None, "width": None, "patch_size": None, "head_width": None,
                "mlp_ratio": None, "patch_dropout": None, "attentional_pool": False, "pool_type": "tok",
                "output_tokens": False}
-TEXT_KEYS = {"context_length": None, "vocab_size": None, "width": None, "heads": None, "layers": None, "mlp_ratio": 4.0,
-             "embed_cls": False, "output_tokens": False, "no_causal_mask": False, "pool_type": "argmax",
+TEXT_KEYS = {"context_length": None, "vocab_size": None, "width": None, "heads": None, "layers": None, "mlp_ratio": None,
+             "hf_tokenizer_name": None, "embed_cls": False, "output_tokens": False, "no_causal_mask": False, "pool_type": "argmax",
              "proj_type": "linear", "proj_bias": False}
 
 
@@ -62,24 +66,32 @@ def open_clip_clip(folder: Path) -> CLIPConfig:
         hidden = int(width * vision.get("mlp_ratio", 4.0))
         tower = VisionConfig("vit", width=width, layers=layers, heads=width // head, **pixels,
                              mlp_width=own_mlp_width(hidden, width), patch_size=vision.get("patch_size", 32))
-    last = text.get("vocab_size", 49408) - 1
-    reader = TextConfig("transformer", last + 1, text.get("context_length", 77), text.get("width", 512),
-                        text.get("layers", 12), text.get("heads", 8), act, sot_id=last - 1, eos_id=last, pad_id=last)
+    last, wide = text.get("vocab_size", 49408) - 1, text.get("width", 512)
+    reader = TextConfig("transformer", last + 1, text.get("context_length", 77), wide, text.get("layers", 12),
+                        text.get("heads", 8), act, own_mlp_width(int(wide * text.get("mlp_ratio", 4.0)), wide),
+                        sot_id=last - 1, eos_id=last, pad_id=last)
     return CLIPConfig(tower, reader, embed_dim=cfg["embed_dim"], sigmoid=cfg.get("init_logit_bias") is not None)
 
 
-def open_clip_config(config: CLIPConfig) -> dict:
-    """open_clip_config.json of the same model for open_clip."""
+def _mlp_ratio(width: int, mlp_width: int) -> float:
+    hidden = mlp_width or 4 * width
+    ratio = hidden / width
+    return ratio + 1e-6 * (int(width * ratio) < hidden)  # open_clip rounds down
+
+
+def open_clip_config(config: CLIPConfig, vocabulary: str = "") -> dict:
+    """open_clip_config.json of the same model for open_clip. vocabulary: the name of the folder whose vocabulary it is
+    to take, in place of the released one."""
     v, t = config.vision, config.text
     vision: dict[str, Any] = {"image_size": v.image_size, "width": v.width, "layers": v.layers}
     if v.tower == "vit":
-        hidden = v.mlp_width or 4 * v.width
-        ratio = hidden / v.width
-        ratio += 1e-6 * (int(v.width * ratio) < hidden)  # open_clip rounds down
-        vision |= {"patch_size": v.patch_size, "head_width": v.width // v.heads, "mlp_ratio": ratio}
+        vision |= {"patch_size": v.patch_size, "head_width": v.width // v.heads,
+                   "mlp_ratio": _mlp_ratio(v.width, v.mlp_width)}
     else:
         vision["head_width"] = v.width * 32 // v.heads
     text = {key: getattr(t, key) for key in ("context_length", "vocab_size", "width", "heads", "layers")}
+    text |= {"mlp_ratio": _mlp_ratio(t.width, t.mlp_width)} if t.mlp_width else {}
+    text |= {"hf_tokenizer_name": vocabulary} if vocabulary else {}
     model = {"embed_dim": config.embed_dim, "quick_gelu": t.activation == "quick_gelu", "vision_cfg": vision,
              "text_cfg": text}
     if config.sigmoid:
@@ -115,8 +127,13 @@ def load(path: Path, image_size: int | None = None) -> tuple[CLIP, Tokenizer, di
 def export(model: CLIP, tokenizer: Tokenizer, folder: Path, meta: dict | None = None) -> Path:
     """Write a folder for open_clip: a ViT or CLIP's ResNet with a text Transformer, and the sigmoid's bias if any.
 
-    Raises CheckpointError for other towers, and when the folder can't be written.
+    A vocabulary that is not the released one is named as hf_tokenizer_name: open_clip then reads the folder's own from
+    "local-dir:FOLDER"; on the hub the name must be the repository's. Warns of what open_clip's code does otherwise.
+    Raises CheckpointError, before a byte is written, for other towers and for what could not be read back, and when the
+    folder can't be written.
     """
-    check_exportable(model, "open_clip has a ViT or CLIP's ResNet", ("vit", "resnet"), sigmoid=True)
-    configs = {"open_clip_config.json": open_clip_config(model.config)}
-    return write_export(folder, "open_clip_model.safetensors", model.state_dict(), tokenizer, configs)
+    check_exportable(model, tokenizer, "open_clip has a ViT or CLIP's ResNet", ("vit", "resnet"), sigmoid=True)
+    tell_differences(model, tokenizer, "open_clip", crop="round", repair=True)
+    vocabulary = "" if fingerprint(tokenizer) == RELEASED else Path(folder).name
+    configs = {"open_clip_config.json": open_clip_config(model.config, vocabulary)}
+    return write_export(folder, "open_clip_model.safetensors", written_weights(model), tokenizer, configs)

@@ -20,21 +20,26 @@ def check_lengths(lists: list[list[int]], context_length: int) -> None:
 class WordPieces:
     """BERT's tokenizer with the methods of our Tokenizer that an Embedder needs.
 
-    path: a tokenizer.json, or a vocab.txt of pieces in lower case; context_length: the longest text in tokens.
+    path: a tokenizer.json, or a vocab.txt of pieces; context_length: the longest text in tokens; options: lowercase,
+    strip_accents and handle_chinese_chars for a vocab.txt, whose defaults are BERT's: True, as lowercase, True.
     """
 
-    def __init__(self, path: Path, context_length: int):
+    def __init__(self, path: Path, context_length: int, **options: bool):
         from tokenizers import BertWordPieceTokenizer, Tokenizer
 
         path = Path(path)
         make: Any = BertWordPieceTokenizer if path.suffix == ".txt" else Tokenizer.from_file
-        self._pieces = make(str(path))
+        self._pieces = make(str(path), **options)
         self._pieces.no_truncation()
         self._pieces.no_padding()
         self.context_length = context_length
         special = ("[CLS]", "[SEP]", "[PAD]", "[UNK]")
         self.sot_id, self.eos_id, self.pad_id, self.unk_id = map(self._pieces.token_to_id, special)
         self.vocab_size = self._pieces.get_vocab_size()
+
+    def vocabulary(self) -> dict[str, int]:
+        """Each piece with its id."""
+        return self._pieces.get_vocab()
 
     def encode(self, text: str) -> list[int]:
         """Ids without start and end; a letter or word that the vocabulary lacks is one [UNK] for each of its bytes."""
