@@ -45,8 +45,8 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
 
 
 def check_whole(model: CLIP, tokenizer: Tokenizer) -> None:
-    """Refuse what could not be opened again: CheckpointError unless the tensors are those that the model's configuration
-    describes, which packed and quantised matrices are not, and the tokenizer is the model's."""
+    """Refuse what could not be opened again: CheckpointError unless the tensors are those that the model's
+    configuration describes, which packed and quantised matrices are not, and the tokenizer is the model's."""
     if not isinstance(model, CLIP) or not isinstance(tokenizer, Tokenizer):
         raise CheckpointError("only clipmini's own CLIPs with byte pairs can be written, and this is a "
                               f"{type(model).__name__} with {type(tokenizer).__name__}")

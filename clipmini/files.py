@@ -200,7 +200,7 @@ def _take_lock(path: Path, text: str, refused: type[Exception]) -> None:
         elif holder is not None and _alive(holder, found):
             where = "" if holder["host"] == socket.gethostname() else f" on the computer {holder['host']!r}"
             raise refused(f"process {holder['pid']}{where} is at work in {str(path.parent)!r}; wait for it, end it, or "
-                          f"choose another folder. If it is no such process, delete {str(path)!r}")
+                          f"choose another folder (--out). If it is no such process, delete {str(path)!r}")
         else:
             who = f"process {holder['pid']}, which was at work there, is" if holder else "who was at work there is"
             _drop_lock(path, found, f"taking over {str(path.parent)!r}: {who} gone")

@@ -31,9 +31,9 @@ RELEASED = "f61f2adf497e6f53"  # checkpoint.fingerprint of CLIP's released vocab
 VISION_KEYS = {"image_size": None, "layers": None, "width": None, "patch_size": None, "head_width": None,
                "mlp_ratio": None, "patch_dropout": None, "attentional_pool": False, "pool_type": "tok",
                "output_tokens": False}
-TEXT_KEYS = {"context_length": None, "vocab_size": None, "width": None, "heads": None, "layers": None, "mlp_ratio": None,
-             "hf_tokenizer_name": None, "embed_cls": False, "output_tokens": False, "no_causal_mask": False, "pool_type": "argmax",
-             "proj_type": "linear", "proj_bias": False}
+TEXT_KEYS = {"context_length": None, "vocab_size": None, "width": None, "heads": None, "layers": None,
+             "mlp_ratio": None, "hf_tokenizer_name": None, "embed_cls": False, "output_tokens": False,
+             "no_causal_mask": False, "pool_type": "argmax", "proj_type": "linear", "proj_bias": False}
 
 
 def _only(section: dict, known: dict, path: Path, where: str) -> None:

@@ -63,8 +63,8 @@ def encodings(model: CLIP, batch: Batch) -> list[tuple]:
 def objective(model: CLIP, config: TrainConfig, batch: Batch, vectors: list[Tensor]) -> Tensor:
     """The configured loss of the unit vectors of `encodings`, in nats."""
     image, text, *rest = vectors
-    if config.loss == "sigmoid" and model.logit_bias is not None:  # begin() saw to it
-        return sigmoid_loss(image, text, model.scale, model.logit_bias, batch.groups)
+    if config.loss == "sigmoid":
+        return sigmoid_loss(image, text, model.scale, model.logit_bias, batch.groups)  # type: ignore[arg-type]
     negatives = None if batch.negative_ids is None else rest.pop()
     loss = (clip_loss(image, text, model.scale, negatives) if config.loss == "clip" else
             multi_positive_loss(image, text, model.scale, batch.groups, negatives))

@@ -113,7 +113,8 @@ def _umap_class():
             raise
         import numba
 
-        os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = _numba_folder().name
+        os.environ["NUMBA_CACHE_DIR"] = _numba_folder().name
+        numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]  # set at run time
         from umap import UMAP
     return UMAP
 
