@@ -64,7 +64,8 @@ def objective(model: CLIP, config: TrainConfig, batch: Batch, vectors: list[Tens
     """The configured loss of the unit vectors of `encodings`, in nats."""
     image, text, *rest = vectors
     if config.loss == "sigmoid":
-        return sigmoid_loss(image, text, model.scale, model.logit_bias, batch.groups)  # type: ignore[arg-type]
+        assert model.logit_bias is not None  # begin() saw to it
+        return sigmoid_loss(image, text, model.scale, model.logit_bias, batch.groups)
     negatives = None if batch.negative_ids is None else rest.pop()
     loss = (clip_loss(image, text, model.scale, negatives) if config.loss == "clip" else
             multi_positive_loss(image, text, model.scale, batch.groups, negatives))
