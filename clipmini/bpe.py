@@ -115,8 +115,10 @@ def learn_merges(words: dict[str, int], n_merges: int) -> list[tuple[str, str]]:
     """Merge the most frequent neighbouring pair, n_merges times; a tie goes to the pair of smaller ids. words: each
     with its count. Returns the merges in order, as pairs of strings; fewer when every word has become one token."""
     spelled = {word: word_ids(word) for word in words}
-    tokens, known, merges = list(SINGLE), set(SINGLE), []
-    counts, holders = Counter(), defaultdict(set)  # of each pair: how often it occurs, and in which words
+    tokens, known = list(SINGLE), set(SINGLE)
+    merges: list[tuple[str, str]] = []
+    counts: Counter[tuple[int, int]] = Counter()  # of each pair: how often it occurs,
+    holders = defaultdict(set)  # and in which words
     for word, ids in spelled.items():
         for pair in pairwise(ids):
             counts[pair] += words[word]
@@ -130,7 +132,7 @@ def learn_merges(words: dict[str, int], n_merges: int) -> list[tuple[str, str]]:
         merges.append((left, right))
         known.add(left + right)
         tokens.append(left + right)
-        changed = set()
+        changed: set[tuple[int, int]] = set()
         for word in holders.pop(pair):  # only the words that hold the pair are counted again
             old = spelled[word]
             new = spelled[word] = merge_pair(old, pair, len(tokens) - 1)

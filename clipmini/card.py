@@ -8,7 +8,6 @@ import torch
 
 from clipmini import __version__
 from clipmini.embedder import Embedder
-from clipmini.model import count_parameters
 
 
 def card(recipe: Any, embedder: Embedder, meta: dict, words: list[str]) -> str:
@@ -20,7 +19,7 @@ def card(recipe: Any, embedder: Embedder, meta: dict, words: list[str]) -> str:
              "| | |", "|---|---|",
              f"| image tower | {config.vision.tower}, {config.vision.image_size} x {config.vision.image_size} pixels |",
              f"| text tower | {config.text.tower}, {config.text.vocab_size:,} tokens |",
-             f"| parameters | {count_parameters(embedder.model):,} |",
+             f"| parameters | {sum(p.numel() for p in embedder.model.parameters()):,} |",
              f"| data | {meta['data']}; {meta['pictures']:,} pictures |",
              f"| training | {meta['steps']:,} steps of {recipe.train.batch} pairs, {meta['seconds'] / 60:.1f} minutes "
              f"on {threads}, in {meta['precision']}; `--steps {meta['steps']}` repeats it to the bit on the same "

@@ -67,7 +67,8 @@ class VisionConfig:
                  f"vision.mlp_width is {self.mlp_width}; it must be positive, or 0 for four times the width")
         _require(self.image_size > 0 and self.width > 0, "vision.image_size and vision.width must be positive")
         _require(len(self.mean) == len(self.std) == 3, "vision.mean and vision.std need three numbers each")
-        _require(isinstance(self.layers, int) == (self.tower == "vit"),
+        stages = None if isinstance(self.layers, int) else len(self.layers)
+        _require((stages is None) == (self.tower == "vit"),
                  f"vision.layers is {self.layers!r}; a vit takes one int, a ResNet one int for each stage")
         if self.tower == "vit":
             _require(self.width % self.heads == 0,
@@ -75,7 +76,7 @@ class VisionConfig:
             _require(self.image_size % self.patch_size == 0,
                      f"vision.image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         else:
-            _require(len(self.layers) == 4, f"vision.layers is {self.layers}; a ResNet has four stages")
+            _require(stages == 4, f"vision.layers is {self.layers}; a ResNet has four stages")
         if self.tower == "resnet":
             _require(self.image_size % 32 == 0, f"vision.image_size is {self.image_size}; the ModifiedResNet halves it "
                                                 "five times, use a multiple of 32")

@@ -28,6 +28,9 @@ class Model(Protocol):
     def to(self, device: Any) -> Any:
         """nn.Module.to"""
 
+    def parameters(self) -> Any:
+        """nn.Module.parameters"""
+
     def frame(self, image: Any) -> Any:
         """A picture (path, bytes or PIL image) made ready for resizing and cropping."""
 

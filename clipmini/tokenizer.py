@@ -66,8 +66,8 @@ class Tokenizer:
         self._pair_to_id: dict[tuple[int, int], int] = {}
         self._token_bytes = [bytes([byte]) + end for end in (b"", b" ") for byte in bpe.BYTE_CHARACTERS]
         for n, pair in enumerate(self.merges):
-            ids = tuple(self.vocab.get(token) for token in pair)
-            if len(ids) != 2 or None in ids:
+            ids = tuple(self.vocab.get(token, -1) for token in pair)
+            if len(ids) != 2 or -1 in ids:
                 raise TokenizerError(f"merge {n} is {pair!r}: it must be two tokens that bytes or earlier merges make.")
             name = pair[0] + pair[1]
             if name in self.vocab or name in (START, END):
@@ -92,7 +92,7 @@ class Tokenizer:
         least = bpe.FIRST_MERGE + 2
         if vocab_size < least:
             raise TokenizerError(f"vocab_size is {vocab_size}; bytes and special tokens are {least}. Ask for more.")
-        words = Counter()  # a merge is decided once for a word, however often it occurs
+        words: Counter[str] = Counter()  # a merge is decided once for a word, however often it occurs
         for chunk, count in Counter(chain.from_iterable(map(bpe.NOT_SPACE.findall, _checked(texts)))).items():
             for part in bpe.SPECIAL.split(chunk)[::2]:  # the odd parts are the special tokens themselves
                 for word in bpe.split_words(normalise(part)):
@@ -206,7 +206,7 @@ class Tokenizer:
                 with written_whole(path) as temporary:
                     temporary.write_text(content, encoding="utf-8", newline="\n")
         except CheckpointError as error:
-            why = error.__cause__.strerror or error.__cause__
+            why = getattr(error.__cause__, "strerror", None) or error.__cause__
             raise TokenizerError(f"{path} could not be written: {why}. Free space or choose another folder.") from error
 
     @classmethod
@@ -267,7 +267,7 @@ def _pairs(path, text: str, limit: int | None = None) -> list[tuple[str, str]]:
     """Return the pairs of a merges file; its first line is a header when it names a version."""
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     first = 1 if "#version" in lines[0] else 0
-    merges = [tuple(line.split(" ")) for line in lines[first:][:limit] if line]
+    merges: list = [tuple(line.split(" ")) for line in lines[first:][:limit] if line]
     for n, pair in enumerate(merges):
         if len(pair) != 2:
             raise TokenizerError(f"{path} is damaged: merge {n} is {' '.join(pair)!r}, not two tokens. {REMEDY}")

@@ -68,17 +68,17 @@ class Attention(nn.Module):
 
     def weights(self, x: Tensor, causal: bool = False) -> Tensor:
         """The attention probabilities (B, H, T, T) that forward uses but never shows."""
-        return self.forward_weights(x, causal)[1]
+        return self.forward_parts(x, causal)[1]
 
-    def forward_weights(self, x: Tensor, causal: bool = False) -> tuple[Tensor, Tensor]:
-        """forward(x, causal) and weights(x, causal): (B, T, W) and (B, H, T, T)."""
+    def forward_parts(self, x: Tensor, causal: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """forward's answer (B, T, W), and the probabilities (B, H, T, T) and values (B, H, T, W/H) that make it."""
         q, k, v = self.project(x)
         scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
         if causal:
             future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
             scores = scores.masked_fill(future, float("-inf"))
         weights = scores.softmax(dim=-1)
-        return self.merge(weights @ v), weights
+        return self.merge(weights @ v), weights, v
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, **options) -> Tensor:
@@ -157,14 +157,15 @@ class Transformer(nn.Module):
         return self.resblocks[-1].forward_row(x, rows, causal)[:, 0]
 
     def forward_features(self, x: Tensor, causal: bool = False) -> dict[str, list[Tensor]]:
-        """states: every layer's residual stream; read: what each attention reads; both (B, T, W); attentions: their
-        probabilities (B, H, T, T). All lie on the way to the last state: its gradient reaches them."""
-        states, read, attentions = [x], [], []
+        """Of every layer: states, the residual stream, and read, what the attention reads, both (B, T, W); attentions
+        (B, H, T, T) and values (B, H, T, W/H). All lie on the way to the last state: its gradient reaches them."""
+        states, read, attentions, values = [x], [], [], []
         for block in self.resblocks:
             read.append(block.ln_1(x))
-            added, weights = block.attn.forward_weights(read[-1], causal)
+            added, weights, v = block.attn.forward_parts(read[-1], causal)
             attentions.append(weights)
+            values.append(v)
             x = x + added
             x = x + block.mlp(block.ln_2(x))
             states.append(x)
-        return {"states": states, "read": read, "attentions": attentions}
+        return {"states": states, "read": read, "attentions": attentions, "values": values}

@@ -105,10 +105,12 @@ class VisionTransformer(nn.Module):
     def forward_features(self, pixels: Tensor) -> dict:
         """What ImageTower promises, and states: each layer's (B, P + 1, W)."""
         named = self.transformer.forward_features(self.tokens(pixels))
-        before, after = named["states"][-2:]
-        projected = self.joint(after)  # (B, P + 1, E)
+        (before, after), last = named["states"][-2:], self.transformer.resblocks[-1]
+        # The class token once more by itself, so that a gradient need not pass through all others in the last block.
+        row = before[:, :1] + last.attn.merge(named["attentions"][-1][:, :, :1] @ named["values"][-1])
         return {**named, "read": named["read"][-1], "grid_before": as_grid(before[:, 1:]),
-                "grid": as_grid(after[:, 1:]), "features": projected[:, 0], "patches": projected[:, 1:]}
+                "grid": as_grid(after[:, 1:]), "patches": self.joint(after[:, 1:]),
+                "features": self.joint(row + last.mlp(last.ln_2(row)))[:, 0]}
 
     def value_cells(self, pixels: Tensor) -> Tensor:
         """The last block with each token seeing itself only (MaskCLIP: Zhou et al. 2022, section 3.2) -> (B, P, E)."""
@@ -244,10 +246,9 @@ class ModifiedResNet(nn.Module):
         x = self.pool_tokens(as_grid(read))
         q, k, v = self.heads(pool.q_proj(x)), self.heads(pool.k_proj(x)), self.heads(pool.v_proj(x))
         attention = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)  # (B, H, P + 1, P + 1)
-        after = (attention @ v).transpose(1, 2).flatten(2)  # (B, P + 1, 32 W)
-        projected = self.joint(after)
-        return {"grid_before": before, "grid": as_grid(after[:, 1:]), "read": read, "attentions": [attention],
-                "features": projected[:, 0], "patches": projected[:, 1:]}
+        mean, cells = ((rows @ v).transpose(1, 2).flatten(2) for rows in (attention[:, :, :1], attention[:, :, 1:]))
+        return {"grid_before": before, "grid": as_grid(cells), "read": read, "attentions": [attention],
+                "features": self.joint(mean)[:, 0], "patches": self.joint(cells)}
 
     def value_cells(self, pixels: Tensor) -> Tensor:
         """The pool's values without its attention (MaskCLIP) -> (B, P, E)."""

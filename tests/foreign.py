@@ -70,7 +70,7 @@ class Bag(nn.Module):
 
 
 def openai_archive(path: Path, model, half: bool = True) -> Path:
-    """One of our models as OpenAI published theirs: a TorchScript archive in half precision, its names at the top level."""
+    """One of our models as OpenAI published theirs: a TorchScript archive in half precision, its names on top."""
     bag = Bag()
     for name, tensor in model.state_dict().items():
         bag.put(name, tensor.half() if half and tensor.is_floating_point() else tensor)

@@ -1,8 +1,8 @@
 """A Hugging Face hub on this computer, for tests: the few routes that a download uses, and the ways they fail.
 
-What a model is called decides how it behaves: "good/..." is served well; "cut/..." drops the first download of the weights
-at 60%, and with server.dead all later ones at once; "damaged/..." sends other bytes than its checksum promises; "broken/..."
-answers 500; "private/..." 401; "gone/..." 404; "gated/..." 403.
+What a model is called decides how it behaves: "good/..." is served well; "cut/..." drops the first download of the
+weights at 60%, and with server.dead all later ones at once; "damaged/..." sends other bytes than its checksum promises;
+"broken/..." answers 500; "private/..." 401; "gone/..." 404; "gated/..." 403.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-REFUSALS = {"broken": (500, ""), "private": (401, "RepoNotFound"), "gone": (404, "RepoNotFound"), "gated": (403, "GatedRepo")}
+REFUSALS = {"broken": (500, ""), "private": (401, "RepoNotFound"), "gone": (404, "RepoNotFound"),
+            "gated": (403, "GatedRepo")}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -45,7 +46,8 @@ class Hub(BaseHTTPRequestHandler):
             if "/revision/" in path and path.rpartition("/")[2] not in ("main", COMMIT):
                 return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body)
             names = sorted(p.name for p in self.server.folders[model].iterdir())
-            info = {"id": model, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names], "tags": [], "downloads": 0}
+            info = {"id": model, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names], "tags": [],
+                    "downloads": 0}
             return self.send(200, json.dumps(info).encode(), {"Content-Type": "application/json"}, body)
         file = self.server.folders[model] / path.rpartition("/")[2]
         if not file.is_file():

@@ -125,13 +125,13 @@ def test_each_damage_is_named_with_its_remedy(damage, copy):
 
 
 def test_a_tokenizer_of_the_same_size_from_another_model_is_noticed(copy, tokenizer):
-    texts = [text.replace("cat", "axolotl") for text in OTHER] * 3
-    other = Tokenizer.train(texts, tokenizer.vocab_size, context_length=32)
+    other = Tokenizer.train([text.replace("cat", "axolotl") for text in OTHER] * 3, tokenizer.vocab_size,
+                            context_length=32)
     assert other.vocab_size < tokenizer.vocab_size  # few words make few merges; fill up with merges of two bytes
     merges = list(other.merges)
     letters = [chr(a) for a in range(97, 123)]
-    more = tokenizer.vocab_size - other.vocab_size
-    merges += [(a, b) for a in letters for b in letters if (a, b) not in merges][:more]
+    unused = [(a, b) for a in letters for b in letters if (a, b) not in merges]
+    merges += unused[:tokenizer.vocab_size - other.vocab_size]
     other = Tokenizer(merges, context_length=32)
     assert (other.vocab_size, other.eos_id) == (tokenizer.vocab_size, tokenizer.eos_id)
     other.save(copy)
@@ -168,7 +168,8 @@ FULL = """
     import torch
     from clipmini import checkpoint
     from clipmini import training as train
-    from clipmini.families.assemble import export
+    from clipmini.training.loop import save_state
+    from clipmini.families import export
     from helpers_train import squares
     from pathlib import Path
     from clipmini.config import preset
@@ -179,14 +180,14 @@ FULL = """
     for p in model.parameters():
         p.data.add_(1.0)
     run = train.Run(model, model, train.make_optimizer(model.requires_grad_(True), train.TrainConfig(steps=1)))
-    train.loop.save_state(root, run)
+    save_state(root, run)
     run.step = 5
     before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     for limit in (0, 300, 2000, 20_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         for what, write in (("checkpoint", lambda: checkpoint.save(root / "old", model, tokenizer)),
-                            ("training state", lambda: train.loop.save_state(root, run)),
+                            ("training state", lambda: save_state(root, run)),
                             ("export", lambda: export(model, tokenizer, root / "export"))):
             try:
                 write()
@@ -209,8 +210,8 @@ FULL = """
 def test_a_full_disk_costs_nothing(tiny_checkpoints, tmp_path):
     shutil.copytree(tiny_checkpoints["vit-transformer"], tmp_path / "old")
     here = Path(__file__).resolve().parent
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(FULL), str(here), str(tmp_path)],
-                          capture_output=True, text=True, cwd=here.parent, timeout=100)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(FULL), str(here), str(tmp_path)], capture_output=True,
+                          text=True, cwd=here.parent, timeout=100)
     assert done.stdout == "all refused\n", done.stdout + done.stderr
 
 

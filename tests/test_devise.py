@@ -1,4 +1,5 @@
-"""The photo model: an Embedder like any other, its parts equal to trusted ones, and plain words when something is missing."""
+"""The photo model: an Embedder like any other, its parts equal to trusted ones, and plain words when a part is missing.
+"""
 
 import zipfile
 
@@ -14,8 +15,10 @@ from clipmini.files import CheckpointError
 from clipmini.image import ImageError
 from clipmini.tasks.classify import classify
 from clipmini.tokenizer import TokenLimitError
+from test_model import keeps_the_promise
 
-needs_packages = pytest.mark.skipif(bool(devise.missing()), reason='pip install "clipmini[photos]"')  # CI may not skip an install
+# CI may not skip this: it says "install".
+needs_packages = pytest.mark.skipif(bool(devise.missing()), reason='pip install "clipmini[photos]"')
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,20 @@ def test_the_grid_is_in_the_joint_space(photo):
         torch.testing.assert_close(found["features"], photo.embed_images([noise(2)]))
         alone = photo.model.visual.joint(found["grid"][0, :, 2, 5])
         torch.testing.assert_close(found["patches"][0, 2 * 7 + 5], alone)
+
+
+@needs_packages
+@pytest.mark.parametrize("side", [224, 160])
+def test_its_tower_keeps_the_promise_of_an_image_tower(photo, side):
+    named = keeps_the_promise(photo.model.visual, torch.randn(2, 3, side, side))
+    assert named["grid"].shape[2] == side // 32 and named["attentions"] == []
+
+
+@needs_packages
+def test_packed_changes_nothing(photo):
+    packed = clipmini.load("devise", device="cpu", packed=True)
+    assert torch.equal(packed.embed_images([noise()]), photo.embed_images([noise()]))
+    assert torch.equal(packed.embed_texts(["a cat"]), photo.embed_texts(["a cat"]))
 
 
 @needs_packages

@@ -10,6 +10,7 @@ from transformers import CLIPImageProcessorPil
 
 import clipmini
 from clipmini.embedder import Embedder, embedded_names
+from clipmini.families import devise
 from clipmini.files import CheckpointError
 from clipmini.image import ImageError, preprocess
 from clipmini.tokenizer import TokenLimitError
@@ -26,7 +27,8 @@ def picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.
     """Smooth blobs with noise: neither flat nor pure noise."""
     rng = np.random.default_rng(seed)
     channels = 1 if mode == "L" else 3
-    coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
+    coarse = coarse.resize((width, height), Image.Resampling.BICUBIC)
     levels = np.asarray(coarse).astype(int)[..., :channels] + rng.integers(-20, 21, (height, width, channels))
     levels = levels.clip(0, 255).astype(np.uint8)
     return Image.fromarray(levels[..., 0] if mode == "L" else levels)
@@ -48,14 +50,16 @@ def test_all_kinds_of_input_give_unit_rows(embedder, tmp_path):
         one = embedder.embed_images(single)
         assert is_unit(one, (1, 32))
         torch.testing.assert_close(one, whole[:1], rtol=0, atol=1e-6)
-    assert is_unit(embedder.embed_texts("a red cat"), (1, 32)) and is_unit(embedder.embed_texts(["", "a", "a b"]), (3, 32))
+    assert is_unit(embedder.embed_texts("a red cat"), (1, 32))
+    assert is_unit(embedder.embed_texts(["", "a", "a b"]), (3, 32))
     assert is_unit(embedder.embed_texts(("a", "b")), (2, 32))
     assert embedder.embed_images([]).shape == embedder.embed_texts([]).shape == (0, 32)
     assert embedder.embed_images([]).dtype == embedder.embed_texts([]).dtype == torch.float32
 
 
 def test_order_is_kept_and_batches_do_not_matter(embedder):
-    texts = ["a red cat and a blue square", "cat", "", "a green apple", "smiling face", "a", "the purple crescent moon"] * 3
+    texts = ["a red cat and a blue square", "cat", "", "a green apple", "smiling face", "a",
+             "the purple crescent moon"] * 3
     alone = torch.cat([embedder.embed_texts([text]) for text in texts])
     images = [picture(17 + 3 * i, 40 - i, seed=i) for i in range(7)]
     alone_images = torch.cat([embedder.embed_images([image]) for image in images])
@@ -112,22 +116,25 @@ def test_load_names_what_there_is(tmp_path, tiny_checkpoints, monkeypatch):
         (assets / "emoji" / file.name).write_bytes(file.read_bytes())
     assert embedded_names() == ["emoji"]
     assert clipmini.load("emoji").name == "emoji"
-    with pytest.raises(CheckpointError, match="'emojis' is neither a checkpoint folder nor an embedded.*embedded are emoji$"):
+    with pytest.raises(CheckpointError,
+                       match="'emojis' is neither a checkpoint folder nor an embedded.*embedded are emoji$"):
         clipmini.load("emojis")
     with pytest.raises(CheckpointError, match="no config.json"):
         clipmini.load(assets)
 
 
-SIZES = [(16, 16), (224, 224), (225, 225), (640, 480), (480, 640), (333, 251), (97, 301), (31, 19), (19, 31), (7, 5), (1, 1),
-         (3, 40), (40, 3), (227, 224), (228, 224), (224, 226), (512, 512), (223, 223), (250, 249), (150, 600)]
+SIZES = [(16, 16), (224, 224), (225, 225), (640, 480), (480, 640), (333, 251), (97, 301), (31, 19), (19, 31), (7, 5),
+         (1, 1), (3, 40), (40, 3), (227, 224), (228, 224), (224, 226), (512, 512), (223, 223), (250, 249), (150, 600)]
 
 
 @pytest.mark.parametrize("size", [32, 224])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_pixels_equal_transformers(size, interpolation):
     """Bit for bit. Where 3, 7, 11 ... pixels are to go, transformers cuts one more on the far side and one
-    fewer on the near side than OpenAI's torchvision code, which we follow (it rounds halves to even): shift theirs by one."""
-    theirs = CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size}, image_mean=list(MEAN),
+    fewer on the near side than OpenAI's torchvision code, which we follow (it rounds halves to even): shift theirs by
+    one."""
+    theirs = CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size},
+                                   image_mean=list(MEAN),
                                    image_std=list(STD), resample={"bilinear": 2, "bicubic": 3}[interpolation])
     for i, (width, height) in enumerate(SIZES):
         image = picture(width, height, "L" if i % 3 == 2 else "RGB", seed=i)
@@ -149,7 +156,8 @@ def test_options_that_no_model_has(tiny_checkpoint, options, told):
         clipmini.load(tiny_checkpoint, **options)
 
 
-def test_the_photo_model_has_no_other_sizes():
+def test_the_photo_model_has_no_other_sizes(monkeypatch):
+    monkeypatch.setattr(devise, "missing", lambda: pytest.fail("asked for its packages first"))
     for options in ({"int8": True}, {"image_size": 64}):
-        with pytest.raises(CheckpointError, match="'devise' is what its packages hold; leave image_size and int8 away"):
+        with pytest.raises(CheckpointError, match="'devise' is what its packages hold; omit image_size and int8"):
             clipmini.load("devise", **options)

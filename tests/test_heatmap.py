@@ -13,6 +13,7 @@ from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.heatmap import METHODS, HeatmapError, Score, heatmap, score, word_relevance
 from clipmini.tasks.heatmap import methods as H
 from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
+from clipmini.vision import as_grid
 from foreign import shake
 from test_embedder import picture
 
@@ -69,23 +70,19 @@ def test_at_the_own_size_positions_are_the_own(models, kind):
     tower, size = models[kind].model.visual, TOWERS[kind].image_size
     pixels = torch.randn(2, 3, size, size)
     if kind == "vit":
-        assert torch.equal(H.vit_tokens(tower, pixels), tower.tokens(pixels))
-        assert H.vit_tokens(tower, torch.randn(1, 3, 48, 48)).shape == (1, 37, 32)
+        cells = torch.cat([tower.class_embedding.expand(2, 1, -1), tower.embed_patches(pixels)], dim=1)
+        assert torch.equal(tower.tokens(pixels), tower.ln_pre(cells + tower.positional_embedding))
+        assert tower.tokens(torch.randn(1, 3, 48, 48)).shape == (1, 37, 32)
     else:
-        _, features = H._pool_attention(tower, pixels)
-        torch.testing.assert_close(features, tower(pixels), rtol=0, atol=1e-5)
+        torch.testing.assert_close(tower.forward_features(pixels)["features"], tower(pixels), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", TOWERS)
 def test_the_score_that_is_differentiated_is_the_models_own(models, kind):
     e = models[kind]
     pixels = torch.randn(1, 3, e.config.vision.image_size, e.config.vision.image_size)
-    _, features = H._last_cells(e.model.visual, kind, pixels)
+    features = e.model.visual.forward_features(pixels)["features"]
     torch.testing.assert_close(F.normalize(features, dim=-1), e.model.encode_image(pixels), rtol=0, atol=1e-5)
-    if kind != "light":
-        read = H._vit_attention if kind == "vit" else H._pool_attention
-        torch.testing.assert_close(F.normalize(read(e.model.visual, pixels)[1], dim=-1), e.model.encode_image(pixels), rtol=0,
-                                   atol=1e-5)
 
 
 def test_value_is_a_token_that_sees_itself_only(models):
@@ -98,7 +95,7 @@ def test_value_is_a_token_that_sees_itself_only(models):
     last = tower.transformer.resblocks[-1]
     alone = last(x, mask=torch.eye(x.shape[1], dtype=torch.bool))
     expected = (tower.ln_post(alone) @ tower.proj)[0, 1:]
-    torch.testing.assert_close(H.value_cells(tower, pixels), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(tower.value_cells(pixels)[0], expected, rtol=0, atol=1e-5)
 
 
 def test_relevance_against_a_slow_oracle(models):
@@ -112,7 +109,7 @@ def test_relevance_against_a_slow_oracle(models):
         blocks = tower.transformer.resblocks
 
         def score(nudge=None):
-            x = H.vit_tokens(tower, pixels)
+            x = tower.tokens(pixels)
             attentions = []
             for b, block in enumerate(blocks):
                 q, k, val = block.attn.project(block.ln_1(x))
@@ -136,10 +133,10 @@ def test_relevance_against_a_slow_oracle(models):
                         gradient = (score((b, h, i, j, 1e-5))[0] - score((b, h, i, j, -1e-5))[0]) / 2e-5
                         mean[i, j] += max(float(gradient * a[0, h, i, j]), 0.0) / 4
             R = R + mean @ R
-        attentions_, features = H._vit_attention(tower, pixels)
-        cosine = (F.normalize(features, dim=-1) @ v.texts.t())[0, 0]
+        named = tower.forward_features(pixels.requires_grad_())
+        cosine = (F.normalize(named["features"], dim=-1) @ v.texts.t())[0, 0]
         ours = torch.eye(5, dtype=torch.double)
-        for a, g in zip(attentions_, torch.autograd.grad(cosine, attentions_), strict=True):
+        for a, g in zip(named["attentions"], torch.autograd.grad(cosine, named["attentions"]), strict=True):
             ours = ours + (a * g).clamp(min=0).mean(1)[0] @ ours
         torch.testing.assert_close(ours, R, rtol=1e-4, atol=1e-8)
     finally:
@@ -153,8 +150,8 @@ def test_gradcam_against_finite_differences(models, kind):
     """Nudge the last map of one channel everywhere: the slope of the cosine is the sum of that channel's gradient."""
     e = models[kind]
     v = view(e, phrases=["red cat"])
-    cells, _ = H._last_cells(v.tower, kind, v.pixels())
-    cells = cells.detach().double()
+    read = v.tower.forward_features(v.pixels())["read"]
+    cells = (read[:, 1:] if kind == "vit" else read).detach().double()
     model = e.model.visual.double()
     try:
         P, C = cells.shape[1:]
@@ -164,13 +161,13 @@ def test_gradcam_against_finite_differences(models, kind):
             if kind == "light":
                 feature = model.proj(nudged.mean(1))
             elif kind == "resnet":
-                x = H.pool_cells(model.attnpool, nudged.transpose(1, 2).unflatten(2, (side, side)))
                 pool = model.attnpool
-                q, k, val = H.heads(pool, pool.q_proj(x[:, :1])), H.heads(pool, pool.k_proj(x)), H.heads(pool, pool.v_proj(x))
+                x = model.pool_tokens(as_grid(nudged))
+                q, k, val = model.heads(pool.q_proj(x[:, :1])), model.heads(pool.k_proj(x)), model.heads(pool.v_proj(x))
                 a = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
                 feature = pool.c_proj((a @ val).transpose(1, 2).flatten(2))[:, 0]
             else:
-                x = H.vit_tokens(model, v.pixels().double())
+                x = model.tokens(v.pixels().double())
                 for block in model.transformer.resblocks[:-1]:
                     x = block(x)
                 last = model.transformer.resblocks[-1]
@@ -231,7 +228,8 @@ def test_windows_are_the_parts_that_they_say(models):
 
 
 def test_a_vote_lands_where_its_window_is():
-    grid = H.votes_on_grid(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.25, 0.75, 0.3], [0.75, 0.25, 0.3]]), 20)
+    grid = H.votes_on_grid(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.25, 0.75, 0.3], [0.75, 0.25, 0.3]]),
+                           20)
     assert grid.shape == (2, 20, 20)
     (y, x), (v, u) = ((divmod(int(g.argmax()), 20)) for g in grid)
     assert (x in (4, 5), y in (14, 15), u in (14, 15), v in (4, 5)) == (True,) * 4
@@ -291,9 +289,10 @@ def test_a_model_that_only_embeds_has_windows_and_occlusion(models):
 
     e = models["light"]
     blind = Embedder(e.model, e.tokenizer, "blind")
-    blind.model = SimpleNamespace(encode_image=e.model.encode_image, encode_text=e.model.encode_text, encode_lists=None,
+    blind.model = SimpleNamespace(encode_image=e.model.encode_image, encode_lists=e.model.encode_lists, visual=None,
                                   config=e.config, scale=e.model.scale, parameters=e.model.parameters)
-    with pytest.raises(HeatmapError, match="vectors of whole pictures only; choose one of the methods windows, occlusion"):
+    with pytest.raises(HeatmapError,
+                       match="vectors of whole pictures only; choose one of the methods windows, occlusion"):
         heatmap(blind, picture(20, 20), PHRASES, "value")
     assert torch.equal(heatmap(blind, picture(20, 20), PHRASES, "occlusion").maps,
                        heatmap(e, picture(20, 20), PHRASES, "occlusion").maps)

@@ -14,7 +14,8 @@ from clipmini.config import PRESETS, CLIPConfig, TextConfig, VisionConfig
 from clipmini.families.hugging_face import hugging_face_config, to_hugging_face
 from clipmini.model import CLIP, count_parameters
 from clipmini.text import CBOW, PrefixTree, TextTransformer, packs
-from clipmini.vision import AttentionPool2d, ModifiedResNet, VisionTransformer
+from clipmini.vision import AttentionPool2d, ModifiedResNet, VisionTransformer, as_cells
+from foreign import shake
 
 TINY_TEXT = TextConfig("transformer", vocab_size=60, context_length=12, width=32, layers=3, heads=4,
                        sot_id=57, eos_id=58, pad_id=0)
@@ -47,7 +48,8 @@ def test_both_towers_equal_transformers(activation, size):
     if size == "tiny":
         vision, text, dim = TINY_VIT, TINY_TEXT, 20
     else:
-        vision, text, dim = VisionConfig("vit", 224, 384, 6, 6, 32), TextConfig("transformer", width=256, layers=6, heads=4), 256
+        vision, dim = VisionConfig("vit", 224, 384, 6, 6, 32), 256
+        text = TextConfig("transformer", width=256, layers=6, heads=4)
     vision = VisionConfig(**{**vision.__dict__, "activation": activation})
     text = TextConfig(**{**text.__dict__, "activation": activation})
     ours, theirs = twins(vision, text, dim)
@@ -88,7 +90,8 @@ def test_rn50_has_the_published_names_and_size():
     with torch.device("meta"):
         model = CLIP(PRESETS["RN50"])
     assert count_parameters(model) == 102_007_137
-    for name in ("visual.layer1.0.downsample.0.weight", "visual.layer4.2.bn3.running_var", "visual.attnpool.positional_embedding",
+    for name in ("visual.layer1.0.downsample.0.weight", "visual.layer4.2.bn3.running_var",
+                 "visual.attnpool.positional_embedding",
                  "visual.attnpool.c_proj.weight", "visual.bn1.num_batches_tracked"):
         assert name in model.state_dict()
 
@@ -96,7 +99,8 @@ def test_rn50_has_the_published_names_and_size():
 def test_patch_matmul_is_the_convolution():
     tower = VisionTransformer(TINY_VIT, 20)
     pixels = torch.randn(2, 3, 24, 24)
-    torch.testing.assert_close(tower.embed_patches(pixels), tower.conv1(pixels).flatten(2).transpose(1, 2), rtol=0, atol=1e-5)
+    torch.testing.assert_close(tower.embed_patches(pixels), tower.conv1(pixels).flatten(2).transpose(1, 2), rtol=0,
+                               atol=1e-5)
 
 
 def test_attention_pool_equals_torch():
@@ -105,20 +109,23 @@ def test_attention_pool_equals_torch():
     tokens = grid.flatten(2).permute(2, 0, 1)
     tokens = torch.cat([tokens.mean(0, keepdim=True), tokens]) + pool.positional_embedding[:, None]
     expected, _ = F.multi_head_attention_forward(
-        tokens[:1], tokens, tokens, W, 4, None, torch.cat([pool.q_proj.bias, pool.k_proj.bias, pool.v_proj.bias]), None, None,
-        False, 0.0, pool.c_proj.weight, pool.c_proj.bias, use_separate_proj_weight=True, q_proj_weight=pool.q_proj.weight,
-        k_proj_weight=pool.k_proj.weight, v_proj_weight=pool.v_proj.weight, training=False, need_weights=False)
+        tokens[:1], tokens, tokens, W, 4, None, torch.cat([pool.q_proj.bias, pool.k_proj.bias, pool.v_proj.bias]),
+        None, None, False, 0.0, pool.c_proj.weight, pool.c_proj.bias, use_separate_proj_weight=True,
+        q_proj_weight=pool.q_proj.weight, training=False, need_weights=False,
+        k_proj_weight=pool.k_proj.weight, v_proj_weight=pool.v_proj.weight)
     torch.testing.assert_close(pool(grid), expected[0], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("vision", [TINY_VIT, VisionConfig("resnet", 64, 8, (1, 1, 1, 1), 4), VisionConfig("light", 32, 8)])
+@pytest.mark.parametrize("vision",
+                         [TINY_VIT, VisionConfig("resnet", 64, 8, (1, 1, 1, 1), 4), VisionConfig("light", 32, 8)])
 @pytest.mark.parametrize("text", [TINY_TEXT, TextConfig("cbow", 60, 12, 32, sot_id=57, eos_id=58, pad_id=0)])
 def test_every_pairing_runs_and_shows_its_intermediates(vision, text):
     model = CLIP(CLIPConfig(vision, text, 20)).eval()
     pixels, ids = torch.randn(2, 3, vision.image_size, vision.image_size), some_ids(text, [4, 2, 1])
     assert model(pixels, ids).shape == (2, 3)
     torch.testing.assert_close(model.encode_image(pixels).norm(dim=1), torch.ones(2))
-    torch.testing.assert_close(model.visual.forward_features(pixels)["features"], model.visual(pixels), rtol=0, atol=1e-5)
+    torch.testing.assert_close(model.visual.forward_features(pixels)["features"], model.visual(pixels), rtol=0,
+                               atol=1e-5)
     torch.testing.assert_close(model.text.forward_features(ids)["features"], model.text(ids), rtol=0, atol=1e-5)
     model.load_state_dict(model.state_dict(), strict=True)
 
@@ -137,9 +144,49 @@ def test_patches_are_the_places_of_the_picture():
     torch.testing.assert_close(named["patches"], tower.ln_post(named["states"][-1][:, 1:]) @ tower.proj)
 
 
+def keeps_the_promise(tower, pixels: torch.Tensor, forward: bool = True) -> dict:
+    """What vision.ImageTower says of forward_features, looked at -> its answer. forward: compare with tower(pixels)."""
+    named = tower.forward_features(pixels.requires_grad_())
+    features = tower(pixels) if forward else named["features"]
+    assert {"grid_before", "grid", "patches", "features", "read", "attentions"} <= set(named)
+    B, E = features.shape
+    side = -(-pixels.shape[-1] // tower.stride)
+    P = side * side
+    assert named["grid_before"].shape[0] == B and named["grid_before"].ndim == 4
+    assert named["grid"].shape[::2] == (B, side) and named["grid"].shape[3] == side
+    assert named["patches"].shape == tower.value_cells(pixels).shape == tower.surgery_cells(pixels).shape == (B, P, E)
+    torch.testing.assert_close(named["features"], features, rtol=0, atol=1e-5)
+    torch.testing.assert_close(tower.joint(as_cells(named["grid"])), named["patches"], rtol=0, atol=1e-5)
+    T = named["read"].shape[1]
+    assert named["read"].shape[0] == B and T >= P
+    for attention in named["attentions"]:
+        assert attention.shape[0] == B and attention.shape[2] == attention.shape[3] == P + 1
+        torch.testing.assert_close(attention.sum(-1), torch.ones(attention.shape[:3]))
+    # Of one picture's answer, to the first number: it reaches that picture alone, and all of its cells.
+    reached = torch.autograd.grad(named["features"][0, 0], [named["read"], *named["attentions"]])
+    assert reached[0][0, -P:].abs().amax(-1).min() > 0 and not reached[0][1:].any()
+    assert all(gradient[0].any() and not gradient[1:].any() for gradient in reached[1:])
+    return named
+
+
+@pytest.mark.parametrize("size", ["own", "another"])
+@pytest.mark.parametrize("vision, attentions", [(VisionConfig("vit", 32, 48, 3, 4, 8), 3),
+                                                (VisionConfig("resnet", 64, 8, (1, 2, 1, 1), 4), 1),
+                                                (VisionConfig("light", 32, 8, (1, 1, 2, 1)), 0)])
+def test_every_tower_keeps_the_promise_of_an_image_tower(vision, attentions, size):
+    torch.manual_seed(0)
+    tower = shake(CLIP(CLIPConfig(vision, TINY_TEXT, 20))).requires_grad_(False).visual
+    S = vision.image_size if size == "own" else vision.image_size * 3 // 2
+    # CLIP's attention pool, as lesson 03 writes it, takes its own size only: what reads its cells interpolates.
+    named = keeps_the_promise(tower, torch.randn(2, 3, S, S), forward=size == "own" or vision.tower != "resnet")
+    assert len(named["attentions"]) == attentions
+    assert size == "another" or named["grid"].shape[2] == vision.grid
+
+
 def test_resnet_grid_matches_config():
     config = VisionConfig("resnet", 64, 8, (1, 1, 1, 1), 4)
-    assert ModifiedResNet(config, 5).grid_features(torch.randn(1, 3, 64, 64)).shape == (1, 256, config.grid, config.grid)
+    grid = ModifiedResNet(config, 5).grid_features(torch.randn(1, 3, 64, 64))
+    assert grid.shape == (1, 256, config.grid, config.grid)
     light = VisionConfig("light", 40, 8)
     assert CLIP(CLIPConfig(light, TINY_TEXT, 5)).visual.grid_features(torch.randn(1, 3, 40, 40)).shape[-1] == light.grid
 
@@ -178,7 +225,8 @@ def test_permuting_pairs_permutes_logits(order):
     model = CLIP(CLIPConfig(TINY_VIT, TINY_TEXT, 20)).eval()
     pixels, ids = torch.randn(5, 3, 24, 24), some_ids(TINY_TEXT, [1, 2, 3, 4, 5])
     with torch.no_grad():
-        torch.testing.assert_close(model(pixels[order], ids[order]), model(pixels, ids)[order][:, order], rtol=0, atol=1e-5)
+        torch.testing.assert_close(model(pixels[order], ids[order]), model(pixels, ids)[order][:, order], rtol=0,
+                                   atol=1e-5)
 
 
 def test_the_sigmoid_bias_is_part_of_the_logits():

@@ -28,8 +28,8 @@ def test_onnx_runtime_gives_the_same_vectors(exported):
     images = [picture(40, 40, seed=i) for i in range(5)]
     for n in (1, 2, 5):  # rows and tokens of any number
         torch.testing.assert_close(other.embed_images(images[:n]), model.embed_images(images[:n]), rtol=0, atol=1e-5)
-        torch.testing.assert_close(other.embed_texts(TEXTS[:n], truncate=True), model.embed_texts(TEXTS[:n], truncate=True),
-                                   rtol=0, atol=1e-5)
+        torch.testing.assert_close(other.embed_texts(TEXTS[:n], truncate=True),
+                                   model.embed_texts(TEXTS[:n], truncate=True), rtol=0, atol=1e-5)
     assert other.logit_scale == pytest.approx(model.logit_scale) and other.logit_bias == model.logit_bias
     assert other.meta == model.meta and other.config == model.config
     assert min(onnx.least_cosines(model.model, folder).values()) > 0.99999
@@ -45,7 +45,8 @@ def test_nothing_is_written_over_and_nothing_foreign_exported(exported, tmp_path
 
 @pytest.mark.parametrize("damage, told", [
     (lambda f: (f / "text.onnx").unlink(), "has no text.onnx"),
-    (lambda f: (f / "image.onnx").write_bytes((f / "image.onnx").read_bytes()[:500]), "image.onnx' is damaged or cut short"),
+    (lambda f: (f / "image.onnx").write_bytes((f / "image.onnx").read_bytes()[:500]),
+     "image.onnx' is damaged or cut short"),
     (lambda f: (f / "config.json").write_text(json.dumps(json.loads((f / "config.json").read_text()) | {"onnx": {}})),
      "names no scale"),
 ])

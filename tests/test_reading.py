@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 import clipmini
-from clipmini import families as pretrained
-from clipmini import files as weights
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig, preset
+from clipmini.families import vocabularies
+from clipmini.families.torchscript import read_torchscript
+from clipmini.families.vocabularies import released_merges
 from clipmini.files import CheckpointError
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
@@ -22,7 +23,7 @@ from test_embedder import picture
 
 TEXTS = ["a red cat", "", "A  Blue square!", "crème brûlée 猫", "smiling face " * 3, "it's 12:30"]
 
-# Published shapes with narrow heads: vision layers, heads, patch, pixels, MLP over width; text layers, heads; activation.
+# Published shapes with narrow heads: vision layers, heads, patch, pixels, MLP / width; text layers, heads; activation.
 FAMILIES = {
     "ViT-B/32": (12, 12, 32, 224, 4, 12, 8, "quick_gelu"), "ViT-B/16": (12, 12, 16, 224, 4, 12, 8, "quick_gelu"),
     "ViT-L/14": (24, 16, 14, 224, 4, 12, 12, "quick_gelu"), "ViT-L/14@336": (24, 16, 14, 336, 4, 12, 12, "quick_gelu"),
@@ -54,8 +55,8 @@ def test_every_vit_family_equals_transformers(family, tokenizer, tmp_path):
     width = 4 * heads
     theirs = hugging_face_folder(
         tmp_path, tokenizer,
-        {"hidden_size": width, "intermediate_size": round(width * ratio), "num_hidden_layers": layers, "patch_size": patch,
-         "num_attention_heads": heads, "image_size": side, "hidden_act": act},
+        {"hidden_size": width, "intermediate_size": round(width * ratio), "num_hidden_layers": layers,
+         "patch_size": patch, "num_attention_heads": heads, "image_size": side, "hidden_act": act},
         {"hidden_size": 4 * text_heads, "intermediate_size": 16 * text_heads, "num_hidden_layers": text_layers,
          "num_attention_heads": text_heads, "hidden_act": act})
     ours = clipmini.load(tmp_path)
@@ -64,7 +65,7 @@ def test_every_vit_family_equals_transformers(family, tokenizer, tmp_path):
 
 
 def test_vit_b_32_in_full_size(tmp_path):
-    path = pretrained.released_merges()
+    path = released_merges()
     tokenizer = Tokenizer.from_merges_file(path) if path else pytest.skip("the released vocabulary is not installed")
     theirs = hugging_face_folder(tmp_path, tokenizer, {"image_size": 224}, {"eos_token_id": 2}, embed_dim=512)
     ours = clipmini.load(tmp_path)
@@ -81,7 +82,8 @@ def resnet_oracle(w: dict, x: torch.Tensor, layers: tuple[int, ...], heads: int)
     """CLIP's ResNet written anew from the paper's and the released code's description, with functions only."""
     def conv_bn(x, conv, bn, **options):
         x = F.conv2d(x, w[f"{conv}.weight"], **options)
-        return F.batch_norm(x, w[f"{bn}.running_mean"], w[f"{bn}.running_var"], w[f"{bn}.weight"], w[f"{bn}.bias"], eps=1e-5)
+        return F.batch_norm(x, w[f"{bn}.running_mean"], w[f"{bn}.running_var"], w[f"{bn}.weight"], w[f"{bn}.bias"],
+                            eps=1e-5)
 
     for i, stride in ((1, 2), (2, 1), (3, 1)):
         x = conv_bn(x, f"conv{i}", f"bn{i}", stride=stride, padding=1).relu()
@@ -98,8 +100,8 @@ def resnet_oracle(w: dict, x: torch.Tensor, layers: tuple[int, ...], heads: int)
     cells = torch.cat([cells.mean(0, keepdim=True), cells]) + w["attnpool.positional_embedding"][:, None]
     bias = torch.cat([w[f"attnpool.{k}_proj.bias"] for k in "qkv"])
     pooled, _ = F.multi_head_attention_forward(
-        cells[:1], cells, cells, cells.shape[-1], heads, None, bias, None, None, False, 0.0, w["attnpool.c_proj.weight"],
-        w["attnpool.c_proj.bias"], use_separate_proj_weight=True, need_weights=False,
+        cells[:1], cells, cells, cells.shape[-1], heads, None, bias, None, None, False, 0.0,
+        w["attnpool.c_proj.weight"], w["attnpool.c_proj.bias"], use_separate_proj_weight=True, need_weights=False,
         **{f"{k}_proj_weight": w[f"attnpool.{k}_proj.weight"] for k in "qkv"})
     return pooled[0]
 
@@ -109,7 +111,8 @@ def resnet_oracle(w: dict, x: torch.Tensor, layers: tuple[int, ...], heads: int)
 def test_every_resnet_family_equals_an_oracle(family, kind, tokenizer, tmp_path):
     layers, side = RESNETS[family]
     vision = VisionConfig("resnet", side, 8, layers, heads=4)
-    text = preset("light-transformer", tokenizer, text={"width": 64, "heads": 1, "layers": 1, "activation": "quick_gelu"}).text
+    text = preset("light-transformer", tokenizer,
+                  text={"width": 64, "heads": 1, "layers": 1, "activation": "quick_gelu"}).text
     torch.manual_seed(3)
     model = shake(CLIP(CLIPConfig(vision, text, embed_dim=12)))
     if kind == "open_clip":
@@ -136,15 +139,18 @@ def test_openai_archives_in_half_precision_and_open_clip_folders(tokenizer, tmp_
     assert {p.dtype for p in archive.model.parameters()} == {torch.float32}
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(archive.model.encode_image(x), model.encode_image(x), rtol=0, atol=2e-3)  # half's digits
+        # Half precision has three digits.
+        torch.testing.assert_close(archive.model.encode_image(x), model.encode_image(x), rtol=0, atol=2e-3)
         assert torch.equal(archive.model.encode_image(x), CLIP_of(archive).encode_image(x))
         folder = clipmini.load(open_clip_folder(tmp_path / "oc", model, tokenizer))
         assert torch.equal(folder.model.encode_image(x), model.encode_image(x))
         assert torch.equal(folder.embed_texts(TEXTS), clipmini.Embedder(model, tokenizer).embed_texts(TEXTS))
-        custom = load_file(tmp_path / "oc" / "open_clip_model.safetensors")  # open_clip's CustomTextCLIP puts "text." before
+        # open_clip's CustomTextCLIP puts "text." before.
+        custom = load_file(tmp_path / "oc" / "open_clip_model.safetensors")
         moved = {n if n.startswith(("visual.", "logit")) else f"text.{n}": t for n, t in custom.items()}
         (tmp_path / "oc" / "open_clip_model.safetensors").unlink()
-        torch.save({"state_dict": {f"module.{n}": t for n, t in moved.items()}}, tmp_path / "oc" / "open_clip_pytorch_model.bin")
+        torch.save({"state_dict": {f"module.{n}": t for n, t in moved.items()}},
+                   tmp_path / "oc" / "open_clip_pytorch_model.bin")
         assert torch.equal(clipmini.load(tmp_path / "oc").model.encode_image(x), model.encode_image(x))
 
 
@@ -158,14 +164,15 @@ def CLIP_of(embedder):
 def test_the_archive_reader_finds_what_torch_finds(make_clip, tmp_path):
     path = openai_archive(tmp_path / "x.pt", make_clip("vit-transformer"))
     expected = torch.jit.load(str(path)).state_dict()
-    found = weights.read_torchscript(path)
+    found = read_torchscript(path)
     assert set(found) == set(expected) and all(torch.equal(found[n], expected[n]) for n in expected)
 
 
 def test_another_picture_size(tokenizer, tmp_path):
-    theirs = hugging_face_folder(tmp_path, tokenizer, {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
-                                                       "num_attention_heads": 2, "patch_size": 8, "image_size": 32},
-                                 {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64})
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+              "patch_size": 8, "image_size": 32}
+    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    theirs = hugging_face_folder(tmp_path, tokenizer, vision, text)
     larger = clipmini.load(tmp_path, image_size=56)
     x = torch.randn(2, 3, 56, 56)
     with torch.no_grad():
@@ -177,7 +184,7 @@ def test_another_picture_size(tokenizer, tmp_path):
 
 
 def test_pixels_are_the_processors_bits(tokenizer, tmp_path):
-    """50 pictures of odd sizes and modes; also where 3, 7, 11 ... pixels are to go, which transformers cuts otherwise."""
+    """50 pictures of odd sizes and modes; also where 3, 7, 11 ... pixels are to go, which is cut otherwise there."""
     from transformers import CLIPImageProcessorPil
 
     small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
@@ -202,10 +209,10 @@ def test_pixels_are_the_processors_bits(tokenizer, tmp_path):
 @pytest.fixture
 def folder(tokenizer, tmp_path):
     """A whole little CLIPModel folder to damage."""
-    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8,
-              "image_size": 16}
-    hugging_face_folder(tmp_path / "m", tokenizer, vision, {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-                                                            "intermediate_size": 64})
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
+              "patch_size": 8, "image_size": 16}
+    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    hugging_face_folder(tmp_path / "m", tokenizer, vision, text)
     return tmp_path / "m"
 
 
@@ -265,17 +272,21 @@ def damage(folder, what: str) -> None:
 
 
 DAMAGE = {
-    "cut": "'.*model.safetensors' is damaged or cut short", "no weights": "has no weights; looked for model.safetensors",
+    "cut": "'.*model.safetensors' is damaged or cut short",
+    "no weights": "has no weights; looked for model.safetensors",
     "extra key": "1 tensors that config.json does not speak of, first 'vision_model.extra.weight'",
-    "missing key": r"lacks 'vision_model.encoder.layers.0.self_attn.q_proj.bias' \(ours: 'visual.*0.attn.in_proj_bias'\)",
+    "missing key":
+        r"lacks 'vision_model.encoder.layers.0.self_attn.q_proj.bias' \(ours: 'visual.*0.attn.in_proj_bias'\)",
     "wrong shape": r"has 'visual.proj' of shape \(31, 20\), the configuration says \(32, 20\)",
     "not finite": "NaN or infinite numbers, first in 'visual.proj'",
-    "other config": "lacks 'vision_model.encoder.layers.1", "activations differ": "contradict one another: gelu and quick_gelu",
+    "other config": "lacks 'vision_model.encoder.layers.1",
+    "activations differ": "contradict one another: gelu and quick_gelu",
     "open_clip disagrees": "contradict one another: gelu and quick_gelu",
     "wrong end": "captions end with id 407; CLIP.s end token is the last of its",
     "unknown activation": "vision.activation is 'relu'", "no preprocessor": "no preprocessor_config.json",
     "other pixels": "pictures of 24 cut to 16 pixels, config.json says 16",
-    "other vocabulary": "its vocabulary has vocab_size 514, the configuration says", "no JSON": "'.*config.json' is damaged",
+    "other vocabulary": "its vocabulary has vocab_size 514, the configuration says",
+    "no JSON": "'.*config.json' is damaged",
     "another model": "a model of type 'llama'", "nobody's": "has no config.json and no open_clip_config.json",
 }
 
@@ -290,12 +301,14 @@ def test_a_wrong_folder_names_what_is_wrong(what, folder):
 
 def test_shards_and_the_lack_of_one(tokenizer, tmp_path):
     small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
-    theirs = hugging_face_folder(tmp_path, tokenizer, {**small, "patch_size": 8, "image_size": 16}, small, max_shard_size="60KB")
+    theirs = hugging_face_folder(tmp_path, tokenizer, {**small, "patch_size": 8, "image_size": 16}, small,
+                                 max_shard_size="60KB")
     shards = sorted(tmp_path.glob("model-0*.safetensors"))
     assert len(shards) > 1
     same_as_transformers(clipmini.load(tmp_path), theirs)
     shards[1].unlink()
-    with pytest.raises(CheckpointError, match=f"lacks '{shards[1].name}', one of {len(shards)} files that model.safetensors.ind"):
+    with pytest.raises(CheckpointError,
+                       match=f"lacks '{shards[1].name}', one of {len(shards)} files that model.safetensors.ind"):
         clipmini.load(tmp_path)
 
 
@@ -366,16 +379,16 @@ def test_where_the_vocabulary_comes_from(folder, make_clip, tokenizer, tmp_path,
         (folder / name).unlink()
     assert torch.equal(clipmini.load(folder).tokenizer(TEXTS), expected)  # from tokenizer.json alone
     (folder / "tokenizer.json").unlink()
-    monkeypatch.setattr(pretrained, "released_merges", lambda: None)
+    monkeypatch.setattr(vocabularies, "released_merges", lambda: None)
     with pytest.raises(CheckpointError, match="brings no vocabulary.*pip install --no-deps open_clip_torch"):
         clipmini.load(folder)
 
 
-@pytest.mark.skipif(pretrained.released_merges() is None, reason="install open_clip_torch without its dependencies")
+@pytest.mark.skipif(released_merges() is None, reason="install open_clip_torch without its dependencies")
 def test_the_released_vocabulary_gives_transformers_ids(tmp_path):
     from transformers import CLIPTokenizer
 
-    ours = Tokenizer.from_merges_file(pretrained.released_merges())
+    ours = Tokenizer.from_merges_file(released_merges())
     assert ours.vocab_size == 49408 and ours("Hello World!").tolist() == [[49406, 3306, 1002, 256, 49407]]
     ours.save(tmp_path)
     theirs = CLIPTokenizer.from_pretrained(tmp_path)
@@ -383,7 +396,7 @@ def test_the_released_vocabulary_gives_transformers_ids(tmp_path):
     letters = "abcdefghijklmnopqrstuvwxyzABCXYZ0123456789 '!?.,-éüßñ猫犬дом😀👍🏽\t"
     texts = ["".join(letters[i] for i in torch.randint(0, len(letters), (int(n),), generator=generator).tolist())
              for n in torch.randint(0, 40, (300,), generator=generator)]
-    assert [ids for ids in ours.token_lists(texts, truncate=True)] == theirs(texts, truncation=True, max_length=77)["input_ids"]
+    assert ours.token_lists(texts, truncate=True) == theirs(texts, truncation=True, max_length=77)["input_ids"]
 
 
 def test_old_checkpoints_without_the_later_fields_still_load(tiny_checkpoints, tmp_path):

@@ -44,13 +44,25 @@ def test_both_towers_and_the_pixels_equal_transformers(folder, packed):
     images = [picture(32, 32), picture(90, 41, seed=1), picture(19, 60, seed=2)]
     pixels = ChineseCLIPImageProcessorPil.from_pretrained(path)(images, return_tensors="pt")["pixel_values"]
     assert torch.equal(ours.pixels(images), pixels)
-    tokens = BertTokenizer(str(path / "vocab.txt"))(TEXTS, padding=True, truncation=True, max_length=52, return_tensors="pt")
+    tokens = BertTokenizer(str(path / "vocab.txt"))(TEXTS, padding=True, truncation=True, max_length=52,
+                                                    return_tensors="pt")
     with torch.no_grad():
         their_images = F.normalize(theirs.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
         their_texts = F.normalize(theirs.get_text_features(**tokens).pooler_output, dim=-1)
     torch.testing.assert_close(ours.embed_images(images), their_images, rtol=0, atol=1e-5)
     torch.testing.assert_close(ours.embed_texts(TEXTS, truncate=True), their_texts, rtol=0, atol=1e-5)
     assert ours.logit_scale == pytest.approx(theirs.logit_scale.exp().item())
+
+
+def test_pictures_of_another_size(folder):
+    path, theirs = folder
+    larger = clipmini.load(path, device="cpu", image_size=48)
+    pixels = torch.randn(2, 3, 48, 48)
+    with torch.no_grad():
+        expected = theirs.get_image_features(pixel_values=pixels, interpolate_pos_encoding=True).pooler_output
+        torch.testing.assert_close(larger.model.encode_image(pixels), F.normalize(expected, dim=-1), rtol=0, atol=1e-5)
+    own = clipmini.load(path, device="cpu")
+    assert torch.equal(larger.embed_texts(TEXTS[:3]), own.embed_texts(TEXTS[:3]))
 
 
 def test_ids_equal_transformers_and_long_texts_are_told(folder):

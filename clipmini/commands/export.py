@@ -30,6 +30,6 @@ def run(args) -> None:
     if args.layout == "onnx":
         from clipmini.families.onnx import least_cosines
 
-        cosines = least_cosines(embedder.model, args.folder)
+        cosines = least_cosines(embedder.model, args.folder)  # type: ignore[arg-type]  # a CLIP, or export had refused
         how += "\nleast cosine to the vectors before: " + ", ".join(f"{c:.6f} ({what})" for what, c in cosines.items())
     print(f"wrote {args.folder}; open it with {how}")

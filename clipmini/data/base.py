@@ -132,8 +132,8 @@ def option(default: Any, about: str) -> Any:
 
 def options(source: Source) -> dict[str, Any]:
     """The fields of a source that were made by `option`: {name: dataclasses.Field}."""
-    # type: ignore[arg-type]  # sources are dataclasses
-    return {f.name: f for f in fields(source) if "help" in f.metadata}
+    found = fields(source)  # type: ignore[arg-type]  # sources are dataclasses
+    return {f.name: f for f in found if "help" in f.metadata}
 
 
 def configured(source: Source, **changes: Any) -> Source:

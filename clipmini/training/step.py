@@ -62,7 +62,7 @@ def encodings(model: CLIP, batch: Batch) -> list[tuple]:
 def objective(model: CLIP, config: TrainConfig, batch: Batch, vectors: list[Tensor]) -> Tensor:
     """The configured loss of the unit vectors of `encodings`, in nats."""
     image, text, *rest = vectors
-    if config.loss == "sigmoid":
+    if config.loss == "sigmoid" and model.logit_bias is not None:  # begin() saw to it
         return sigmoid_loss(image, text, model.scale, model.logit_bias, batch.groups)
     negatives = None if batch.negative_ids is None else rest.pop()
     loss = (clip_loss(image, text, model.scale, negatives) if config.loss == "clip" else

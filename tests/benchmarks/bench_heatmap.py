@@ -1,5 +1,5 @@
-"""What a value-path heatmap costs beside a plain embedding of the same picture: emoji-vit, and a full-size ViT-B/32 with random
-weights. Alternating rounds in one process; the median of the round-by-round ratios is what counts.
+"""What a value-path heatmap costs beside a plain embedding of the same picture: emoji-vit, and a full-size ViT-B/32
+with random weights. Alternating rounds in one process; the median of the round-by-round ratios is what counts.
 
     python tests/benchmarks/bench_heatmap.py
 """
@@ -15,7 +15,7 @@ import torch
 import clipmini
 from clipmini.config import preset
 from clipmini.model import CLIP
-from clipmini.tasks.heatmap.methods import as_grid, value_cells
+from clipmini.tasks.heatmap.methods import square
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
         side, texts = model.config.vision.image_size, torch.randn(3, model.config.embed_dim)
         pixels = torch.randn(1, 3, side, side)
         sides = {"plain": lambda m=model, x=pixels: m.encode_image(x),
-                 "value": lambda m=model, x=pixels, t=texts: as_grid((value_cells(m.visual, x) @ t.t()).t())}
+                 "value": lambda m=model, x=pixels, t=texts: square((m.visual.value_cells(x)[0] @ t.t()).t())}
         times = {key: [] for key in sides}
         with torch.inference_mode():
             for _ in range(args.rounds + 3):

@@ -1,5 +1,6 @@
-"""Seconds for the text vectors of 100 classes x 80 templates with ViT-B/32's text tower, random weights: our prefix tree
-against the plain way, every prompt padded to 77 tokens, batch by batch, and against batches trimmed to their longest.
+"""Seconds for the text vectors of 100 classes x 80 templates with ViT-B/32's text tower, random weights: our prefix
+tree against the plain way, every prompt padded to 77 tokens, batch by batch, and against batches trimmed to their
+longest.
 
     python tests/benchmarks/bench_text.py
 
@@ -47,10 +48,12 @@ def main() -> None:
     torch.manual_seed(0)
     config = preset("ViT-B/32", tokenizer)
     tower = build_text(config.text, config.embed_dim).eval()
-    prompts = [t.replace("{}", name) for name in CLASS_NAMES["cifar100"][:args.classes] for t in PUBLISHED_TEMPLATES["openai80"]]
+    prompts = [template.replace("{}", name) for name in CLASS_NAMES["cifar100"][:args.classes]
+               for template in PUBLISHED_TEMPLATES["openai80"]]
     lists = tokenizer.token_lists(prompts)
     sides = {"padded to 77": lambda: plain(tower, tokenizer, lists, 80),
-             "trimmed": lambda: plain(tower, tokenizer, lists, 80, None), "clipmini": lambda: unit(tower.forward_lists(lists))}
+             "trimmed": lambda: plain(tower, tokenizer, lists, 80, None),
+             "clipmini": lambda: unit(tower.forward_lists(lists))}
     times, vectors = {name: [] for name in sides}, {}
     with torch.no_grad():
         for _ in range(args.rounds):
@@ -59,7 +62,8 @@ def main() -> None:
                 vectors[name] = run()
                 times[name].append(time.perf_counter() - start)
     print(f"{len(prompts):,} prompts, {torch.get_num_threads()} threads")
-    ratio = {name: statistics.median(t / o for t, o in zip(times[name], times["clipmini"], strict=True)) for name in sides}
+    ratio = {name: statistics.median(t / o for t, o in zip(times[name], times["clipmini"], strict=True))
+             for name in sides}
     middle = {name: statistics.median(times[name]) for name in sides}
     for name in sides:
         difference = (vectors[name] - vectors["clipmini"]).abs().max().item()
@@ -68,8 +72,8 @@ def main() -> None:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
         from readme_tables import record_speed
 
-        common = {"what": f"{args.classes} classes x 80 templates, ViT-B/32's text tower", "ours": f"{middle['clipmini']:.1f} s",
-                  "command": "python tests/benchmarks/bench_text.py"}
+        common = {"what": f"{args.classes} classes x 80 templates, ViT-B/32's text tower",
+                  "ours": f"{middle['clipmini']:.1f} s", "command": "python tests/benchmarks/bench_text.py"}
         record_speed([{**common, "against": f"the same tower, {name}", "theirs": f"{middle[name]:.1f} s",
                        "ratio": f"{ratio[name]:.1f}"} for name in ("padded to 77", "trimmed")])
 

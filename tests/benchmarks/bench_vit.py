@@ -1,5 +1,5 @@
-"""Milliseconds for pictures through a full-size ViT-B/32, random weights: ours against transformers' sdpa model, in batches of 32
-and one at a time; ours with packed matrices, and in int8, with the cosine to float32.
+"""Milliseconds for pictures through a full-size ViT-B/32, random weights: ours against transformers' sdpa model, in
+batches of 32 and one at a time; ours with packed matrices, and in int8, with the cosine to float32.
 
     python tests/benchmarks/bench_vit.py
 
@@ -52,13 +52,14 @@ def main() -> None:
             for name, against in (("clipmini", "transformers"), ("packed", "transformers"), ("int8", "clipmini")):
                 ratio = statistics.median(t / o for t, o in zip(times[against], times[name], strict=True))
                 cosine = F.cosine_similarity(vectors[name], vectors[against]).min().item()
-                print(f"batch {batch:>2}: {name} {middle[name]:.1f} ms, {against} {middle[against]:.1f} ms, {ratio:.2f}x, least "
-                      f"cosine {cosine:.5f}")
-                what = f"ViT-B/32, {'one picture' if batch == 1 else f'batch of {batch}'}" + (name != "clipmini") * f", {name}"
+                print(f"batch {batch:>2}: {name} {middle[name]:.1f} ms, {against} {middle[against]:.1f} ms, "
+                      f"{ratio:.2f}x, least cosine {cosine:.5f}")
+                what = f"ViT-B/32, {'one picture' if batch == 1 else f'batch of {batch}'}"
+                what += (name != "clipmini") * f", {name}"
                 peer = {"transformers": "transformers CLIPModel, sdpa", "clipmini": "our float32"}[against]
                 rows.append({"what": what, "against": peer,
-                             "ours": f"{middle[name]:.1f} ms", "theirs": f"{middle[against]:.1f} ms", "ratio": f"{ratio:.2f}",
-                             "command": "python tests/benchmarks/bench_vit.py"})
+                             "ours": f"{middle[name]:.1f} ms", "theirs": f"{middle[against]:.1f} ms",
+                             "ratio": f"{ratio:.2f}", "command": "python tests/benchmarks/bench_vit.py"})
     print(f"{torch.get_num_threads()} threads")
     if args.record:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -33,8 +33,8 @@ def test_the_split_form_is_the_same_attention(causal):
     torch.nn.init.normal_(attention.in_proj_weight, std=0.2)
     x, rows = torch.randn(3, 7, 32), torch.tensor([0, 3, 6])
     torch.testing.assert_close(SplitAttention(attention)(x, causal), attention(x, causal), rtol=0, atol=1e-6)
-    torch.testing.assert_close(SplitAttention(attention).forward_row(x, rows, causal), attention.forward_row(x, rows, causal),
-                               rtol=0, atol=1e-6)
+    torch.testing.assert_close(SplitAttention(attention).forward_row(x, rows, causal),
+                               attention.forward_row(x, rows, causal), rtol=0, atol=1e-6)
 
 
 def test_int8_vectors_are_near_and_the_original_stays(tokenizer):
@@ -45,7 +45,8 @@ def test_int8_vectors_are_near_and_the_original_stays(tokenizer):
     before, small = bytes_of(model), int8(model)
     ours, quick = Embedder(model, tokenizer), Embedder(small, tokenizer)
     images = [picture(64, 64, seed=i) for i in range(8)]
-    for a, b in ((ours.embed_images(images), quick.embed_images(images)), (ours.embed_texts(TEXTS), quick.embed_texts(TEXTS))):
+    for a, b in ((ours.embed_images(images), quick.embed_images(images)),
+                 (ours.embed_texts(TEXTS), quick.embed_texts(TEXTS))):
         assert F.cosine_similarity(a, b).min() > 0.999 and not torch.equal(a, b)
     assert bytes_of(small) < 0.4 * before and bytes_of(model) == before
     assert isinstance(model.visual.transformer.resblocks[0].attn, Attention)  # a copy was changed

@@ -21,7 +21,8 @@ from clipmini.families import hub_download as hub
 for name in sys.argv[1:]:
     try:
         model = clipmini.load(name)
-        found = {"name": model.name, "vector": model.embed_texts(["a red cat"])[0].tolist(), "cached": str(hub.cached(name))}
+        vector = model.embed_texts(["a red cat"])[0].tolist()
+        found = {"name": model.name, "vector": vector, "cached": str(hub.cached(name))}
     except clipmini.CheckpointError as error:
         found = {"error": str(error), "cached": str(hub.cached(name))}
     print("FOUND" + json.dumps(found), flush=True)
@@ -52,7 +53,8 @@ def models(tmp_path_factory, tokenizer, make_clip):
     hugging_face_folder(root / "hf", tokenizer, {**small, "patch_size": 8, "image_size": 16}, small)
     open_clip_folder(root / "oc", make_clip("vit-transformer"), tokenizer)
     (root / "sharded").mkdir()
-    hugging_face_folder(root / "sharded", tokenizer, {**small, "patch_size": 8, "image_size": 16}, small, max_shard_size="60KB")
+    hugging_face_folder(root / "sharded", tokenizer, {**small, "patch_size": 8, "image_size": 16}, small,
+                        max_shard_size="60KB")
     (root / "large").mkdir()  # 60% of it are more than 10 MB, the block in which huggingface-hub writes
     large = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 2, "num_attention_heads": 8}
     hugging_face_folder(root / "large", tokenizer, {**large, "patch_size": 8, "image_size": 16}, small)
@@ -73,11 +75,13 @@ def test_good_models_load_once_over_the_net_and_then_from_the_cache(models, tmp_
     folders = {"good/hf": root / "hf", "good/oc": root / "oc", "good/sharded": root / "sharded"}
     with loopback_hub(folders) as server:
         found = ask(server.url, tmp_path, "good/hf", "good/oc", "good/sharded", f"good/hf@{COMMIT}")
-        assert [f.get("vector") for f in found] == [expected["hf"], expected["oc"], expected["sharded"], expected["hf"]], found
+        assert [f.get("vector") for f in found] == [expected["hf"], expected["oc"], expected["sharded"],
+                                                    expected["hf"]], found
         assert found[0]["name"] == "good/hf" and found[0]["cached"].endswith(COMMIT)
         bodies = [path for method, path, _ in server.requests if method == "GET" and path.endswith(".safetensors")]
         assert len(bodies) == len(set(bodies)) == 2 + len(list((root / "sharded").glob("*.safetensors")))
-    found = ask("http://127.0.0.1:9", tmp_path, "good/hf", "good/oc", "good/sharded", "good/other", offline=True)  # no hub at all
+    # No hub at all.
+    found = ask("http://127.0.0.1:9", tmp_path, "good/hf", "good/oc", "good/sharded", "good/other", offline=True)
     assert [f.get("vector") for f in found[:3]] == [expected["hf"], expected["oc"], expected["sharded"]], found
     assert "not in the cache" in found[3]["error"] and "clipmini.load('emoji')" in found[3]["error"]
 
@@ -147,8 +151,9 @@ def test_which_files_are_wanted():
 
 
 def is_reachable(url: str, offline: bool = False) -> str:
-    code = "from clipmini import hub; print(hub.reachable(2))"
-    done = subprocess.run([sys.executable, "-c", code], env=environment(url, offline), capture_output=True, text=True, timeout=60)
+    code = "from clipmini.families import hub_download; print(hub_download.reachable(2))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(url, offline), capture_output=True, text=True,
+                          timeout=60)
     return done.stdout.strip() or done.stderr
 
 
