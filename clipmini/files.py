@@ -5,11 +5,15 @@ No code of any file is run.
 
 import json
 import os
+import queue
 import shutil
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -95,6 +99,27 @@ def cache_root(cache: str | Path | None = None) -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     return base / "clipmini"
+
+
+def within(seconds: float, ask: Callable[[], Any]) -> Any:
+    """What ask() returns or raises. Raises TimeoutError after so many seconds; ask then goes on in a thread that nobody
+    waits for (a time limit of a connection does not cover the search for its address, nor an answer that drips)."""
+    answers: queue.Queue = queue.Queue()
+
+    def run() -> None:
+        try:
+            answers.put((ask(), None))
+        except Exception as error:
+            answers.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        found, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer in {seconds:g} seconds") from None
+    if error is not None:
+        raise error
+    return found
 
 
 def read_json(path: Path) -> dict:
