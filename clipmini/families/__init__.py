@@ -40,7 +40,7 @@ def claimant(path: Path) -> Family | None:
         raw = read_json(path / "config.json") if (path / "config.json").is_file() else {}
         if raw.get("model_type"):
             raise CheckpointError(f"{str(path)!r} holds a model of type {raw['model_type']!r}; clipmini reads clip, "
-                                  "chinese_clip, siglip and siglip2")
+                                  "chinese_clip, siglip, and siglip2 with a fixed size")
         raise CheckpointError(f"{str(path)!r} has no config.json and no open_clip_config.json that clipmini knows; "
                               "give a folder that clipmini, transformers or open_clip wrote")
     return found
