@@ -5,15 +5,11 @@ No code of any file is run.
 
 import json
 import os
-import queue
 import shutil
 import sys
-import threading
 import time
-from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,22 +84,12 @@ def _replace(temporary: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def cache_root(cache: str | Path | None = None) -> Path:
-    """Return the folder for what is built once: `cache`, else $CLIPMINI_CACHE, else the user's cache folder."""
-    if cache or os.environ.get("CLIPMINI_CACHE"):
-        return Path(cache or os.environ["CLIPMINI_CACHE"]).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library/Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "clipmini"
-
-
-def within(seconds: float, ask: Callable[[], Any]) -> Any:
+def within(seconds: float, ask):
     """What ask() returns or raises. Raises TimeoutError after so many seconds; ask then goes on in a thread that nobody
     waits for (a time limit of a connection does not cover the search for its address, nor an answer that drips)."""
+    import queue
+    import threading
+
     answers: queue.Queue = queue.Queue()
 
     def run() -> None:
@@ -120,6 +106,19 @@ def within(seconds: float, ask: Callable[[], Any]) -> Any:
     if error is not None:
         raise error
     return found
+
+
+def cache_root(cache: str | Path | None = None) -> Path:
+    """Return the folder for what is built once: `cache`, else $CLIPMINI_CACHE, else the user's cache folder."""
+    if cache or os.environ.get("CLIPMINI_CACHE"):
+        return Path(cache or os.environ["CLIPMINI_CACHE"]).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library/Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "clipmini"
 
 
 def read_json(path: Path) -> dict:

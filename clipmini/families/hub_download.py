@@ -131,7 +131,9 @@ def _part(name: str) -> str:
 def _listed(hub, repo: str, revision: str | None) -> tuple[str, list[str]]:
     """A model's commit and the names of its files, as the hub has them."""
     if not may_download():
-        raise hub.errors.LocalEntryNotFoundError("it is not whole in the cache")
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        raise LocalEntryNotFoundError("it is not whole in the cache")
     info = hub.HfApi().model_info(repo, revision=revision, timeout=PATIENCE)
     return info.sha or revision or "main", [file.rfilename for file in info.siblings]
 
