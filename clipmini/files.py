@@ -89,6 +89,30 @@ def _replace(temporary: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def within(seconds: float, ask):
+    """What ask() returns or raises. Raises TimeoutError after so many seconds; ask then goes on in a thread that nobody
+    waits for (a time limit of a connection does not cover the search for its address, nor an answer that drips)."""
+    import queue
+    import threading
+
+    answers: queue.Queue = queue.Queue()
+
+    def run() -> None:
+        try:
+            answers.put((ask(), None))
+        except Exception as error:
+            answers.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        found, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer in {seconds:g} seconds") from None
+    if error is not None:
+        raise error
+    return found
+
+
 def cache_root(cache: str | Path | None = None) -> Path:
     """Return the folder for what is built once: `cache`, else $CLIPMINI_CACHE, else the user's cache folder."""
     if cache or os.environ.get("CLIPMINI_CACHE"):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from clipmini.data.base import Package, Question, Source, SourceError, contact_sheet, option
 from clipmini.data.classnames import CLASS_NAMES, imagenet_names
+from clipmini.data.testset_copies import HURRY, hub_rows
 from clipmini.image import ImageError, open_image
 
 if TYPE_CHECKING:
@@ -179,14 +180,14 @@ def open_rows(test: TestSet, folder: str | Path | None = None):
     """The rows of a test set, streamed, pictures undecoded -> an iterable of dicts that can skip.
 
     folder: a copy in the same schema (parquet files, or tar archives in the layout of clip-benchmark); default: the
-    hub.
+    hub, or where that is of no help a whole copy in its cache.
     """
     import datasets
 
     benchmark = test.repo.startswith(BENCH)
     try:
         if folder is None:
-            rows = datasets.load_dataset(test.repo, test.config, split=test.split, streaming=True)
+            rows = hub_rows(test.repo, test.config, test.split)
         else:
             if not Path(folder).is_dir():
                 raise DatasetError(f"there is no folder {str(folder)!r}; give the folder that holds the copy, not a "
@@ -291,6 +292,7 @@ def _beside(test: TestSet, file: str, folder: str | Path | None) -> str | None:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(test.repo, file, repo_type="dataset")).read_text(encoding="utf-8")
+        return Path(hf_hub_download(test.repo, file, repo_type="dataset", etag_timeout=HURRY)
+                    ).read_text(encoding="utf-8")
     except Exception as error:
         raise DatasetError(f"{file} of {test.repo!r} cannot be fetched ({type(error).__name__})") from error

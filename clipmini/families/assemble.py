@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clipmini.checkpoint import check_whole, fill, resized
 from clipmini.config import CLIPConfig, ConfigError
+from clipmini.families.agreement import check_pictures
 from clipmini.files import CheckpointError, read_json, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
@@ -71,7 +72,8 @@ def filled(model: CLIP, weights: dict[str, Tensor], source: str, image_size: int
 
 
 def check_activation(folder: Path, config: CLIPConfig) -> None:
-    """A wrong activation costs accuracy in silence, so two files that disagree are an error."""
+    """A wrong activation costs accuracy in silence, as wrong pixels do, so two files that disagree are an error."""
+    check_pictures(folder)
     vision, text = config.vision, config.text
     said = {vision.activation if vision.tower == "vit" else text.activation, text.activation}
     said -= {"gelu"} if text.tower == "bert" else set()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
+from clipmini.families.agreement import open_clip_pixels
 from clipmini.families.assemble import (
     check_activation,
     check_exportable,
@@ -151,7 +152,9 @@ def _special_ids(text: dict, path: Path) -> dict[str, Any]:
 
 
 def hugging_face_pixels(folder: Path, image_size: int) -> dict:
-    """preprocessor_config.json (or processor_config.json) -> VisionConfig's fields about pixels."""
+    """preprocessor_config.json (or processor_config.json, or open_clip's) -> VisionConfig's fields about pixels."""
+    if said := open_clip_pixels(folder, image_size):
+        return said
     names = ("preprocessor_config.json", "processor_config.json")
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
