@@ -66,6 +66,11 @@ def _eps(section: dict, where: str, path: Path) -> Any:
                         ).get("eps", 1e-5)
 
 
+def norm_kwargs(eps: float) -> dict[str, Any]:
+    """The entry of vision_cfg and text_cfg that says what LayerNorms add to the variance, where it is not 1e-5."""
+    return {} if eps == 1e-5 else {"norm_kwargs": {"eps": eps}}
+
+
 def open_clip_config(config: CLIPConfig) -> dict:
     """open_clip_config.json of the same model for open_clip."""
     v, t = config.vision, config.text
@@ -74,10 +79,12 @@ def open_clip_config(config: CLIPConfig) -> dict:
         hidden = v.mlp_width or 4 * v.width
         ratio = hidden / v.width
         ratio += 1e-6 * (int(v.width * ratio) < hidden)  # open_clip rounds down
-        vision |= {"patch_size": v.patch_size, "head_width": v.width // v.heads, "mlp_ratio": ratio}
+        vision |= {"patch_size": v.patch_size, "head_width": v.width // v.heads, "mlp_ratio": ratio,
+                   **norm_kwargs(v.eps)}
     else:
         vision["head_width"] = v.width * 32 // v.heads
     text = {key: getattr(t, key) for key in ("context_length", "vocab_size", "width", "heads", "layers")}
+    text |= norm_kwargs(t.eps)
     model = {"embed_dim": config.embed_dim, "quick_gelu": t.activation == "quick_gelu", "vision_cfg": vision,
              "text_cfg": text}
     if config.sigmoid:

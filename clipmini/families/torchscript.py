@@ -1,5 +1,6 @@
 """OpenAI's TorchScript archives: their tensors, without running the code that such an archive carries."""
 
+import io
 import pickle
 import zipfile
 from pathlib import Path
@@ -31,7 +32,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
     Python's own unpickler, not C's, which takes any memory that a file asks for."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str):
-        super().__init__(archive.open(f"{root}/data.pkl"))
+        super().__init__(io.BytesIO(archive.read(f"{root}/data.pkl")))
         self.archive, self.root = archive, root
         self.storages: dict[str, Tensor] = {}
 
