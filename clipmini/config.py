@@ -77,7 +77,7 @@ class VisionConfig:
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         _check_fields(self, "vision.")
-        _require(isinstance(self.mean, tuple) and isinstance(self.std, tuple) and len(self.mean) == len(self.std) == 3,
+        _require(all(isinstance(levels, tuple) and len(levels) == 3 for levels in (self.mean, self.std)),
                  "vision.mean and vision.std need three numbers each")
         _require(isinstance(self.layers, int) == (self.tower == "vit"),
                  f"vision.layers is {self.layers!r}; a vit takes one int, a ResNet one int for each stage")
@@ -87,7 +87,8 @@ class VisionConfig:
             _require(self.image_size % self.patch_size == 0,
                      f"vision.image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         else:
-            _require(len(self.layers) == 4, f"vision.layers is {self.layers}; a ResNet has four stages")
+            _require(len(self.layers) == 4,  # type: ignore[arg-type]
+                     f"vision.layers is {self.layers}; a ResNet has four stages")
         if self.tower == "resnet":
             _require(self.image_size % 32 == 0, f"vision.image_size is {self.image_size}; the ModifiedResNet halves it "
                                                 "five times, use a multiple of 32")

@@ -90,7 +90,8 @@ def test_a_lone_file_is_read_as_the_configuration_beside_it_says(ending, tokeniz
     assert loaded.config.vision.heads == 4 and loaded.config.vision.activation == "gelu" and loaded.meta["file"] == lone.name
     assert torch.equal(loaded.embed_images(IMAGES), clipmini.Embedder(model, tokenizer).embed_images(IMAGES))
     shutil.move(lone, tmp_path / lone.name)
-    with pytest.raises(CheckpointError, match="neither the activation nor the width of the heads.*give the whole folder"):
+    with pytest.raises(CheckpointError,
+                       match="neither the activation nor the width of the heads.*give the whole folder"):
         clipmini.load(tmp_path / lone.name)
 
 
@@ -98,7 +99,8 @@ def test_a_lone_file_of_transformers_and_one_of_ours(folder, tiny_checkpoints, t
     whole = clipmini.load(folder).embed_images(IMAGES)
     assert torch.equal(clipmini.load(folder / "model.safetensors").embed_images(IMAGES), whole)
     write_json(folder / "open_clip_config.json", {"model_cfg": {"embed_dim": 20, "quick_gelu": True}})
-    assert torch.equal(clipmini.load(folder / "model.safetensors").embed_images(IMAGES), whole)  # the tensors' names decide
+    # The tensors' names decide.
+    assert torch.equal(clipmini.load(folder / "model.safetensors").embed_images(IMAGES), whole)
     ours = tiny_checkpoints["vit-transformer"]
     assert clipmini.load(ours / "model.safetensors").config == clipmini.load(ours).config
     with pytest.raises(CheckpointError, match="config.json' is a configuration; give the folder it lies in"):
@@ -157,7 +159,9 @@ def test_older_sections_win_and_may_be_the_only_ones(folder):
     same_as_transformers(folder)
     # What an older section leaves out is transformers' default, not the newer section's word.
     short = {key: value for key, value in whole["vision_config"].items() if key != "hidden_act"}
-    write_json(config, {**whole, "vision_config_dict": short, "vision_config": {**whole["vision_config"], "hidden_act": "gelu"}})
+    write_json(config,
+               {**whole, "vision_config_dict": short,
+                "vision_config": {**whole["vision_config"], "hidden_act": "gelu"}})
     assert clipmini.load(folder).config.vision.activation == "quick_gelu"
     same_as_transformers(folder)
     write_json(config, {**whole, "vision_config_dict": None, "text_config_dict": None})
@@ -165,8 +169,10 @@ def test_older_sections_win_and_may_be_the_only_ones(folder):
 
 
 @pytest.mark.parametrize("changes", [
-    {"torch_dtype": "float16"}, {"architectures": None}, {"text_config__use_cache": False}, {"vision_config__dropout": 0.0},
-    {"vision_config__attention_dropout": 0.1}, {"text_config__initializer_range": 0.5}, {"transformers_version": "4.16.0.dev0"},
+    {"torch_dtype": "float16"}, {"architectures": None}, {"text_config__use_cache": False},
+    {"vision_config__dropout": 0.0},
+    {"vision_config__attention_dropout": 0.1}, {"text_config__initializer_range": 0.5},
+    {"transformers_version": "4.16.0.dev0"},
     {"vision_config__image_size": [32, 32]}, {"vision_config__num_labels": 2}, {"text_config__prefix": None},
     {"vision_config__is_decoder": False}, {"vision_config__pruned_heads": {}}, {"text_config__something_new": None},
 ])
@@ -187,7 +193,8 @@ def test_what_changes_no_vector_may_be_there(changes, folder, original):
     ({"vision_config__hidden_size": 32.0}, "hidden_size|vision.width is 32.0"),
     ({"vision_config__hidden_act": "relu", "text_config__hidden_act": "relu"}, "vision.activation is 'relu'"),
     ({"text_config__intermediate_size": 0}, "an MLP has no hidden units"),
-    ({"vision_config__layer_norm_eps": 0}, "vision.eps is 0"), ({"text_config__layer_norm_eps": "small"}, "text.eps is 'small'"),
+    ({"vision_config__layer_norm_eps": 0}, "vision.eps is 0"),
+    ({"text_config__layer_norm_eps": "small"}, "text.eps is 'small'"),
 ])
 def test_what_we_do_not_have_is_refused_by_name(changes, words, folder):
     change(folder / "config.json", **changes)
@@ -199,7 +206,8 @@ def test_what_we_do_not_have_is_refused_by_name(changes, words, folder):
 # ---------------------------------------------------------------- preprocessor_config.json
 
 SQUASH = {"size": {"height": 32, "width": 32}}
-OBEYED = [{"do_normalize": False}, {"do_rescale": False}, {"rescale_factor": 1 / 127.5}, {"rescale_factor": 0.00392156862745098},
+OBEYED = [{"do_normalize": False}, {"do_rescale": False}, {"rescale_factor": 1 / 127.5},
+          {"rescale_factor": 0.00392156862745098},
           {"do_normalize": False, "do_rescale": False}, {"resample": 2}, SQUASH, {**SQUASH, "do_center_crop": False},
           {"size": 32}, {"crop_size": 32}, {"do_pad": False}, {"image_mean": [0.5, 0.5, 0.5], "image_std": [1, 2, 3]}]
 
@@ -216,12 +224,17 @@ def test_a_processor_that_is_read_gives_transformers_pixels(changes, folder):
 @pytest.mark.parametrize("changes, words", [
     ({"do_resize": False}, "do_resize = False.*but True"), ({"do_center_crop": False}, "do_center_crop = False"),
     ({"do_pad": True}, "do_pad = True"), ({"size": {"longest_edge": 32}}, "longest_edge"),
-    ({"size": {"shortest_edge": 32, "longest_edge": 64}}, "longest_edge"), ({"size": {"height": 32, "width": 48}}, "square"),
-    ({"crop_size": {"height": 32, "width": 48}}, "square"), ({"crop_size": 24}, "32 cut to 24"), ({"size": ...}, "lacks 'size'"),
+    ({"size": {"shortest_edge": 32, "longest_edge": 64}}, "longest_edge"),
+    ({"size": {"height": 32, "width": 48}}, "square"),
+    ({"crop_size": {"height": 32, "width": 48}}, "square"), ({"crop_size": 24}, "32 cut to 24"),
+    ({"size": ...}, "lacks 'size'"),
     ({**SQUASH, "crop_size": 24}, "32 cut to 24"), ({"size": "big"}, "size = 'big'"), ({"resample": 1}, "resample 1"),
-    ({"rescale_offset": True}, "rescale_offset = True"), ({"image_processor_type": "ViTImageProcessor"}, "ViTImageProcessor"),
-    ({"image_mean": [None] * 3}, "image_mean None"), ({"image_mean": 0.5}, "image_mean 0.5"), ({"image_std": [0, 0, 0]}, "vision.std"),
-    ({"image_mean": ...}, "lacks 'image_mean'"), ({"rescale_factor": 0}, "rescale_factor 0"), ({"use_square_size": True}, "square"),
+    ({"rescale_offset": True}, "rescale_offset = True"),
+    ({"image_processor_type": "ViTImageProcessor"}, "ViTImageProcessor"),
+    ({"image_mean": [None] * 3}, "image_mean None"), ({"image_mean": 0.5}, "image_mean 0.5"),
+    ({"image_std": [0, 0, 0]}, "vision.std"),
+    ({"image_mean": ...}, "lacks 'image_mean'"), ({"rescale_factor": 0}, "rescale_factor 0"),
+    ({"use_square_size": True}, "square"),
 ])
 def test_a_processor_that_we_do_not_have_is_refused_by_name(changes, words, folder):
     change(folder / "preprocessor_config.json", **changes)
@@ -247,14 +260,16 @@ def test_a_processor_within_processor_config_wins(folder):
     ({"model_cfg__vision_cfg__no_ln_pre": True}, "vision_cfg.no_ln_pre = True"),
     ({"model_cfg__vision_cfg__ls_init_value": 0.1}, "vision_cfg.ls_init_value"),
     ({"model_cfg__text_cfg__pool_type": "eos"}, "text_cfg.pool_type = 'eos'"),
-    ({"model_cfg__vision_cfg__image_size": [32, 64]}, "square"), ({"preprocess_cfg__resize_mode": "longest"}, "resize_mode"),
+    ({"model_cfg__vision_cfg__image_size": [32, 64]}, "square"),
+    ({"preprocess_cfg__resize_mode": "longest"}, "resize_mode"),
     ({"preprocess_cfg__mode": "L"}, "preprocess_cfg.mode = 'L'"), ({"preprocess_cfg__blur": 3}, "preprocess_cfg.blur"),
     ({"preprocess_cfg__size": 64}, "pictures of 64 pixels and has image_size 32"), ({"more": 1}, "asks for more = 1"),
 ])
 def test_keys_of_open_clip_are_obeyed_or_refused(changes, words, tokenizer, tmp_path):
     export(gelu_twin(tokenizer), tokenizer, tmp_path / "oc", "open_clip")
     config = tmp_path / "oc" / "open_clip_config.json"
-    change(config, model_cfg__vision_cfg__timm_model_name=None, model_cfg__vision_cfg__timm_pool="avg", preprocess_cfg__size=[32, 32],
+    change(config, model_cfg__vision_cfg__timm_model_name=None, model_cfg__vision_cfg__timm_pool="avg",
+           preprocess_cfg__size=[32, 32],
            model_cfg__custom_text=True, model_cfg__vision_cfg__patch_dropout=0.5)
     clipmini.load(tmp_path / "oc")
     change(config, **changes)

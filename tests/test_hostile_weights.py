@@ -19,7 +19,8 @@ from clipmini.files import LONGEST_MESSAGE, CheckpointError
 from foreign import hugging_face_folder, openai_archive, write_json
 from test_foreign_configs import TEXT, VISION, change, gelu_twin
 
-SECONDS, MEGABYTES = 2.0, 300  # of the processor, where a second is the aim; and what one load may add to the peak of memory
+# Of the processor, where a second is the aim; and what one load may add to the peak of memory.
+SECONDS, MEGABYTES = 2.0, 300
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,8 @@ def write_safetensors(path, entries: dict, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("layout", ["hf", "oc", "ours"])
-@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.float8_e4m3fn, torch.float8_e5m2, torch.int32, torch.bool])
+@pytest.mark.parametrize("kind",
+                         [torch.int8, torch.uint8, torch.float8_e4m3fn, torch.float8_e5m2, torch.int32, torch.bool])
 def test_other_numbers_are_called_unsupported(kind, layout, copy):
     file = next(copy(layout).glob("*.safetensors"))
     tensors = load_file(file)
@@ -67,16 +69,20 @@ def test_other_numbers_are_called_unsupported(kind, layout, copy):
 
 def test_numbers_that_torch_has_not(copy):
     folder = copy("hf")
-    write_safetensors(folder / "model.safetensors", {"x": {"dtype": "F8_E8M0", "shape": [4], "data_offsets": [0, 4]}}, b"abcd")
+    write_safetensors(folder / "model.safetensors", {"x": {"dtype": "F8_E8M0", "shape": [4], "data_offsets": [0, 4]}},
+                      b"abcd")
     refused(folder, "holds F8_E8M0 numbers, first in 'x'.*not supported")
 
 
 @pytest.mark.parametrize("section, key, value", [
     ("vision_config", "num_hidden_layers", 10**9), ("text_config", "num_hidden_layers", 10**9),
-    ("vision_config", "hidden_size", 2**30), ("vision_config", "image_size", 10**9), ("text_config", "vocab_size", 2**31 - 1),
-    ("text_config", "hidden_size", 192.0), ("vision_config", "num_attention_heads", 0), ("vision_config", "patch_size", -8),
+    ("vision_config", "hidden_size", 2**30), ("vision_config", "image_size", 10**9),
+    ("text_config", "vocab_size", 2**31 - 1),
+    ("text_config", "hidden_size", 192.0), ("vision_config", "num_attention_heads", 0),
+    ("vision_config", "patch_size", -8),
     ("text_config", "max_position_embeddings", 10**12), ("vision_config", "num_attention_heads", True),
-    ("vision_config", "intermediate_size", "4" * 5_000), ("text_config", "hidden_size", 10**400), ("text_config", "vocab_size", None),
+    ("vision_config", "intermediate_size", "4" * 5_000), ("text_config", "hidden_size", 10**400),
+    ("text_config", "vocab_size", None),
 ])
 def test_sizes_that_no_computer_has(section, key, value, copy):
     folder = copy("hf")
@@ -87,11 +93,16 @@ def test_sizes_that_no_computer_has(section, key, value, copy):
 
 
 @pytest.mark.parametrize("changes, words", [
-    ({"model__vision__layers": 10**9}, "wants 1,000,000,000 layers"), ({"model__text__width": 192.0}, "text.width is 192.0"),
-    ({"model__vision__mean": [None] * 3}, "vision.mean is"), ({"model__vision__std": [0, 0, 0]}, r"vision.std is \(0, 0, 0\)"),
-    ({"meta": [1]}, "meta is"), ({"model__text__vocab_size": 2**31}, "text.vocab_size"), ({"model__embed_dim": 1e400}, "embed_dim is inf"),
-    ({"model__text__tower": "bert", "model__text__mlp_width": 2**30}, "does not fit"), ({"model__vision__eps": 0}, "vision.eps is 0"),
-    ({"model__vision__tower": ["vit"]}, "vision.tower is"), ({"model__logit_scale_max": float("nan")}, "logit_scale_max is nan"),
+    ({"model__vision__layers": 10**9}, "wants 1,000,000,000 layers"),
+    ({"model__text__width": 192.0}, "text.width is 192.0"),
+    ({"model__vision__mean": [None] * 3}, "vision.mean is"),
+    ({"model__vision__std": [0, 0, 0]}, r"vision.std is \(0, 0, 0\)"),
+    ({"meta": [1]}, "meta is"), ({"model__text__vocab_size": 2**31}, "text.vocab_size"),
+    ({"model__embed_dim": 1e400}, "embed_dim is inf"),
+    ({"model__text__tower": "bert", "model__text__mlp_width": 2**30}, "does not fit"),
+    ({"model__vision__eps": 0}, "vision.eps is 0"),
+    ({"model__vision__tower": ["vit"]}, "vision.tower is"),
+    ({"model__logit_scale_max": float("nan")}, "logit_scale_max is nan"),
     ({"model__vision__" + "x" * 5_000: 1}, r"unknown configuration key vision\.xxx.*\.\.\.x"),
 ])
 def test_our_own_configuration(changes, words, copy):
@@ -100,9 +111,12 @@ def test_our_own_configuration(changes, words, copy):
     refused(folder, words)
 
 
-@pytest.mark.parametrize("layout, file", [("hf", "config.json"), ("hf", "preprocessor_config.json"), ("ours", "config.json"),
+@pytest.mark.parametrize("layout, file",
+                         [("hf", "config.json"), ("hf", "preprocessor_config.json"), ("ours", "config.json"),
                                           ("oc", "open_clip_config.json"), ("ours", "vocab.json")])
-@pytest.mark.parametrize("content", ['{"a":' * 100_000 + "1" + "}" * 100_000, "[" * 100_000, '{"x": ' + "9" * 5_000 + "}", "[1, 2]",
+@pytest.mark.parametrize("content",
+                         ['{"a":' * 100_000 + "1" + "}" * 100_000, "[" * 100_000, '{"x": ' + "9" * 5_000 + "}",
+                          "[1, 2]",
                                      "null", "{", "\x00", '"word"'])
 def test_json_of_every_wrong_kind(content, layout, file, copy):
     folder = copy(layout)
@@ -164,7 +178,8 @@ def test_an_archive_that_unpacks_to_far_more(ending, archive, copy, tmp_path):
         (folder / "model.safetensors").unlink()
         torch.save({"x": torch.zeros(10)}, tmp_path / "small.bin")
         target = folder
-        rewritten(tmp_path / "small.bin", folder / "pytorch_model.bin", {"/data/0": bytes(400_000_000)}, zipfile.ZIP_DEFLATED)
+        rewritten(tmp_path / "small.bin", folder / "pytorch_model.bin", {"/data/0": bytes(400_000_000)},
+                  zipfile.ZIP_DEFLATED)
     refused(target, "unpacks from [0-9,]+ to 4[0-9,]+ bytes, which no weights do")
 
 
@@ -175,8 +190,10 @@ MODULE = b"c__torch__\nM\n)\x81"  # an object of a class of the archive
     b"\x80\x02" + MODULE + b"q\x00}X\x01\x00\x00\x00ah\x00sb.",  # it holds itself
     b"\x80\x02" + MODULE + b"}X\x01\x00\x00\x00a" + MODULE + b"q\x01sb}(X\x01\x00\x00\x00bh\x01X\x01\x00\x00\x00ch\x01ub.",  # one twice
     b"\x80\x02" + MODULE + b"r\xff\xff\xff\x7f.",  # a place in the memo that C's unpickler makes room for
-    b"\x80\x02]q\x00h\x00a.", b"\x80\x02K\x01.", b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f.", b"", b"\x80\x02" + b"(" * 1_000_000,
-    b"\x80\x02\x8e\xff\xff\xff\xff\xff\x00\x00\x00.", b"cos\nsystem\n(X\x02\x00\x00\x00lstR.", b"\x80\x02" + MODULE + b"}K\x01K\x02sb.",
+    b"\x80\x02]q\x00h\x00a.", b"\x80\x02K\x01.", b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f.", b"",
+    b"\x80\x02" + b"(" * 1_000_000,
+    b"\x80\x02\x8e\xff\xff\xff\xff\xff\x00\x00\x00.", b"cos\nsystem\n(X\x02\x00\x00\x00lstR.",
+    b"\x80\x02" + MODULE + b"}K\x01K\x02sb.",
 ])
 def test_a_pickle_of_every_wrong_kind(content, archive, tmp_path):
     refused(rewritten(archive, tmp_path / "x.pt", {"/data.pkl": content}))
@@ -214,7 +231,8 @@ def test_a_vocabulary_that_unpacks_without_end(archive, tmp_path):
 # ---------------------------------------------------------------- 150 mutations
 
 
-ODD = [None, True, 0, -1, 1.5, 1e308, float("nan"), float("inf"), 10**9, 10**30, "", "x" * 5_000, [], [None], {}, {"a": {}}, [[]], "224"]
+ODD = [None, True, 0, -1, 1.5, 1e308, float("nan"), float("inf"), 10**9, 10**30, "", "x" * 5_000, [], [None], {},
+       {"a": {}}, [[]], "224"]
 
 
 def mutated(folder, rng: random.Random) -> None:
@@ -259,7 +277,8 @@ def test_fifty_mutations_of_each_layout(layout, originals, tmp_path):
         except CheckpointError as error:
             refusals += 1
             assert str(folder) in str(error), (seed, error)
-            assert "does not expect" not in str(error), (seed, error)  # the net below all readers caught what none had thought of
+            # The net below all readers caught what none had thought of.
+            assert "does not expect" not in str(error), (seed, error)
         assert time.process_time() - started < SECONDS, seed
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000 * MEGABYTES, seed
         shutil.rmtree(folder)
