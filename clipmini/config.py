@@ -87,8 +87,7 @@ class VisionConfig:
             _require(self.image_size % self.patch_size == 0,
                      f"vision.image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         else:
-            _require(len(self.layers) == 4,  # type: ignore[arg-type]
-                     f"vision.layers is {self.layers}; a ResNet has four stages")
+            _require(len(self.layers) == 4, f"vision.layers is {self.layers}; a ResNet has four stages")
         if self.tower == "resnet":
             _require(self.image_size % 32 == 0, f"vision.image_size is {self.image_size}; the ModifiedResNet halves it "
                                                 "five times, use a multiple of 32")

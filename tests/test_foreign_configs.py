@@ -87,7 +87,7 @@ def test_a_lone_file_is_read_as_the_configuration_beside_it_says(ending, tokeniz
         lone.unlink()  # only the named file is there
         lone = tmp_path / "oc" / f"epoch_7.{ending}"
     loaded = clipmini.load(lone)
-    assert loaded.config.vision.heads == 4 and loaded.config.vision.activation == "gelu" and loaded.meta["file"] == lone.name
+    assert (loaded.config.vision.heads, loaded.config.vision.activation, loaded.meta["file"]) == (4, "gelu", lone.name)
     assert torch.equal(loaded.embed_images(IMAGES), clipmini.Embedder(model, tokenizer).embed_images(IMAGES))
     shutil.move(lone, tmp_path / lone.name)
     with pytest.raises(CheckpointError,

@@ -188,7 +188,8 @@ MODULE = b"c__torch__\nM\n)\x81"  # an object of a class of the archive
 
 @pytest.mark.parametrize("content", [
     b"\x80\x02" + MODULE + b"q\x00}X\x01\x00\x00\x00ah\x00sb.",  # it holds itself
-    b"\x80\x02" + MODULE + b"}X\x01\x00\x00\x00a" + MODULE + b"q\x01sb}(X\x01\x00\x00\x00bh\x01X\x01\x00\x00\x00ch\x01ub.",  # one twice
+    b"\x80\x02" + MODULE + b"}X\x01\x00\x00\x00a" + MODULE + b"q\x01sb}(X\x01\x00\x00\x00bh\x01X\x01\x00\x00\x00"
+    b"ch\x01ub.",  # one at two places
     b"\x80\x02" + MODULE + b"r\xff\xff\xff\x7f.",  # a place in the memo that C's unpickler makes room for
     b"\x80\x02]q\x00h\x00a.", b"\x80\x02K\x01.", b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f.", b"",
     b"\x80\x02" + b"(" * 1_000_000,

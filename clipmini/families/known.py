@@ -67,7 +67,8 @@ OPEN_CLIP_VISION = {**PLAIN, **NO_TIMM, "image_size": ANY, "layers": ANY, "width
                     "pool_type": ("tok",), "no_ln_pre": (False,), "pos_embed_type": ("learnable",)}
 OPEN_CLIP_TEXT = {**PLAIN, **NO_HF, "context_length": ANY, "vocab_size": ANY, "width": ANY, "heads": ANY, "layers": ANY,
                   "mlp_ratio": ANY, "embed_cls": (False,), "no_causal_mask": (False,), "pool_type": ("argmax",),
-                  "proj_type": ("linear",), "proj_bias": (False,), "tokenizer_kwargs": ({},)}
+                  "proj_type": ("linear",), "proj_bias": (False,), "tokenizer_kwargs": ({},),
+                  "hf_tokenizer_name": ANY}
 OPEN_CLIP_PIXELS = {"mean": ANY, "std": ANY, "interpolation": ANY, "resize_mode": ANY, "size": ANY, "mode": ("RGB",),
                     "fill_color": IGNORED}  # a colour for "longest", which clipmini does not have
 
