@@ -110,9 +110,10 @@ def _umap_class():
     except RuntimeError as error:  # "cannot cache function ...: no locator available for file ..."
         if "cache" not in str(error):
             raise
-        import numba
+        from numba import config
 
-        os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = _numba_folder().name
+        os.environ["NUMBA_CACHE_DIR"] = folder = _numba_folder().name
+        setattr(config, "CACHE_DIR", folder)  # noqa: B010 (it was read from the environment at numba's import)
         from umap import UMAP
     return UMAP
 
