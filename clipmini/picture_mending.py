@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from PIL import Image, ImageChops
 
 PNG = b"\x89PNG\r\n\x1a\n"
-PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT")
+PNG_STILL = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
+PNG_ANIMATED = (b"acTL", b"fcTL", b"fdAT")
 END, MOST_SEGMENTS = 0xD9, 20_000
 JPEG_TABLES = (*range(0xC0, 0xD0), END, 0xDA, 0xDB, 0xDD, 0xE0, 0xEE)  # what pixels depend on; 0xEE: Adobe's colours
 _PART = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
@@ -52,7 +53,8 @@ def mended(data: bytes, decode: Callable[[bytes], Image.Image]) -> Image.Image |
     """
     files: list[bytes] = []
     if data.startswith(PNG):
-        files = [_png_without_metadata(data, more) for more in ((b"eXIf", b"iCCP"), ())]
+        own = (b"eXIf", b"iCCP")  # the last attempt is the still of a damaged animation, as browsers show it
+        files = [_png_without_metadata(data, more) for more in ((*PNG_ANIMATED, *own), PNG_ANIMATED, own)]
     elif data.startswith(b"\xff\xd8"):
         files = [data, *(_jpeg_without_metadata(data, more) for more in ((0xE1, 0xE2), (0xE1,), ()))]
     for file in files:
@@ -71,7 +73,7 @@ def _png_without_metadata(data: bytes, more: tuple[bytes, ...]) -> bytes:
         length, kind = struct.unpack(">I4s", data[at:at + 8])
         chunk = data[at:at + 12 + length]
         whole = chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4]))
-        if kind in PNG_PIXELS or kind in more and whole:
+        if kind in PNG_STILL or kind in more and (whole or kind in PNG_ANIMATED):
             kept.append(chunk)
         at += 12 + length
     return b"".join(kept)

@@ -228,6 +228,20 @@ def test_an_animated_png_shows_its_first_frame_not_its_still():
     assert open_image(data).getpixel((3, 3)) == (255, 0, 0)
     cut = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=True)
     assert open_image(cut[:cut.index(b"fdAT") + 8]).getpixel((3, 3)) == (255, 0, 0)  # the still is whole
+    for old, new in ((struct.pack(">4sII", b"acTL", 2, 0), struct.pack(">4sII", b"acTL", 0, 0)), (b"fcTL", b"fcTX")):
+        at = cut.index(old)
+        data = cut[:at] + new + cut[at + len(new):]  # no frames; a frame without its size
+        data = data[:at - 4] + chunk(data[at:at + 4], data[at + 4:at + 4 + struct.unpack(">I", data[at - 4:at])[0]]) \
+            + data[at + 8 + struct.unpack(">I", data[at - 4:at])[0]:]
+        assert open_image(data).getpixel((3, 3)) == (255, 0, 0)
+
+
+def test_a_bitmap_of_a_rare_kind_is_unsupported_not_damaged(tmp_path):
+    data = bytearray(encoded(drawing(), "BMP"))
+    data[28:30] = (2).to_bytes(2, "little")  # bits of a pixel
+    with pytest.raises(ImageError, match=r"is a BMP of a kind that is not read here \(Unsupported") as error:
+        open_image(bytes(data))
+    assert error.value.kind == "unsupported kind"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TRANSPARENT", "PALETTE", "GREY"])
