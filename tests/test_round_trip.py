@@ -241,7 +241,7 @@ def test_a_packed_model_without_a_transformer_is_refused_too(layout, make_clip, 
 def test_what_a_reader_would_refuse_is_not_written(layout, make_clip, tokenizer, tmp_path):
     model = make_clip("vit-transformer")
     shorter = Tokenizer(tokenizer.merges, 16)
-    with pytest.raises(CheckpointError, match="the model has context_length 32, the tokenizer 16"):
+    with pytest.raises(CheckpointError, match="a context of 32, .* a context of 16, "):
         export(model, shorter, tmp_path / "x", layout)
     model.text.ln_final.bias.data[0] = float("nan")
     with pytest.raises(CheckpointError, match="'ln_final.bias' holds NaN or infinite"):
