@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from clipmini.config import CLIPConfig, ConfigError
-from clipmini.files import CheckpointError, check_numbers, check_size, read_weights, written_whole
+from clipmini.files import CheckpointError, check_numbers, check_size, check_storable, read_weights, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer, TokenizerError
 
@@ -43,27 +43,11 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
 
 
 def check_whole(model: CLIP, tokenizer: Tokenizer) -> None:
-    """Refuse what could not be opened again: CheckpointError unless the tensors are those that the model's
-    configuration describes, which packed and quantised matrices are not, and the tokenizer is the model's."""
+    """Raise CheckpointError for what could not be read back: see files.check_storable."""
     if not isinstance(model, CLIP) or not isinstance(tokenizer, Tokenizer):
         raise CheckpointError("only clipmini's own CLIPs with byte pairs can be written, and this is a "
                               f"{type(model).__name__} with {type(tokenizer).__name__}")
-    text = model.config.text
-    if text.vocab_size != tokenizer.vocab_size:
-        raise CheckpointError(f"the model has {text.vocab_size} token embeddings, the tokenizer {tokenizer.vocab_size} "
-                              "ids; save the tokenizer that the model was trained with")
-    for name in ("sot_id", "eos_id", "context_length"):
-        if getattr(text, name) != getattr(tokenizer, name):
-            raise CheckpointError(f"the model has {name} {getattr(text, name)}, the tokenizer "
-                                  f"{getattr(tokenizer, name)}; save the tokenizer that the model was trained with")
-    with torch.device("meta"):
-        expected = CLIP(model.config).state_dict()
-    found = model.state_dict()
-    wrong = [n for n in expected if n not in found or found[n].shape != expected[n].shape] or set(found) - set(expected)
-    if wrong:
-        raise CheckpointError(f"the model's {min(wrong)!r} is not what its configuration describes, so no folder can "
-                              "hold it: its matrices were packed, quantised or replaced. Load it without packed=True "
-                              "and int8=True")
+    check_storable(model, tokenizer)
 
 
 def describe(folder: Path, config: CLIPConfig, tokenizer: Tokenizer, card: str, meta: dict | None, **more) -> None:

@@ -15,6 +15,7 @@ import zipfile
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -138,6 +139,26 @@ def within(seconds: float, ask):
     if error is not None:
         raise error
     return found
+
+
+def check_storable(model: Any, tokenizer: Any) -> None:
+    """Raise CheckpointError unless the tokenizer is the model's, and its tensors are those that its configuration
+    describes, which packed and quantised matrices are not: a folder of others could not be read back."""
+    text = model.config.text
+    ours, theirs = ([getattr(c, n) for n in ("vocab_size", "context_length", "sot_id", "eos_id")]
+                    for c in (text, tokenizer))
+    if ours != theirs:
+        raise CheckpointError("the model has {} token embeddings, a context of {}, start {} and end {}; the tokenizer "
+                              "{} ids, a context of {}, start {} and end {}. Save the tokenizer that the model was "
+                              "trained with".format(*ours, *theirs))
+    with torch.device("meta"):  # no memory and no random numbers
+        expected = type(model)(model.config).state_dict()
+    found = model.state_dict()
+    wrong = [n for n in expected if n not in found or found[n].shape != expected[n].shape] or set(found) - set(expected)
+    if wrong:
+        raise CheckpointError(f"the model's {min(wrong)!r} is not what its configuration describes, so no folder can "
+                              "hold it: its matrices were packed, quantised or replaced. Load it without packed=True "
+                              "and int8=True")
 
 
 def cache_root(cache: str | Path | None = None) -> Path:

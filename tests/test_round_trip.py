@@ -26,14 +26,16 @@ from foreign import shake
 from test_embedder import picture
 from test_reading import resnet_oracle
 
-CONFIGS = {"transformers": 147, "open_clip": 147, "onnx": 6}  # 300 in all; an ONNX export takes seconds
+CONFIGS = {"transformers": 148, "open_clip": 148, "onnx": 4}  # 300 in all; an ONNX export takes seven seconds
+# In turns, those that a layout has more often.
+TOWERS = {"transformers": ("vit", "vit", "resnet", "vit", "light"), "onnx": ("vit", "resnet", "light"),
+          "open_clip": ("vit", "resnet", "vit", "light")}
 TEXTS = ["a red cat", "", "A  Blue square!", "it's 12:30", "smiling face " * 3]
 
 
-def random_config(rng: random.Random, tokenizer, layout: str) -> CLIPConfig:
-    """Any configuration that can be built, small; of the towers that a layout has more often than not."""
-    tower = rng.choice({"transformers": ("vit", "vit", "vit", "vit", "resnet", "light"), "onnx": ("vit", "resnet", "light"),
-                        "open_clip": ("vit", "vit", "vit", "resnet", "resnet", "light")}[layout])
+def random_config(rng: random.Random, tokenizer, layout: str, turn: int) -> CLIPConfig:
+    """Any configuration that can be built, small."""
+    tower = TOWERS[layout][turn % len(TOWERS[layout])]
     act = rng.choice(("gelu", "quick_gelu"))
     heads, narrow = rng.choice((1, 2, 3)), rng.choice((8, 10, 12))
     shared = {"activation": act if rng.random() < 0.9 else "gelu", "mlp_width": rng.choice((0, 7, 19, 33, 50)),
@@ -195,7 +197,7 @@ def round_trip(layout: str, config: CLIPConfig, tokenizer, folder: Path, seed: i
 def test_any_configuration_comes_back_or_is_refused(layout, tokenizer, tmp_path):
     rng, written, towers = random.Random(layout), 0, set()
     for seed in range(CONFIGS[layout]):
-        config = random_config(rng, tokenizer, layout)
+        config = random_config(rng, tokenizer, layout, seed)
         try:
             done = round_trip(layout, config, tokenizer, tmp_path / str(seed), seed)
         except AssertionError as error:
@@ -239,7 +241,7 @@ def test_a_packed_model_without_a_transformer_is_refused_too(layout, make_clip, 
 def test_what_a_reader_would_refuse_is_not_written(layout, make_clip, tokenizer, tmp_path):
     model = make_clip("vit-transformer")
     shorter = Tokenizer(tokenizer.merges, 16)
-    with pytest.raises(CheckpointError, match="the model has context_length 32, the tokenizer 16"):
+    with pytest.raises(CheckpointError, match="a context of 32, .* a context of 16, "):
         export(model, shorter, tmp_path / "x", layout)
     model.text.ln_final.bias.data[0] = float("nan")
     with pytest.raises(CheckpointError, match="'ln_final.bias' holds NaN or infinite"):
