@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from clipmini.config import CLIPConfig, ConfigError
-from clipmini.files import CheckpointError, check_storable, read_weights, written_whole
+from clipmini.files import CheckpointError, check_numbers, check_size, check_storable, read_weights, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer, TokenizerError
 from clipmini.vision import interpolated
@@ -70,13 +70,29 @@ def read_config(folder: Path) -> tuple[CLIPConfig, dict, dict]:
         if raw.get("format") != FORMAT:
             raise CheckpointError(f"{str(path)!r} has format {raw.get('format')!r}; this clipmini reads format "
                                   f"{FORMAT}; install the clipmini that wrote it")
+        if not isinstance(raw.get("meta", {}), dict):
+            raise ValueError(f"meta is {raw['meta']!r}, not an object")
         return CLIPConfig.from_dict(raw["model"]), raw.get("meta", {}), raw
     except CheckpointError:
         raise
     except ConfigError as error:
         raise CheckpointError(f"{str(path)!r}: {error}; copy the checkpoint again") from error
-    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CheckpointError(f"{str(path)!r} is damaged ({error}); copy the checkpoint again") from error
+
+
+def unfilled(config: CLIPConfig, weights: dict[str, torch.Tensor], source: str) -> CLIP:
+    """The CLIP that these weights are for, without memory and random numbers. Raises CheckpointError where they can't
+    be its own: a configuration may ask for more than any computer has."""
+    v, t = config.vision, config.text
+    numbers = t.vocab_size * t.width + (t.tower == "bert") * t.layers * t.width * (2 * t.mlp_width + 4 * t.width)
+    check_size(max(t.layers, *(v.layers if isinstance(v.layers, tuple) else [v.layers])), numbers, weights, source)
+    try:
+        with torch.device("meta"):
+            return CLIP(config)
+    except Exception as error:  # numbers that no tower has: torch raises many kinds
+        raise CheckpointError(f"the configuration of {source} describes a model that cannot be built ({error}); take "
+                              "both files from one checkpoint") from error
 
 
 def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str, assign: bool = False) -> CLIP:
@@ -96,6 +112,7 @@ def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str, assign: boo
     if problems:
         raise CheckpointError(f"{source} does not fit its configuration: it {'; it '.join(problems)}; copy both files "
                               "again")
+    check_numbers(weights, source)
     bad = [name for name, t in weights.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
     if bad:
         raise CheckpointError(f"{source} holds NaN or infinite numbers, first in {bad[0]!r}; the training had "
@@ -131,13 +148,11 @@ def load(folder: str | Path) -> tuple[CLIP, Tokenizer, dict]:
     """Read a checkpoint folder -> (model in evaluation mode, its tokenizer, meta). Raises CheckpointError."""
     folder = Path(folder)
     config, tokenizer, meta, _ = read_description(folder)
+    source = repr(str(folder / "model.safetensors"))
     weights = read_weights(folder / "model.safetensors")
-    try:
-        model = CLIP(config)
-    except Exception as error:  # numbers that no tower has: torch raises many kinds
-        raise CheckpointError(f"{str(folder / 'config.json')!r} describes a model that cannot be built ({error}); "
-                              "copy the checkpoint again") from error
-    model = fill(model, weights, repr(str(folder / "model.safetensors")))
+    model = unfilled(config, weights, source)
+    copies = {name: tensor.clone() for name, tensor in weights.items()}  # the file may be written anew
+    model = fill(model, copies, source, assign=True)
     return model.eval().requires_grad_(False), tokenizer, meta
 
 

@@ -5,9 +5,11 @@ No code of any file is run.
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
+import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
+LARGEST_JSON = 64_000_000  # bytes; the largest that a model brings, a tokenizer.json, has half as many
+LONGEST_WORD, LONGEST_MESSAGE = 300, 2_000  # letters
+DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")  # of safetensors; others torch lacks
+
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read or written; the message names the file and the remedy."""
+    """A checkpoint that cannot be read or written; the message names the file and the remedy. What files say may be
+    long: words and messages are cut in their middle."""
+
+    def __init__(self, message: str = ""):
+        words = re.sub(rf"\S{{{LONGEST_WORD},}}", lambda found: _cut(found[0], LONGEST_WORD), str(message))
+        super().__init__(_cut(words, LONGEST_MESSAGE))
+
+
+def _cut(text: str, limit: int) -> str:
+    """The beginning and the end of a text of more than so many letters."""
+    return text if len(text) <= limit else f"{text[:limit // 2]}...{text[-limit // 3:]}"
+
+
+@contextmanager
+def nothing_else(name: str):
+    """Whatever goes wrong inside is a CheckpointError: what strangers' files do to libraries has no end of kinds."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        told = next(iter(str(error).splitlines()), "")
+        raise CheckpointError(f"{name!r} cannot be loaded ({type(error).__name__}: {told}); it holds what clipmini "
+                              "does not expect. Try the library that wrote it") from error
 
 
 @contextmanager
@@ -121,20 +150,30 @@ def cache_root(cache: str | Path | None = None) -> Path:
 def read_json(path: Path) -> dict:
     """A JSON object from a file. Raises CheckpointError that names it."""
     try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise CheckpointError(f"{str(path)!r} has {path.stat().st_size:,} bytes; no configuration is larger than "
+                                  f"{LARGEST_JSON:,}")
         found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
-        raise ValueError(f"it holds a {type(found).__name__}, not an object")
     except FileNotFoundError:
         raise CheckpointError(f"{str(path.parent)!r} has no {path.name}; the download is incomplete") from None
+    except CheckpointError:
+        raise
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{str(path)!r} is damaged ({error}); download it again") from error
+    except RecursionError:
+        raise CheckpointError(f"{str(path)!r} is nested too deeply to be a configuration; take the file of the model's "
+                              "own page") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{str(path)!r} holds a {type(found).__name__} where a JSON object should stand; take "
+                              "the file of the model's own page")
+    return found
 
 
 def value_of(section: dict, key: str, path: Path):
     """section[key]. Raises CheckpointError that names the file where it is not there."""
     if key not in section:
-        raise CheckpointError(f"{str(path)!r} lacks {key!r}; download it again")
+        raise CheckpointError(f"{str(path)!r} lacks {key!r}, which clipmini has to know; take the file of the model's "
+                              "own page")
     return section[key]
 
 
@@ -145,15 +184,83 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{str(path.parent)!r} has no {path.name}; the checkpoint is incomplete, copy it again")
     try:
+        _check_dtypes(path)
         return load_file(path)
+    except CheckpointError:
+        raise
     except Exception as error:  # safetensors_rust.SafetensorError and OSError
         raise CheckpointError(f"{str(path)!r} is damaged or cut short ({error}); copy it again") from error
+
+
+def _check_dtypes(path: Path) -> None:
+    """Raise CheckpointError for kinds of numbers that torch can't compute in; only the header is read."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > min(LARGEST_JSON, path.stat().st_size):
+            return  # load_file says what is wrong
+        header = json.loads(file.read(size))
+    for name, entry in header.items():
+        if name != "__metadata__" and entry["dtype"] not in DTYPES:
+            raise CheckpointError(f"{str(path)!r} holds {entry['dtype']} numbers, first in {name!r}; such weights are "
+                                  "not supported, take a file in float32 or float16")
+
+
+def check_unpacked(path: Path) -> None:
+    """Raise CheckpointError for an archive that unpacks to far more than it is: weights hardly compress."""
+    with zipfile.ZipFile(path) as archive:
+        whole, packed = sum(entry.file_size for entry in archive.infolist()), path.stat().st_size
+    if whole > max(4 * packed, 64_000_000):
+        raise CheckpointError(f"{str(path)!r} unpacks from {packed:,} to {whole:,} bytes, which no weights do; it is "
+                              "no file to be trusted")
+
+
+def check_stored(tensors: dict[str, Tensor], path: Path) -> None:
+    """Raise CheckpointError for tensors that are no plain tables of numbers, or more of them than the file stores."""
+    odd = next((n for n, t in tensors.items() if t.layout != torch.strided or t.is_quantized or t.is_nested
+                or t.device.type != "cpu"), None)
+    if odd is not None:
+        raise CheckpointError(f"{str(path)!r} holds {odd!r}, which is sparse, quantised or empty; such weights are not "
+                              "supported, take a file in float32 or float16")
+    stored = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors.values()}
+    if sum(t.numel() * t.element_size() for t in tensors.values()) > 4 * sum(stored.values()) + 1_000_000:
+        raise CheckpointError(f"{str(path)!r} shows the same few numbers as far larger tensors; it is no file to be "
+                              "trusted")
+
+
+def check_numbers(tensors: dict[str, Tensor], source: str) -> None:
+    """Raise CheckpointError for numbers that are no weights in floating point, or no counts of batches."""
+    floats, counts = (torch.float32, torch.float16, torch.bfloat16, torch.float64), (torch.int64, torch.int32)
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (counts if name.endswith("batches_tracked") else floats):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{source} holds {kind} numbers, first in {name!r}; such weights are "
+                                  "not supported, take a file in float32 or float16")
+
+
+def check_size(layers: int, numbers: int, tensors: dict[str, Tensor], source: str) -> None:
+    """Raise CheckpointError where a configuration wants far more than a file has: layers, and numbers for its texts."""
+    have = sum(tensor.numel() for tensor in tensors.values())
+    if layers > len(tensors) or numbers > have:
+        raise CheckpointError(f"{source} does not fit its configuration, which wants {layers:,} layers and {numbers:,} "
+                              f"numbers for texts alone: the file has {len(tensors):,} tensors with {have:,} numbers; "
+                              "take both files of one model")
+
+
+def _shards(path: Path) -> list[str]:
+    """The files beside an index.json that it lists."""
+    table = value_of(read_json(path), "weight_map", path)
+    names = list(table.values()) if isinstance(table, dict) else [table]
+    odd = [n for n in names if not isinstance(n, str) or Path(n).name != n or not n.endswith((".safetensors", ".bin"))]
+    if odd or not names:
+        raise CheckpointError(f"{str(path)!r} lists {odd[0] if odd else table!r} where a .safetensors or .bin file "
+                              "beside it should stand; take the file of the model's own page")
+    return sorted(set(names))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a .safetensors file, of the shards that an index.json lists, or of a .bin or .pt file of tensors."""
     if path.name.endswith(".index.json"):
-        shards = sorted(set(value_of(read_json(path), "weight_map", path).values()))
+        shards = _shards(path)
         gone = [name for name in shards if not (path.parent / name).is_file()]
         if gone:
             raise CheckpointError(f"{str(path.parent)!r} lacks {gone[0]!r}, one of {len(shards)} files that "
@@ -162,12 +269,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_weights(path)
     try:
+        if zipfile.is_zipfile(path):
+            check_unpacked(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as error:  # UnpicklingError for code, RuntimeError or EOFError for a file cut short
         raise CheckpointError(f"{str(path)!r} cannot be read ({type(error).__name__}); it is cut short, or holds more "
                               "than tensors, and code is not run here. Download it again, or take a .safetensors file"
                               ) from error
     found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
+    if not isinstance(found, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in found.items()):
         raise CheckpointError(f"{str(path)!r} holds no table of tensors; give the weights of a CLIP")
+    check_stored(found, path)
     return {name.removeprefix("module."): tensor for name, tensor in found.items()}

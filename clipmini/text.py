@@ -22,8 +22,8 @@ class TextTransformer(nn.Module):
         self.eos_id, self.context_length = config.eos_id, config.context_length
         self.token_embedding = nn.Embedding(config.vocab_size, W)
         self.positional_embedding = nn.Parameter(0.01 * torch.randn(config.context_length, W))
-        self.transformer = Transformer(W, config.layers, config.heads, config.activation, config.mlp_width)
-        self.ln_final = nn.LayerNorm(W)
+        self.transformer = Transformer(W, config.layers, config.heads, config.activation, config.mlp_width, config.eps)
+        self.ln_final = nn.LayerNorm(W, config.eps)
         self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
         nn.init.normal_(self.token_embedding.weight, std=0.02)
 
@@ -142,7 +142,7 @@ class CBOW(nn.Module):
         W = config.width
         self.eos_id = config.eos_id
         self.token_embedding = nn.Embedding(config.vocab_size, W)
-        self.ln_final = nn.LayerNorm(W)
+        self.ln_final = nn.LayerNorm(W, config.eps)
         self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
         nn.init.normal_(self.token_embedding.weight, std=0.02)
 
@@ -175,7 +175,7 @@ class BertText(nn.Module):
         theirs = BertConfig(
             vocab_size=config.vocab_size, hidden_size=W, num_hidden_layers=config.layers, hidden_act=config.activation,
             num_attention_heads=config.heads, intermediate_size=config.mlp_width or 4 * W, pad_token_id=config.pad_id,
-            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+            layer_norm_eps=config.eps, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         with torch.device("cpu"):  # its table of positions is in no file, so it may not be left on "meta"
             self.bert = BertModel(theirs, add_pooling_layer=False)
         self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
