@@ -18,7 +18,7 @@ _HOME = {
     "TextConfig": "config",
     "preset": "config",
     "Tokenizer": "tokenizer",
-    "open_image": "image",
+    "open_image": "picture_file",
     "Embedder": "embedder",
     "load": "embedder",
     "CheckpointError": "checkpoint",

@@ -6,7 +6,6 @@ A folder is written under a temporary name and renamed when whole, so there is n
 import hashlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +14,6 @@ from clipmini.config import CLIPConfig, ConfigError
 from clipmini.files import CheckpointError, check_numbers, check_size, check_storable, read_weights, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer, TokenizerError
-from clipmini.vision import interpolated
 
 FORMAT = 1  # raised when an old folder can no longer be read
 
@@ -154,18 +152,3 @@ def load(folder: str | Path) -> tuple[CLIP, Tokenizer, dict]:
     copies = {name: tensor.clone() for name, tensor in weights.items()}  # the file may be written anew
     model = fill(model, copies, source, assign=True)
     return model.eval().requires_grad_(False), tokenizer, meta
-
-
-def resized(model: CLIP, image_size: int) -> CLIP:
-    """The same weights for pictures of another side: position embeddings are interpolated (vision.interpolated). Raises
-    CheckpointError for a size that patches or strides do not divide."""
-    try:
-        config = replace(model.config, vision=replace(model.config.vision, image_size=image_size))
-    except ConfigError as error:
-        raise CheckpointError(f"pictures of {image_size} pixels: {error}") from error
-    weights = dict(model.state_dict())
-    for name in (n for n in weights if n.startswith("visual.") and n.endswith("positional_embedding")):
-        weights[name] = interpolated(weights[name], config.vision.grid)
-    with torch.device("meta"):
-        other = CLIP(config)
-    return fill(other, weights, "the interpolated model", assign=True).eval().requires_grad_(False)

@@ -1,8 +1,10 @@
-"""Files: one writer that leaves nothing half done, and readers of what other people wrote. Every error names the file.
+"""Files: one writer that leaves nothing half done, a lock, caches that know their checksums, and readers of what other
+people wrote. Every error names the file.
 
 No code of any file is run.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -11,6 +13,7 @@ import sys
 import time
 import zipfile
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +117,30 @@ def _replace(temporary: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def within(seconds: float, ask):
+    """What ask() returns or raises. Raises TimeoutError after so many seconds; ask then goes on in a thread that nobody
+    waits for (a time limit of a connection does not cover the search for its address, nor an answer that drips)."""
+    import queue
+    import threading
+
+    answers: queue.Queue = queue.Queue()
+
+    def run() -> None:
+        try:
+            answers.put((ask(), None))
+        except Exception as error:
+            answers.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        found, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer in {seconds:g} seconds") from None
+    if error is not None:
+        raise error
+    return found
+
+
 def check_storable(model: Any, tokenizer: Any) -> None:
     """Raise CheckpointError unless the tokenizer is the model's, and its tensors are those that its configuration
     describes, which packed and quantised matrices are not: a folder of others could not be read back."""
@@ -145,6 +172,65 @@ def cache_root(cache: str | Path | None = None) -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     return base / "clipmini"
+
+
+CHECKSUMS = "checksums.json"
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, _size: int, _time: int) -> str:
+    """Of a file's content; read again only when its size or time differ."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _measured(path: Path) -> list:
+    known = path.stat()
+    return [known.st_size, _sha256(path, known.st_size, known.st_mtime_ns)]
+
+
+def write_checksums(folder: Path) -> None:
+    """Write size and SHA-256 of each file of a cache folder beside them, for `is_whole`."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    found = {path.relative_to(folder).as_posix(): _measured(path) for path in files}
+    (folder / CHECKSUMS).write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def is_whole(folder: Path, what: str) -> bool:
+    """Whether a cache folder is there and holds what write_checksums saw. One that does not is told on stderr, with the
+    file that is wrong: build it anew. Contents are read once a process, sizes each time."""
+    if not folder.is_dir():
+        return False
+    file = CHECKSUMS
+    try:
+        known = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        if len(known):
+            for file, measured in known.items():
+                if (folder / file).stat().st_size != measured[0] or _measured(folder / file) != measured:
+                    break
+            else:
+                return True
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        pass  # what is missing or says nothing is no checksum either
+    print(f"the {what} kept in {str(folder)!r} are damaged ({file}); making them anew", file=sys.stderr)
+    return False
+
+
+def sealed(content: bytes) -> bytes:
+    """The bytes and their SHA-256: what a cache of one file holds."""
+    return content + hashlib.sha256(content).digest()
+
+
+def unsealed(path: Path) -> bytes | None:
+    """What `sealed` was given; None where there is no such file, and, told on stderr, where a byte of it is another."""
+    try:
+        found = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(found[:-32]).digest() == found[-32:]:
+        return found[:-32]
+    print(f"{str(path)!r} does not fit its checksum; making it anew", file=sys.stderr)
+    return None
 
 
 def read_json(path: Path) -> dict:

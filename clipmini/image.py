@@ -1,93 +1,17 @@
-"""Pictures: from a file, bytes or PIL image to RGB, and from RGB to pixels.
+"""Pictures: from RGB to pixels, CLIP's way, and back. How any file becomes RGB is in picture_file."""
 
-open_image is the one door. It takes strangers' files, so it limits what it decodes and says why it refuses.
-"""
-
-import io
 import math
-import warnings
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # the decoders that browsers trust too
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")  # of files in those formats
-MAX_PIXELS = 40_000_000
-MAX_ASPECT = 20
+from clipmini.picture_file import ENDINGS, FORMATS, MAX_ASPECT, MAX_PIXELS, ImageError, open_image
 
-
-class ImageError(ValueError):
-    """A picture that cannot be used; the message says what is wrong with it and what would work."""
-
-
-def open_image(source, keep_alpha: bool = False) -> Image.Image:
-    """Open a picture safely.
-
-    source: a path, bytes, a binary file object or a PIL image.
-    keep_alpha: return RGBA; otherwise transparent parts are laid on white and the result is RGB.
-    The camera's EXIF rotation is applied, an animation gives its first frame, 16-bit levels are scaled to 8.
-    Raises ImageError for anything that is not a whole picture of a known format, at most 40 megapixels, at most 20:1.
-    """
-    path = source if isinstance(source, (str, Path)) else getattr(source, "filename", None)
-    name = repr(Path(path).name) if path else "the picture"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we refuse earlier, below
-            image = source if isinstance(source, Image.Image) else _open_file(source, name)
-            _check_size(image, name)
-            image.load()
-            image = ImageOps.exif_transpose(image)
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        told = f"{name} is far too large ({error}); the limit is {MAX_PIXELS:,} pixels. Make it smaller first."
-        raise ImageError(told) from None
-    except Exception as error:  # decoders raise many kinds: OSError, SyntaxError, struct.error, EOFError ...
-        raise ImageError(f"{name} is damaged or cut short ({error}). Save it anew as PNG or JPEG.") from error
-    image = _to_8_bit(image)
-    if keep_alpha or not image.has_transparency_data:
-        return image.convert("RGBA" if keep_alpha else "RGB")
-    rgba = image.convert("RGBA")  # convert("RGB") would uncover whatever colour hides under the transparent parts
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-
-
-def _open_file(source, name: str) -> Image.Image:
-    if isinstance(source, (bytes, bytearray)):
-        source = io.BytesIO(source)
-    elif not isinstance(source, (str, Path)) and not hasattr(source, "read"):
-        kind = type(source).__name__
-        raise ImageError(f"cannot open a picture from {kind}; give a path, bytes, a file or a PIL image")
-    try:
-        return Image.open(source, formats=FORMATS)
-    except FileNotFoundError:
-        raise ImageError(f"there is no file {name}") from None
-    except IsADirectoryError:
-        raise ImageError(f"{name} is a folder; give one picture") from None
-    except Image.UnidentifiedImageError:
-        raise ImageError(f"{name} is not a picture that can be read here; use {', '.join(FORMATS)}") from None
-
-
-def _check_size(image: Image.Image, name: str) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{name} has {width} x {height} = {width * height:,} pixels; the limit is {MAX_PIXELS:,}. "
-                         "Make it smaller first.")
-    if max(width, height) > MAX_ASPECT * max(1, min(width, height)):
-        raise ImageError(f"{name} is {width} x {height}, more than {MAX_ASPECT} times as long as wide. "
-                         "Cut out the part that matters.")
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale deep grey levels to 0..255: PIL's own convert would saturate them to white."""
-    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8))
-    if image.mode == "F":
-        raise ImageError("the picture has floating-point levels of unknown range; save it as an 8-bit PNG")
-    return image
+__all__ = ["ENDINGS", "FORMATS", "MAX_ASPECT", "MAX_PIXELS", "ImageError", "open_image", "resize_and_crop",
+           "preprocess", "as_picture"]
 
 
 def resize_and_crop(image: Image.Image, size: int, interpolation: str = "bicubic", resize_mode: str = "shortest",

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
+from clipmini.matplotlib_text import Figure, as_typed, legend, short
 
 INK, MUTED, ACCENT, SECOND = "#22303c", "#8a97a3", "#3566c4", "#d9822b"
 
 
+@as_typed
 def training_curve(history: list[dict], title: str = "Training curve") -> Figure:
     """The loss with its ln N line, the scale, and the validation score.
 
@@ -46,6 +47,7 @@ def smooth(values: list[float], weight: float = 0.98) -> list[float]:
     return out
 
 
+@as_typed
 def template_scores(bench, title: str = "What each template is worth") -> Figure:
     """Each template's accuracy with its interval, and the ensemble of all as a line.
 
@@ -59,7 +61,7 @@ def template_scores(bench, title: str = "What each template is worth") -> Figure
     ax.scatter([s.accuracy for s in rows], places, color=ACCENT, s=18, zorder=3, label="one template, 95% interval")
     together = bench.embeddings.accuracy
     ax.axvline(together, color=SECOND, label=f"all {len(bench.alone)} together: {together:.1%}")
-    ax.set(yticks=list(places), yticklabels=[s.what for s in rows], xlabel=f"top-1 on {bench.n:,} pictures",
+    ax.set(yticks=list(places), yticklabels=[short(s.what, 80) for s in rows], xlabel=f"top-1 on {bench.n:,} pictures",
            ylim=(len(rows) - 0.4, -0.6))
     ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
     figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
@@ -68,6 +70,7 @@ def template_scores(bench, title: str = "What each template is worth") -> Figure
     return figure
 
 
+@as_typed
 def reliability_curve(bins: dict, title: str = "Reliability") -> Figure:
     """How sure a model is against how often it is right; on the dashed line the two are equal.
 
@@ -87,6 +90,7 @@ def reliability_curve(bins: dict, title: str = "Reliability") -> Figure:
     return figure
 
 
+@as_typed
 def answers(images, predictions, title: str = "Zero-shot answers", top: int = 3) -> Figure:
     """Pictures with their most probable labels as bars.
 
@@ -116,6 +120,7 @@ PHRASE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e
                   "#666666")
 
 
+@as_typed
 def heatmaps(found, title: str | None = None) -> Figure:
     """A picture, and over it the map of each phrase, all from 0 to 1 in the same colours.
 
@@ -134,12 +139,13 @@ def heatmaps(found, title: str | None = None) -> Figure:
     for ax, phrase, map_ in zip(axes.flat[1:], found.phrases, found.maps, strict=False):
         ax.imshow(found.image.convert("L"), cmap="gray", extent=box, vmin=-80, vmax=255)
         drawn = ax.imshow(map_, cmap="inferno", alpha=0.65, extent=box, vmin=0, vmax=1)
-        ax.set_title(_short(phrase, 28), fontsize=10, color=INK, fontfamily=family())
+        ax.set_title(short(phrase, 28), fontsize=10, color=INK)
     figure.colorbar(drawn, ax=axes, shrink=0.7, label="least to most,\nwithin each map")
     figure.suptitle(title or f"Where is it? Method: {found.method}", color=INK, fontsize=11)
     return figure
 
 
+@as_typed
 def segments(found, title: str = "Which phrase where") -> Figure:
     """A picture with each pixel in the colour of the phrase that it shows most, and a legend; plain where it shows
     none.
@@ -160,20 +166,17 @@ def segments(found, title: str = "Which phrase where") -> Figure:
     ax.imshow(found.image, extent=box)
     ax.imshow(paint[owner], extent=box, interpolation="nearest")
     ax.axis("off")
-    named = [Patch(color=c, alpha=0.7, label=_short(p, 28)) for p, c in zip(found.phrases, colours, strict=True)]
-    figure.legend(handles=[*named, Patch(facecolor="white", edgecolor=MUTED, label="none")], loc="outside lower center",
-                  ncols=2, frameon=False, prop={"family": family()})
+    patches = [*(Patch(color=c, alpha=0.7) for c in colours), Patch(facecolor="white", edgecolor=MUTED)]
+    legend(figure, patches, [*(short(p, 28) for p in found.phrases), "none"], loc="outside lower center", ncols=2,
+           frameon=False)
     figure.suptitle(f"{title}. Method: {found.method}", color=INK, fontsize=11)
     return figure
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[:most - 1] + "…"
 
 
 MOST_NUMBERS = 12  # rows or columns; larger matrices are read by their colours
 
 
+@as_typed
 def matrix(found, images, kind: str = "cosine", title: str | None = None) -> Figure:
     """Pictures by texts as coloured cells, thumbnails along the left, the best text of each picture framed.
 
@@ -189,8 +192,7 @@ def matrix(found, images, kind: str = "cosine", title: str | None = None) -> Fig
     cosines = kind == "cosine"
     colours, low, high = ("RdBu_r", -0.8, 0.8) if cosines else ("Blues", 0, 1)
     drawn = ax.imshow(values, cmap=colours, vmin=low, vmax=high)
-    ax.set_xticks(range(M), [_short(t, 24) for t in found.texts], rotation=40, ha="left", rotation_mode="anchor",
-                  fontfamily=family())
+    ax.set_xticks(range(M), [short(t, 24) for t in found.texts], rotation=40, ha="left", rotation_mode="anchor")
     ax.xaxis.tick_top()
     ax.set_yticks(range(N), ["" for _ in range(N)])
     ax.tick_params(length=0)
@@ -207,8 +209,8 @@ def matrix(found, images, kind: str = "cosine", title: str | None = None) -> Fig
         ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=SECOND, linewidth=2))
     if max(N, M) <= MOST_NUMBERS:
         for i, name in enumerate(found.names):
-            ax.annotate(_short(name, 18), (-0.5, i), (-72 * cell - 10, 0), textcoords="offset points", ha="right",
-                        va="center", fontsize=8, color=INK, fontfamily=family())
+            ax.annotate(short(name, 18), (-0.5, i), (-72 * cell - 10, 0), textcoords="offset points", ha="right",
+                        va="center", fontsize=8, color=INK)
     else:
         ax.set_ylabel("pictures", labelpad=80 * cell + 8)
     figure.colorbar(drawn, ax=ax, shrink=0.8, label="cosine" if cosines else f"softmax {kind}")
@@ -229,14 +231,16 @@ def _thumbnails(ax, images, cell: float) -> None:
                                      xycoords="data", boxcoords="offset points", annotation_clip=False))
 
 
+@as_typed
 def map_of(found, kind: str = "umap", title: str | None = None) -> Figure:
     """Pictures as discs and names as squares on the map, with and without the modality gap, coloured by group.
 
     found: a tasks.maps.folder.EmbeddingMap; kind: "umap" or "pca".
     """
     groups = list(dict.fromkeys(found.groups))
+    made = "pca" if found.maps[kind].equal(found.maps["pca"]) else kind  # few points, or a computer without UMAP
     figure = Figure(figsize=(11, 5.8), dpi=100, layout="constrained")
-    axes = figure.subplots(1, 2)
+    axes, discs = figure.subplots(1, 2), {}
     both = ((kind, "as the vectors are"), (f"{kind} without gap", "each modality centred"))
     for ax, (name, what) in zip(axes, both, strict=True):
         xy = found.maps[name]
@@ -244,27 +248,16 @@ def map_of(found, kind: str = "umap", title: str | None = None) -> Figure:
             rows = [i for i, g in enumerate(found.groups) if g == group]
             colour = PHRASE_COLOURS[k % len(PHRASE_COLOURS)]
             pictures, words = [i for i in rows if i < found.pictures], [i for i in rows if i >= found.pictures]
-            for marker, some in (("o", pictures), ("s", words)):
-                ax.scatter(*xy[some].t(), s=7, marker=marker, color=colour, alpha=0.6, linewidths=0,
-                           label=_short(group or "all", 24) if marker == "o" else None)
+            discs[group], _ = (ax.scatter(*xy[some].t(), s=7, marker=marker, color=colour, alpha=0.6, linewidths=0)
+                               for marker, some in (("o", pictures), ("s", words)))
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel("directions and far distances mean nothing", fontsize=8)
         ax.set_title(what, fontsize=10, color=INK)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False,
-                  markerscale=2.5, prop={"family": family(), "size": 8})
-    figure.suptitle(title or f"{kind.upper()} of {found.model}: discs are pictures, squares their names", color=INK,
+    legend(figure, list(discs.values()), [short(group or "all", 24) for group in discs], loc="outside lower center",
+           ncols=5, frameon=False, markerscale=2.5, fontsize=8)
+    figure.suptitle(title or f"{made.upper()} of {found.model}: discs are pictures, squares their names", color=INK,
                     fontsize=11)
     return figure
-
-
-def family() -> list[str]:
-    """Fonts for words that people type: matplotlib's own, then one with Chinese letters where this computer has it."""
-    from matplotlib.font_manager import fontManager
-
-    here = {font.name for font in fontManager.ttflist}
-    chinese = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Micro Hei", "PingFang SC",
-               "Heiti TC", "Microsoft YaHei", "SimHei", "Droid Sans Fallback")
-    return ["DejaVu Sans", *[name for name in chinese if name in here][:1]]
 
 
 FLOW = {  # name: (x, y, words); the way of a pair through the house, and what an aligned space is good for
@@ -277,6 +270,7 @@ ARROWS = (("captions", "tokens"), ("tokens", "reading"), ("pictures", "pixels"),
           ("training", "inside"), ("training", "map"))
 
 
+@as_typed
 def you_are_here(*places: str) -> Figure:
     """The way of a pair through CLIP, with the parts that a lesson is about marked. places: keys of FLOW."""
     figure = Figure(figsize=(8, 1.7), dpi=100, layout="constrained")

@@ -60,9 +60,10 @@ class TextTransformer(nn.Module):
         out = self.text_projection.new_empty(len(lists), self.text_projection.shape[1])
         for rows in packs([lists[i] for i in order], batch):
             tree = PrefixTree([lists[order[r]] for r in rows])
-            ids, depths = (torch.tensor(t, device=out.device) for t in (tree.ids, tree.depths))
+            ids, sees = torch.tensor(tree.ids, device=out.device), tree.ancestors().to(out.device)
+            depths = sees.sum(1) - 1  # a node sees itself and what stands before it
             x = self.token_embedding(ids) + self.positional_embedding[depths]  # (places, W)
-            states = self.transformer(x[None], mask=tree.ancestors().to(out.device))[0]
+            states = self.transformer(x[None], mask=sees)[0]
             out[[order[r] for r in rows]] = self.ln_final(states[tree.ends]) @ self.text_projection
         return out
 
@@ -91,7 +92,7 @@ def in_batches(encode: Callable[[Tensor], Tensor], lists: list[list[int]], pad_i
 class PrefixTree:
     """Lists of ids as a tree of their distinct beginnings, parents before children.
 
-    ids, depths, parents: of each node (the parent of a first token is -1); ends: the node where each list ends.
+    ids, parents: of each node (the parent of a first token is -1); ends: the node where each list ends.
 
     >>> tree = PrefixTree([[5, 6, 9], [5, 7, 9]])
     >>> tree.ids, tree.parents, tree.ends
@@ -101,15 +102,12 @@ class PrefixTree:
     def __init__(self, lists: list[list[int]]):
         known: dict[tuple[int, int], int] = {}  # (parent, id) -> node, in the order of the nodes
         self.ends: list[int] = []
-        self.depths: list[int] = []
         for ids in lists:
             node = -1
             for token in ids:
                 node = known.setdefault((node, token), len(known))
             self.ends.append(node)
         self.ids, self.parents = [token for _, token in known], [parent for parent, _ in known]
-        for parent in self.parents:
-            self.depths.append(self.depths[parent] + 1 if parent >= 0 else 0)
 
     def ancestors(self) -> Tensor:
         """(nodes, nodes) bool: which nodes a node sees, itself and those on its way to the root."""

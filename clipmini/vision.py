@@ -66,7 +66,7 @@ class VisionTransformer(nn.Module):
     def __init__(self, config: VisionConfig, embed_dim: int):
         super().__init__()
         W, P = config.width, config.grid**2
-        self.stride = config.patch_size
+        self.stride = self.patch_size = config.patch_size
         self.conv1 = nn.Conv2d(3, W, config.patch_size, stride=config.patch_size, bias=False)
         self.class_embedding = nn.Parameter(W**-0.5 * torch.randn(W))
         self.positional_embedding = nn.Parameter(W**-0.5 * torch.randn(P + 1, W))

@@ -9,9 +9,11 @@ if "--hub" in sys.argv or os.environ.get("CLIPMINI_HUB") == "1":  # unless it is
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import argparse  # noqa: E402
+import re  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any, cast  # noqa: E402
+from urllib.parse import urlsplit  # noqa: E402
 
 if __name__ == "__main__" and not __package__:  # run as a file, as a Space does: the packages are beside our folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -69,6 +71,20 @@ def port(text: str) -> int:
     return int(text)
 
 
+def root_path(text: str) -> str:
+    """Where a proxy serves the app, from the command line: a path, its slashes put right, or a whole address."""
+    text = text.strip()
+    address = urlsplit("/" + text.lstrip("/") if text.startswith("/") else text)  # //clip is a path too, and no host
+    path = "/" + "/".join(part for part in address.path.split("/") if part)
+    odd = re.search(r"[^\w.~!$&'()*+,;=@%/-]", path, re.ASCII) or {".", ".."} & set(path.split("/"))
+    whole = address.scheme in ("http", "https") and address.netloc
+    if odd or address.query or address.fragment or (address.scheme or address.netloc) and not whole:
+        raise argparse.ArgumentTypeError(f"{text!r} is no place for the app; give a path, such as /clipmini, or a "
+                                         "whole address, such as https://example.org/clipmini")
+    path = "" if path == "/" else path
+    return f"{address.scheme}://{address.netloc}{path}" if whole else path
+
+
 def main(argv=None) -> int:
     """Start the app; returns the exit code."""
     parser = argparse.ArgumentParser(prog="clipmini app", description="Classify pictures in the browser, offline.")
@@ -77,7 +93,8 @@ def main(argv=None) -> int:
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
                         help="address to listen at (0.0.0.0: the whole network)")
     parser.add_argument("--port", type=port, help="port (default: the first free one from 7860)")
-    parser.add_argument("--root-path", help="where a proxy serves the app, such as /clipmini")
+    parser.add_argument("--root-path", type=root_path, default=os.environ.get("GRADIO_ROOT_PATH"),
+                        help="where a proxy serves the app, such as /clipmini")
     parser.add_argument("--hub", action="store_true",
                         help="let visitors fetch published CLIPs from the Hugging Face hub (0.6 to 10 GB each); "
                         "without it the app asks no network, and offers those that are on this computer")

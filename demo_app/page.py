@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components.plot import PlotData
+from gradio.processing_utils import encode_plot_to_base64
 
 from clipmini.embedder import Embedder, assets_folder
 from clipmini.files import CheckpointError
@@ -71,6 +73,16 @@ def friendly_errors(lang: str) -> Iterator[None]:
         # The page shows the message as HTML, and it may quote file names and labels.
         raise gr.Error(escape(say_error(lang, error), quote=False), title=say(lang, "error"),
                        print_exception=False) from None
+
+
+def plotted(figure) -> PlotData:
+    """A matplotlib figure as gr.Plot shows it, drawn now: inside friendly_errors, not after the answer is given.
+
+    Raises ValueError for what cannot be drawn."""
+    try:
+        return PlotData(type="matplotlib", plot=encode_plot_to_base64(figure, "webp"))
+    except (RuntimeError, OSError, MemoryError) as error:
+        raise ValueError(f"the figure could not be drawn ({error})") from error
 
 
 def first_templates(embedder: Embedder | None) -> str:

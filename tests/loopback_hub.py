@@ -45,11 +45,12 @@ class Hub(BaseHTTPRequestHandler):
         if path.startswith("/api/models/"):
             if "/revision/" in path and path.rpartition("/")[2] not in ("main", COMMIT):
                 return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body)
-            names = sorted(p.name for p in self.server.folders[model].iterdir())
+            folder = self.server.folders[model]
+            names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
             info = {"id": model, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names], "tags": [],
                     "downloads": 0}
             return self.send(200, json.dumps(info).encode(), {"Content-Type": "application/json"}, body)
-        file = self.server.folders[model] / path.rpartition("/")[2]
+        file = self.server.folders[model] / path.partition("/resolve/")[2].partition("/")[2]
         if not file.is_file():
             return self.send(404, b"", {"X-Error-Code": "EntryNotFound"}, body)
         self.send_file(kind, file, body)

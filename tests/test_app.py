@@ -89,7 +89,8 @@ FRAMES = [Image.new("RGB", (9, 9), c) for c in ("red", "blue")]
     (encoded(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), Image.new("RGB", (9, 9), "red")),
     (encoded(two_colours(), "PNG", exif=EXIF), two_colours().transpose(Image.Transpose.ROTATE_270)),
     (encoded(Image.new("RGB", (1, 1), "red")), Image.new("RGB", (9, 9), "red")),
-], ids=["cmyk", "16-bit", "palette", "palette+transparency", "alpha", "animated", "exif", "1x1"])
+    (encoded(two_colours(), "PNG", exif=b"b'Exif as text'"), two_colours()),
+], ids=["cmyk", "16-bit", "palette", "palette+transparency", "alpha", "animated", "exif", "1x1", "broken exif"])
 def test_unusual_pictures_work(client, tmp_path, data, same_as):
     *_, got = ask(client, data, tmp_path)
     assert len(got["labels"]) == 3
@@ -165,6 +166,11 @@ def test_only_the_documented_endpoints_are_public(client):
     # and /search_map where there is a map
     assert list(named) == ["/classify", "/find_phrases", "/similarity_matrix", "/what_it_saw", "/compare_templates"]
     assert all("picture" in endpoint["description"] for endpoint in named.values())
+
+
+def test_a_blank_picture_gets_a_note(client, tmp_path):
+    html, *_, data = ask(client, Image.new("RGBA", (20, 20), (255, 255, 255, 0)), tmp_path)
+    assert any("the picture is blank" in note for note in data["notes"]) and "the picture is blank" in html
 
 
 def test_both_languages_say_the_same_things():
@@ -441,3 +447,23 @@ def test_every_experiment_runs_and_shows_what_it_says(model):
             picture, html = saw_tab.experiment(page, number, lang)
             assert picture.width >= 200 and texts.TEXTS[lang][e.key][:12] in html
             assert all(label in html for label in e.labels)
+
+
+def test_phrases_are_drawn_as_typed_and_drawing_is_inside_the_error_handler(client, tmp_path, monkeypatch):
+    from clipmini import plots
+
+    (tmp_path / "p.png").write_bytes(encoded(two_colours()))
+    picture = gradio_client.handle_file(str(tmp_path / "p.png"))
+    typed = r"$5 and $6, a $\foo$ rocket, $$, {, \, _drafts"
+    maps, areas, _ = client.predict(picture, typed, "occlusion", shelf.AUTOMATIC, api_name="/find_phrases")
+    assert maps["plot"].startswith("data:image/") and areas["type"] == "matplotlib"
+    figure, table = client.predict([picture], typed, "cosine", api_name="/similarity_matrix")
+    assert figure and table
+
+    def fails(*args, **options):
+        raise ValueError("no such <glyph>")
+    monkeypatch.setattr(plots.Figure, "savefig", fails)
+    for api, rest in (("/find_phrases", (picture, "cat", "occlusion", shelf.AUTOMATIC)),
+                      ("/similarity_matrix", ([picture], "cat", "cosine"))):
+        with pytest.raises(gradio_client.exceptions.AppError, match="no such &lt;glyph&gt;"):
+            client.predict(*rest, api_name=api)

@@ -174,15 +174,83 @@ def test_broken_rows_and_wrong_folders_are_told(embedder, tmp_path):
         run(Job(embedder, find("cifar10"), "plain", tmp_path / "o", tmp_path), progress=False)
     write_archive(tmp_path / "0.tar", [(jpeg(0), "txt", "a cat"), (b"no picture", "txt", "a dog")])
     with pytest.raises(DatasetError, match="row 1 of 'coco' cannot be read"):
-        run(Job(embedder, find("coco"), "plain", tmp_path / "o", tmp_path), progress=False)
+        run(Job(embedder, find("coco"), "plain", tmp_path / "o", tmp_path, strict=True), progress=False)
     (tmp_path / "0.tar").unlink()
     write_archive(tmp_path / "0.tar", [(jpeg(0), "txt", "  ")])
     with pytest.raises(DatasetError, match="row 0 of 'coco' cannot be read .*no caption"):
-        run(Job(embedder, find("coco"), "plain", tmp_path / "p", tmp_path), progress=False)
+        run(Job(embedder, find("coco"), "plain", tmp_path / "p", tmp_path, strict=True), progress=False)
     with pytest.raises(DatasetError, match="there is no test set 'cifar'; there are imagenette"):
         find("cifar")
     with pytest.raises(DatasetError, match="'cifar10' cannot be opened.*--folder"):
         run(Job(embedder, find("cifar10"), "plain", tmp_path / "q"), progress=False)  # offline
+
+
+@pytest.fixture
+def spoilt(tmp_path):
+    """Twelve rows of cifar10, five of them bad, each in its way."""
+    import datasets
+
+    label = datasets.Value("int64")
+    image = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    features = datasets.Features({"img": image, "label": label})
+    rows = [({"bytes": jpeg(i), "path": None}, i % 3) for i in range(12)]
+    rows[1], rows[4] = ({"bytes": jpeg(1)[:200], "path": None}, 1), (None, 0)
+    rows[6] = ({"bytes": None, "path": "/etc/hostname"}, 0)
+    rows[9], rows[11] = (rows[9][0], None), (rows[11][0], 10)
+    (tmp_path / "spoilt").mkdir()
+    columns = {"img": [picture for picture, _ in rows], "label": [label for _, label in rows]}
+    datasets.Dataset.from_dict(columns, features=features).to_parquet(tmp_path / "spoilt" / "test-0.parquet")
+    return tmp_path / "spoilt"
+
+
+def test_bad_rows_are_left_out_counted_and_named(spoilt, embedder, tmp_path, monkeypatch):
+    def job(where, **options):
+        return Job(embedder, find("cifar10"), "plain", tmp_path / where, spoilt, **options)
+
+    found = run(job("a"), batch_size=5, progress=False)
+    assert found["n"] == 7 and list(found["left_out"]) == [1, 4, 6, 9, 11] and json.dumps(found)
+    for row, words in {1: "damaged or cut short", 4: "no picture", 6: "'/etc/hostname' of a file that is not in",
+                       9: "no class", 11: "class 10, and names for 10"}.items():
+        assert f"row {row} of 'cifar10'" in found["left_out"][row] and words in found["left_out"][row]
+    assert "7 (5 left out)" in as_table([found])
+    with pytest.raises(DatasetError, match="row 1 of 'cifar10' cannot be read"):
+        run(job("b", strict=True), progress=False)
+    with pytest.raises(ValueError, match="row 1 of 'cifar10' .*an earlier run left it out"):
+        run(job("a", strict=True), progress=False)
+    five = run(job("a", limit=5), progress=False)  # the first five of the twelve
+    assert five["n"] == 3 and list(five["left_out"]) == [1, 4] and five == run(job("c", limit=5), progress=False)
+    again = run(job("c"), batch_size=2, progress=False)  # goes on from the five
+    assert (again["n"], again["top1"], again["left_out"]) == (7, found["top1"], found["left_out"])
+
+
+def test_a_copy_that_ends_in_the_middle_is_named(embedder, tmp_path):
+    def torn():
+        yield {"img": {"bytes": jpeg(0)}, "label": 1}
+        raise OSError("Unexpected end of stream")
+
+    stream = hub.examples(find("cifar10"), torn())
+    assert next(stream)[1] == 1
+    with pytest.raises(DatasetError, match="'cifar10' cannot be read after row 0 .*end of stream.*--limit 1"):
+        next(stream)
+
+
+def test_published_test_sets_are_read_the_reference_way(tmp_path):
+    from test_picture_file import swapped_profile
+
+    buffer = io.BytesIO()
+    picture(16, 16, seed=3).save(buffer, "PNG", icc_profile=swapped_profile())
+    rows = [{"img": {"bytes": buffer.getvalue()}, "label": 0}]
+    found, _ = next(hub.examples(find("cifar10"), rows))
+    assert found.tobytes() == picture(16, 16, seed=3).convert("RGB").tobytes()
+
+
+def test_tables_keep_their_columns_apart():
+    result = {"model": "a model with a name that is far longer than thirty-four letters",
+              "data": "imagenet-sketch-and-more", "n": 50000, "top1": 0.123, "top1_interval": (0.1, 0.2), "top5": 1.0,
+              "ece": 0.023, "published": 98.7}
+    head, line = as_table([result]).splitlines()
+    assert line.endswith("ECE 0.023  98.7") and "letters  imagenet-sketch-and-more  50,000  top-1" in line
+    assert head.index("published") == line.index("98.7")
 
 
 def test_every_test_set_is_whole():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 
 import numpy as np
 import pytest
@@ -267,6 +268,62 @@ def test_a_new_version_of_the_package_is_drawn_anew(few, tmp_path, monkeypatch):
     new = art.style_folder("twemoji", tmp_path)
     assert new.is_dir() and not old.exists()
     assert json.loads((new / "stamp.json").read_text())["source"] == "99.0"
+
+
+def cut(folder):
+    file = next(folder.glob("data-*.arrow"))
+    file.write_bytes(file.read_bytes()[:-5000])
+
+
+def overwritten(folder):
+    file = next(folder.glob("data-*.arrow"))
+    content = bytearray(file.read_bytes())
+    content[9000:12000] = bytes(3000)
+    time.sleep(0.05)  # file systems tell times apart that are some milliseconds from each other
+    file.write_bytes(content)
+
+
+def overwritten_beside(folder):
+    file = folder / "dataset_info.json"
+    time.sleep(0.05)
+    file.write_text(file.read_text().replace("concept", "concert"))
+
+
+DAMAGES = {"cut": cut, "overwritten": overwritten, "overwritten beside": overwritten_beside,
+           "without a file": lambda folder: (folder / "state.json").unlink(),
+           "of an older version": lambda folder: (folder / files.CHECKSUMS).unlink(),
+           "no checksums": lambda folder: (folder / files.CHECKSUMS).write_text("{}"),
+           "cut checksums": lambda folder: (folder / files.CHECKSUMS).write_text('{"state.json"'),
+           "other checksums": lambda folder: (folder / files.CHECKSUMS).write_text('{"state.json": 3}'),
+           "a list": lambda folder: (folder / files.CHECKSUMS).write_text('["state.json"]')}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_style_is_drawn_anew_with_a_word(damage, few, tmp_path, capsys):
+    first = [row["image"].tobytes() for row in dataset.load("twemoji", cache=tmp_path, progress=False)]
+    assert capsys.readouterr().err == ""
+    folder = art.style_folder("twemoji", tmp_path)
+    DAMAGES[damage](folder)
+    again = dataset.load("twemoji", cache=tmp_path, progress=False)
+    said = capsys.readouterr().err
+    assert f"the pictures of twemoji kept in {str(folder)!r} are damaged (" in said and said.count("\n") == 1
+    assert [row["image"].tobytes() for row in again] == first
+    assert len(dataset.load("twemoji", cache=tmp_path, progress=False)) == len(first) and capsys.readouterr().err == ""
+
+
+def test_contents_are_read_once_a_process_and_sizes_each_time(few, tmp_path, monkeypatch, capsys):
+    folder = art.build("twemoji", tmp_path, progress=False)
+    reads = []
+    digest = files.hashlib.file_digest
+    monkeypatch.setattr(files.hashlib, "file_digest", lambda file, name: (reads.append(file.name), digest(file, name))[1])
+    assert all(files.is_whole(folder, "pictures") for _ in range(3))
+    assert sorted(os.path.basename(name) for name in reads) == sorted(
+        path.name for path in folder.iterdir() if path.name != files.CHECKSUMS)
+    (folder / "cache-0123.arrow").write_bytes(b"what datasets.map leaves beside")
+    assert files.is_whole(folder, "pictures")
+    overwritten(folder)
+    assert not files.is_whole(folder, "pictures") and ".arrow" in capsys.readouterr().err
+    assert not files.is_whole(tmp_path / "nowhere", "pictures") and capsys.readouterr().err == ""
 
 
 def test_the_cache_folder_is_chosen_by_the_user(monkeypatch, tmp_path):

@@ -18,9 +18,9 @@ def colours(rows, names=("red", "blue")):
     datasets = pytest.importorskip("datasets")
     features = datasets.Features({"image": datasets.Image(), "captions": datasets.Sequence(datasets.Value("string")),
                                   "label": datasets.ClassLabel(names=list(names))})
-    pictures = [c if isinstance(c, bytes) else encoded(Image.new("RGB", (8, 8), c)) for c, _ in rows]
-    columns = {"image": [{"bytes": p, "path": None} for p in pictures], "captions": [[names[k]] for _, k in rows],
-               "label": [k for _, k in rows]}
+    pictures = [c if c is None or isinstance(c, bytes) else encoded(Image.new("RGB", (8, 8), c)) for c, _ in rows]
+    columns = {"image": [p if p is None else {"bytes": p, "path": None} for p in pictures],
+               "captions": [[names[k or 0]] for _, k in rows], "label": [k for _, k in rows]}
     return datasets.Dataset.from_dict(columns, features)
 
 
@@ -72,6 +72,23 @@ def test_a_broken_picture_names_its_row():
     unlabelled = colours([("red", 0)]).remove_columns("label")
     with pytest.raises(ValueError, match="ClassLabel"):
         evaluate(colour_fake(), unlabelled)
+
+
+def test_bad_rows_are_left_out_counted_and_named_where_it_is_asked_for():
+    good = [("red", 0), ("blue", 1), ("red", 0)]
+    cut = encoded(two_colours())[:60]
+    data = colours([good[0], (cut, 1), good[1], (None, 0), ("blue", None), (b"", 0), good[2]])
+    r = evaluate(colour_fake(), data, batch_size=2, strict=False)
+    assert (r.n, r.top1) == (3, evaluate(colour_fake(), colours(good)).top1)
+    assert list(r.left_out) == [1, 3, 4, 5] and "row 1 of the dataset: " in r.left_out[1]
+    assert "no picture" in r.left_out[3] and "no class" in r.left_out[4] and "no picture" in r.left_out[5]
+    with pytest.raises(ImageError, match="none of the 2 rows can be used; row 0 of the dataset: "):
+        evaluate(colour_fake(), colours([(cut, 0), (cut, 1)]), strict=False)
+
+
+def test_broken_metadata_ends_no_evaluation():
+    broken = encoded(two_colours(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff")
+    assert evaluate(colour_fake(), colours([("red", 0), (broken, 0)])).n == 2
 
 
 def test_evaluate_a_real_embedder():

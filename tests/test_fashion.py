@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +85,26 @@ def test_it_is_built_once_and_again_when_the_files_change(folder, tmp_path, monk
     labels = folder / f"{FILES['train'][1]}.gz"
     labels.write_bytes(gzip.compress(idx(np.full(60, 3, np.uint8))))
     assert set(fashion.load("train", folder, progress=False)["label"][:]) == {3}
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+def test_a_damaged_cache_is_built_anew_with_a_word(damage, folder, tmp_path, capsys):
+    def content():
+        data = fashion.load("train", folder, progress=False)
+        return data["label"][:], [np.asarray(row["image"]).tobytes() for row in data]
+
+    first = content()
+    built, = (tmp_path / "cache" / fashion.FORMAT).iterdir()
+    file = next(built.glob("*.arrow"))
+    kept = file.read_bytes()
+    time.sleep(0.05)  # file systems tell times apart that are some milliseconds from each other
+    file.write_bytes(kept[:-3000] if damage == "cut" else kept[:3000] + bytes(3000) + kept[6000:])
+    capsys.readouterr()
+    assert content() == first
+    said = capsys.readouterr().err
+    assert f"the pictures of Fashion-MNIST kept in {str(built)!r} are damaged ({file.name})" in said
+    assert said.count("\n") == 1
+    assert content() == first and capsys.readouterr().err == ""
 
 
 def test_nothing_is_left_of_a_build_that_failed(folder, tmp_path, monkeypatch):

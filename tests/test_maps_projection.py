@@ -108,7 +108,7 @@ def test_a_film_has_a_map_for_each_step():
     assert moved[1] < 1.2  # points move, the whole map does not turn over
 
 
-def test_a_kept_map_is_not_made_again(tmp_path, monkeypatch):
+def test_a_kept_map_is_not_made_again(tmp_path, monkeypatch, capsys):
     vectors, _ = groups()
     first = projection.project(vectors, "umap", cache=tmp_path)
     monkeypatch.setattr(projection, "umap", None)
@@ -120,6 +120,10 @@ def test_a_kept_map_is_not_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(projection, "umap", lambda vectors, seed: first)
     assert torch.equal(projection.project(vectors, "umap", cache=tmp_path), first)  # a damaged file is made anew
     assert np.load(file).shape == (120, 2)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:400] + bytes(16) + whole[416:])  # finite numbers still, and others
+    assert torch.equal(projection.project(vectors, "umap", cache=tmp_path), first)
+    assert "does not fit its checksum; making it anew" in capsys.readouterr().err and file.read_bytes() == whole
 
 
 @pytest.mark.parametrize("points, told", [

@@ -4,10 +4,13 @@ import json
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clipmini.tasks.metrics import (
     Report,
     accuracy,
+    columns,
     mean_per_class_recall,
     recall_at_k,
     record,
@@ -60,6 +63,32 @@ def test_a_table_by_hand():
     assert lines[0] == "1,000 pictures, 8 classes (chance 12.50%); 95 % intervals in brackets"
     assert lines[2].split() == ["x", "50.0%", "[40.0%,", "60.0%]", "45.0%", "[30.0%,", "70.0%]", "80.0%"]
     assert lines[3] == "x: {} | a {}"
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=40)
+
+
+TABLES = st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1, max_size=6))
+
+
+@given(TABLES, st.data())
+def test_columns_stay_apart_whatever_is_in_them(rows, data):
+    right = set(data.draw(st.lists(st.integers(0, len(rows[0]) - 1))))
+    lines = columns(rows, right)
+    assert [line.split() for line in lines] == [[cell for cell in row] for row in rows]
+    assert all("  " in line for line in lines if len(rows[0]) > 1)
+
+
+def test_columns_by_hand():
+    rows = [["a", "1"], ["火箭", "22"], ["e\u0301e", "3"]]
+    assert columns(rows, right={1}) == ["a      1", "火箭  22", "e\u0301e     3"]
+
+
+def test_rows_left_out_are_told_with_the_numbers():
+    intervals = {"top1": (0.4, 0.6), "mean_per_class_recall": (0.3, 0.7)}
+    left = {7: "row 7 is cut"}
+    found = Report("x", 1000, 8, {1: 0.5, 5: 0.6}, 0.45, intervals | {"top5": (0.5, 0.7)}, 0.8, ("{}",), left)
+    assert str(found).startswith("1,000 pictures (1 left out), 8 classes") and record(found)["left_out"] == left
 
 
 def test_recall_by_hand():

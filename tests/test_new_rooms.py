@@ -122,7 +122,23 @@ def test_an_art_style_is_a_row_of_one_file(monkeypatch, tmp_path):
 def test_contributing_counts_what_there_is():
     """Every file and folder that CONTRIBUTING.md names exists, but for NAME and NN."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= 75
     for path in re.findall(r"`((?:clipmini|demo_app|lessons|tests|assets)/[\w./]+)", text):
         path = path.replace("NAME.py", "__init__.py").replace("NN_name.ipynb", "README.md").replace("lesson_NN", "lesson_05")
         assert (ROOT / path).exists(), path
+
+
+def test_the_example_of_contributing_runs_as_printed(monkeypatch, tmp_path):
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.S)[1]
+    module = types.ModuleType("coins")
+    monkeypatch.setitem(__import__("sys").modules, "coins", module)
+    exec(compile(code, "coins.py", "exec"), module.__dict__)
+    with pytest.raises(SourceError, match="name it with --folder"):
+        module.SOURCE.training_rows(32, 0)
+    for i in range(20):
+        Image.new("RGB", (30, 20), "gold").save(tmp_path / f"{'penny' if i % 2 else 'dime'}_{i:02}.png")
+    source = configured(module.SOURCE, folder=str(tmp_path))
+    rows, others = source.training_rows(32, 0), source.held_out_rows(32)
+    assert (len(rows), len(others)) == (18, 2) and rows.features == others.features
+    assert rows.features["label"].names == ["dime", "penny"] and source.preview().width > 100

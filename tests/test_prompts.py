@@ -1,5 +1,7 @@
 """Labels and templates: what people type."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +70,73 @@ def test_invisible_characters_are_removed_visibly():
     astronaut, persian = "\U0001f469\u200d\U0001f680", "\u0645\u06cc\u200c\u062e\u0648"
     assert clean_labels([astronaut, persian]) == prompts.CleanLabels((astronaut, persian))
     assert clean_labels("ca\u200dt").labels == ("cat",)
+
+
+def flag(code: str) -> str:
+    """The flag of a region, spelled with tags: a black flag, its code, an end."""
+    return "\U0001f3f4" + "".join(chr(0xE0000 + ord(c)) for c in code) + "\U000e007f"
+
+
+ENGLAND, SCOTLAND, WALES, TEXAS = map(flag, ("gbeng", "gbsct", "gbwls", "ustx"))
+END, TAG, ZWJ, ZWNJ = "\U000e007f", "\U000e0067", "\u200d", "\u200c"
+
+
+def test_the_flags_of_england_scotland_and_wales_are_three_labels():
+    """They differ in tags alone, which nobody sees."""
+    labels = (ENGLAND, SCOTLAND, WALES, TEXAS, "\U0001f3f4")
+    assert clean_labels(labels) == prompts.CleanLabels(labels)
+    assert clean_labels(", ".join(labels)) == prompts.CleanLabels(labels)
+    assert [fill(t, ENGLAND) for t in clean_templates(f"{{}} {WALES}")] == [f"{ENGLAND} {WALES}"]
+
+
+@pytest.mark.parametrize("label", [
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466", "\U0001f469\U0001f3fd\u200d\U0001f680",
+    "\U0001f3f3\ufe0f\u200d\U0001f308", "\u2764\ufe0f\u200d\U0001f525",
+    "\U0001f3c3\U0001f3fb\u200d\u2640\ufe0f\u200d\u27a1\ufe0f", "1\ufe0f\u20e3", "#\ufe0f\u20e3", "\u2764\ufe0e",
+    "\U0001f44d\U0001f3ff", "\U0001f1eb\U0001f1f7", "\U0001f1ec\U0001f1e7",
+    "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u06f5\u200c\u0627\u0645", "PDF\u200c\u0647\u0627",
+    "\u0645\u064f\u200c\u0646", "\u0915\u094d\u200d\u0937", "\u0d28\u0d4d\u200d", "\u0dc1\u0dca\u200d\u0dbb\u0dd3",
+    "\u845b\U000e0100", "\u2229\ufe00", "\u1820\u180b", "\u182c\u180e\u1820", "\u06dd\u0661", "\u1100\u1160",
+    "\u2813\u2800\u280a", "\ue000\uf8ff"])
+def test_what_emoji_and_words_are_spelled_with_stays(label):
+    assert clean_labels([label, f"a {label}", f"{label} a"]) == prompts.CleanLabels((label, f"a {label}", f"{label} a"))
+
+
+@pytest.mark.parametrize("junk", [
+    TAG, END, TAG + END, "a" + TAG + END, "\U0001f3f4" + TAG, "\U0001f3f4" + END, ENGLAND + TAG, ENGLAND + END,
+    ENGLAND + ENGLAND[1:], "\U0001f1ec" + TAG + END, ZWJ, "a" + ZWJ, ZWJ + "a", "\U0001f680" + ZWJ,
+    ZWJ + "\U0001f680", "\u00e9" + ZWJ + "a", "a" + ZWNJ + "b", "\u706b" + ZWJ + "\u7bad", "\u0645" + ZWNJ,
+    ZWNJ + "\u0645", "\u0645" + ZWNJ * 2 + "\u0645", "\u0645" + ZWNJ + " \u0645", "\ufe0f", "a\ufe0f", "\u00e9\ufe0f",
+    "\u2764\ufe0f\ufe0f", "\ufe0f\u2764", "\u845b\U000e0100\U000e0101", "a\U000e0100", "\u200b", "\u2060", "\ufeff",
+    "\u00ad", "\u200e", "\u200f", "\u202e", "\u2066x\u2069", "\u034f", "\u3164", "\uffa0", "\u115f", "\u1160\u115f",
+    "\u2800", "\u17b4", "\u180e", "\u180b", "\U000e0001", "\ufff9", "\U0001d173", "\x07", "\x7f", "\x9b", "\udc80",
+    "\U000e01f0"])
+def test_what_is_invisible_and_out_of_place_goes_with_a_note(junk):
+    cleaned = clean_labels(["cat", junk + " dog"])
+    assert cleaned.labels[1] != junk + " dog" and "removed control or invisible characters from 1" in said(cleaned.notes)
+    left = prompts._visible(junk)
+    assert len(left) < len(junk) and left in ("", *junk, "a", ENGLAND, "x", "ab", "\u00e9a", "\u706b\u7bad", "\u2764\ufe0f",
+                                              "\u0645\u200c\u0645", "\u0645 \u0645", "\u845b\U000e0100")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from([
+    *ENGLAND, END, TAG, ZWJ, ZWNJ, "\ufe0f", "\u2764", "\U0001f3fd", "a", " ", "\u0645", "\u064f", "\u0915", "\u094d",
+    "\u093c", "\u0301", "e", "\u200b", "\u1100", "\u1160", "\u115f", "\u2800", "\u2801", "1", "\u20e3", "\u1820",
+    "\u180b", "\u180e"]), max_size=14))
+def test_cleaning_twice_changes_nothing_where_every_neighbour_counts(text):
+    once = prompts._visible(text)
+    assert prompts._visible(once) == once
+    assert [c for c in once if c.isalpha()] == [c for c in prompts.unicodedata.normalize("NFC", once) if c.isalpha()]
+
+
+def test_long_nonsense_is_cleaned_at_once():
+    start = time.perf_counter()
+    for text in (TAG * 100_000, "\U0001f3f4" + TAG * 100_000, ZWJ * 100_000, ("\u0645" + ZWNJ) * 50_000,
+                 "\u0301" * 100_000 + ZWNJ, "\u1820" + "\u180b" * 100_000, "\u706b" * 300_000,
+                 "\ufe0f" * 100_000, "\U0001f3fd" * 100_000 + ZWJ, "\u094d\u200c\u0301" * 30_000):
+        prompts._visible(text)
+    assert time.perf_counter() - start < 20
 
 
 def test_empty_labels_of_a_list_are_told():

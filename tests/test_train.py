@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
+import clipmini
 from clipmini import checkpoint, training
+from clipmini import lock as lock_file
 from clipmini.augment import augment
 from clipmini.loss import duplicate_floor
 from clipmini.model import no_decay
@@ -122,7 +125,8 @@ KILLED = """
     def wait_for_a_write(folder, unfinished):
         # Return while a temporary file or folder is there, or a random moment after the first write. A child that
         # is only killed while it starts would prove nothing.
-        names = lambda: {e.name: e.stat().st_mtime_ns for e in os.scandir(folder)} if folder.exists() else {}
+        names = lambda: {e.name: e.stat().st_mtime_ns for e in os.scandir(folder)
+                         if e.name != "train.lock"} if folder.exists() else {}
         begun, until = None, time.time() + 3
         while time.time() < until:
             try:
@@ -167,6 +171,291 @@ def test_kill_9_at_random_moments(name, tmp_path):
     assert weights(tmp_path / "cut", "best") == weights(tmp_path / "whole", "best")
     assert steps_in(tmp_path / "cut") == list(range(1, 25))
     assert not list((tmp_path / "cut").glob(".*"))  # what killed writers left behind is swept away
+
+
+@pytest.mark.parametrize("name", ["light-cbow", "vit-transformer"])
+def test_the_clock_saves_too_and_changes_no_bit(name, make_clip, tokenizer, tmp_path, monkeypatch):
+    config = replace(QUICK, evaluate_every=24)
+    run(make_clip(name), tokenizer, tmp_path / "whole", config)
+    with monkeypatch.context() as patch:
+        clock = iter(range(10**6))  # 25 seconds a step: of 60 there are 75 after each third one
+        patch.setattr(training.loop.time, "perf_counter", lambda: 25 * next(clock))
+        for until, kept in ((2, None), (5, 3), (14, 12)):  # killed before the first save, and twice after it
+            def killed(*arguments, until=until):
+                if arguments[0].step == until:
+                    raise SystemExit
+                one_step(*arguments)
+
+            patch.setattr(training.loop, "one_step", killed)
+            with pytest.raises(SystemExit):
+                run(make_clip(name), tokenizer, tmp_path / "cut", config)
+            state = tmp_path / "cut" / "state.pt"
+            assert (torch.load(state, weights_only=True)["step"] if state.exists() else None) == kept
+    run(make_clip(name), tokenizer, tmp_path / "cut", config)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert steps_in(tmp_path / "cut") == list(range(1, 25))
+
+
+def test_a_quick_run_is_not_saved_by_the_clock(make_clip, tokenizer, tmp_path, monkeypatch):
+    saves = []
+    monkeypatch.setattr(training.loop, "save_state", lambda folder, run: saves.append(run.step))
+    run(make_clip("light-cbow"), tokenizer, tmp_path)
+    assert saves == [5, 10, 15, 20, 24] and training.config.SAVE_SECONDS == 60
+
+
+# ---------------------------------------------------------------- one process a folder
+
+
+def a_lock(folder, **what) -> str:
+    """A lock as a killed process leaves it; what: entries that differ."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    text = json.dumps({"pid": gone.pid, "host": socket.gethostname(), "began": "", "token": "x"} | what)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "train.lock").write_text(text)
+    return text
+
+
+def test_a_second_training_into_one_folder_is_refused(make_clip, tokenizer, tmp_path):
+    def second(model):
+        with pytest.raises(TrainingError) as refused:
+            run(make_clip("light-cbow"), tokenizer, tmp_path / "run", replace(QUICK, seed=1))
+        said.append(str(refused.value))
+        return 0.0
+
+    said: list[str] = []
+    run(make_clip("light-cbow"), tokenizer, tmp_path / "run", evaluate=second)
+    assert len(said) == 5
+    for part in (f"process {os.getpid()} is at work", repr(str(tmp_path / "run")), "choose another folder", "train.lock"):
+        assert part in said[0]
+    run(make_clip("light-cbow"), tokenizer, tmp_path / "alone")
+    assert weights(tmp_path / "run") == weights(tmp_path / "alone")
+    assert not (tmp_path / "run" / "train.lock").exists()
+
+
+def test_another_live_process_is_named(make_clip, tokenizer, tmp_path):
+    code = ("import sys; from pathlib import Path; from clipmini.lock import locked\n"
+            "with locked(Path(sys.argv[1]), RuntimeError): print('held', flush=True); sys.stdin.read()")
+    lock = tmp_path / "train.lock"
+    other = subprocess.Popen([sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             text=True, cwd=Path(__file__).resolve().parent.parent)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(TrainingError, match=f"process {other.pid} is at work"):
+        run(make_clip("light-cbow"), tokenizer, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["train.lock"]  # nothing was written
+    other.kill()
+    other.communicate()
+    assert lock.exists() and run(make_clip("light-cbow"), tokenizer, tmp_path).step == 24 and not lock.exists()
+
+
+@pytest.mark.parametrize("what", [{}, {"pid": os.getpid()}, {"pid": os.getppid(), "began": "1"}],
+                         ids=["dead", "own number", "a number given out again"])
+def test_a_dead_process_lock_is_taken_over_with_a_word(what, make_clip, tokenizer, tmp_path, capsys):
+    if "began" in what and not lock_file._began(os.getpid()):
+        pytest.skip("this system does not say when a process began")
+    left = a_lock(tmp_path / "run", **what)
+    run(make_clip("light-cbow"), tokenizer, tmp_path / "run", stop_after=1)
+    said = capsys.readouterr().err
+    assert f"taking over {str(tmp_path / 'run')!r}: process {json.loads(left)['pid']}" in said and said.count("\n") == 1
+    assert not [p for p in (tmp_path / "run").iterdir() if "lock" in p.name]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": -1, "host": "x", "began": ""}', '{"pid": "7"}'])
+def test_a_lock_that_says_nothing_is_waited_for_and_taken(content, make_clip, tokenizer, tmp_path, capsys, monkeypatch):
+    naps: list[float] = []
+    monkeypatch.setattr(lock_file.time, "sleep", naps.append)
+    (tmp_path / "train.lock").write_text(content)  # as a power cut leaves it
+    run(make_clip("light-cbow"), tokenizer, tmp_path, stop_after=1)
+    assert sum(naps) == pytest.approx(2) and "taking over" in capsys.readouterr().err
+
+
+def test_the_lock_of_another_computer_is_left_alone(make_clip, tokenizer, tmp_path):
+    left = a_lock(tmp_path, host="elsewhere")
+    with pytest.raises(TrainingError, match=r"process \d+ on the computer 'elsewhere'.*delete .*train.lock"):
+        run(make_clip("light-cbow"), tokenizer, tmp_path)
+    assert (tmp_path / "train.lock").read_text() == left
+
+
+@pytest.mark.parametrize("ends", [RuntimeError, KeyboardInterrupt, TrainingError, None])
+def test_the_lock_is_released_however_a_run_ends(ends, make_clip, tokenizer, tmp_path, monkeypatch):
+    def step(*arguments):
+        holder = json.loads((tmp_path / "train.lock").read_text())
+        assert (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname())
+        if ends and arguments[0].step == 3:
+            raise ends
+        one_step(*arguments)
+
+    monkeypatch.setattr(training.loop, "one_step", step)
+    if ends:
+        with pytest.raises(ends):
+            run(make_clip("light-cbow"), tokenizer, tmp_path)
+    else:
+        run(make_clip("light-cbow"), tokenizer, tmp_path)
+    assert not (tmp_path / "train.lock").exists() and not lock_file._locks
+
+
+RACE = """
+    import json, os, sys, time
+    from pathlib import Path
+    from clipmini import files
+
+    lock, inside = Path(sys.argv[1]), Path(sys.argv[2])
+    left, children = lock.read_text(), []
+    for attempt in range(12):
+        lock.write_text(left)
+        start = time.time() + 0.02
+        for child in range(6):
+            children.append(os.fork())
+            if not children[-1]:
+                time.sleep(max(0, start - time.time()))
+                try:
+                    with lock_file.locked(lock, RuntimeError):
+                        os.close(os.open(inside, os.O_CREAT | os.O_EXCL))  # fails where another one is inside
+                        time.sleep(0.01)
+                        inside.unlink()
+                except RuntimeError:
+                    os._exit(0)
+                except BaseException as error:
+                    print(repr(error), flush=True)
+                    os._exit(2)
+                os._exit(1)
+        ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+        children.clear()
+        assert max(ends) == 1, ends
+        assert not list(lock.parent.iterdir()), list(lock.parent.iterdir())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_of_many_who_find_a_dead_lock_one_takes_it_at_a_time(tmp_path):
+    a_lock(tmp_path / "run")
+    command = [sys.executable, "-c", textwrap.dedent(RACE), str(tmp_path / "run" / "train.lock"), str(tmp_path / "in")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=Path(__file__).resolve().parent.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 12 <= done.stderr.count("taking over") <= 24
+
+
+def test_who_comes_late_to_a_dead_lock_leaves_the_new_one(tmp_path, capsys):
+    lock = tmp_path / "train.lock"
+    lock.write_text("of the one who was quicker")
+    lock_file._drop_lock(lock, "of the dead one", "taking over")
+    assert lock.read_text() == "of the one who was quicker" and len(list(tmp_path.iterdir())) == 1
+    lock_file._drop_lock(lock, "of the one who was quicker", "taking over")
+    lock_file._drop_lock(lock, "of the one who was quicker", "taking over")  # somebody else dropped it
+    assert not list(tmp_path.iterdir()) and capsys.readouterr().err == "taking over\n"
+
+
+@pytest.mark.parametrize("error, exit_code, began", [(5, None, ""), (87, None, None), (0, 259, "7 9"), (0, 1, None)])
+def test_on_windows_nobody_is_sent_a_signal(error, exit_code, began, monkeypatch):
+    import ctypes
+
+    class Kernel:
+        def __init__(self, *_, **options):
+            self.OpenProcess = type("Function", (), {"__call__": lambda *_: exit_code and 44})()
+
+        def GetExitCodeProcess(self, handle, code):
+            code._obj.value = exit_code
+
+        def GetProcessTimes(self, handle, created, *_):
+            created._obj.dwHighDateTime, created._obj.dwLowDateTime = 7, 9
+
+        def CloseHandle(self, handle):
+            assert handle.value == 44
+
+    monkeypatch.setattr(lock_file.sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "WinDLL", Kernel, raising=False)
+    monkeypatch.setattr(ctypes, "get_last_error", lambda: error, raising=False)
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("on Windows that ends the process"))
+    assert lock_file._began(1234) == began
+
+
+# ---------------------------------------------------------------- a model that was loaded
+
+
+PLAIN = {"plain_probability": 1.0, "template_probability": 0.0, "colour": 0.0, "geometry": 0.0, "background": 0.0}
+FINE = TrainConfig(steps=20, batch=32, warmup=2, learning_rate=1e-3, **PLAIN)
+
+
+def test_the_embedded_checkpoint_is_fine_tuned(tmp_path, capsys):
+    embedder = clipmini.load("emoji", device="cpu")
+    assert not any(p.requires_grad for p in embedder.model.parameters())
+    pairs = squares(side=embedder.config.vision.image_size * 5 // 4)
+    done = training.train(embedder.model, pairs, embedder.tokenizer, FINE, tmp_path)
+    losses = [row["loss"] for row in done.history]
+    assert sum(losses[-3:]) < 0.5 * sum(losses[:3])  # a tenth is usual
+    told = [line for line in capsys.readouterr().err.splitlines() if "frozen" in line]
+    assert told == ["the model was frozen, as loaded ones are; all of it is trained now"]
+    assert all(p.requires_grad for p in embedder.model.parameters())
+    before, after = clipmini.load("emoji", device="cpu"), clipmini.load(tmp_path / "last", device="cpu")
+    assert after.config == before.config and not torch.equal(*(e.embed_texts(["a cat"]) for e in (before, after)))
+
+
+@pytest.mark.parametrize("name, micro_batch", [("light-cbow", None), ("vit-transformer", None), ("vit-transformer", 4)])
+@pytest.mark.parametrize("part", ["visual.", "text.", "text.token_embedding", "logit_scale", "all but gains and biases"])
+def test_what_is_frozen_keeps_its_bits(part, name, micro_batch, make_clip, tokenizer, tmp_path):
+    def is_frozen(n, p):
+        return not no_decay(n, p) if part.startswith("all") else n.startswith(part)
+
+    def buffers_too(model):
+        frozen = {n for n, p in model.named_parameters() if is_frozen(n, p)}
+        buffers = {n for n, _ in model.named_buffers() if n.startswith(part)}
+        return {n: t for n, t in [*model.named_parameters(), *model.named_buffers()] if n in frozen | buffers}
+
+    def bits(model):
+        return {n: t.detach().numpy().tobytes() for n, t in buffers_too(model).items()}
+
+    model = make_clip(name)
+    with torch.no_grad():
+        model.logit_scale.fill_(4.7)  # above its clamp
+        for p in model.parameters():
+            p.masked_fill_(torch.arange(p.numel()).view(p.shape) == 1, -0.0)  # its second number, if it has one
+    for n, p in model.named_parameters():
+        p.requires_grad_(not is_frozen(n, p))
+    before, rest = bits(model), {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    done = run(model, tokenizer, tmp_path, replace(QUICK, weight_decay=0.5, micro_batch=micro_batch))
+    saved = checkpoint.load(tmp_path / "last")[0]
+    for after in (done.model, done.average, saved):
+        assert bits(after) == before
+    assert sum(not torch.equal(p, rest[n]) for n, p in done.model.named_parameters() if n in rest) > 0.8 * len(rest)
+    known = {id(p) for group in done.optimizer.param_groups for p in group["params"]}
+    assert known == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+def test_a_fine_tuning_is_resumed_with_the_same_parts_frozen(make_clip, tokenizer, tmp_path):
+    def tuned(folder, frozen=("visual.",), **options):
+        model = make_clip("light-cbow")
+        for n, p in model.named_parameters():
+            p.requires_grad_(not n.startswith(frozen))
+        return run(model, tokenizer, tmp_path / folder, **options)
+
+    tuned("whole")
+    tuned("cut", stop_after=7)
+    with pytest.raises(TrainingError, match=r"another recipe \(frozen differ"):
+        tuned("cut", ("text.",))
+    tuned("cut")
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    tuned("thawed", ("",), stop_after=7)  # wholly frozen, as a loaded one: the same as one that never was
+    run(make_clip("light-cbow"), tokenizer, tmp_path / "thawed")
+    run(make_clip("light-cbow"), tokenizer, tmp_path / "free")
+    assert weights(tmp_path / "thawed") == weights(tmp_path / "free") != weights(tmp_path / "whole")
+
+
+def test_models_that_cannot_be_trained_are_told_so(make_clip, tokenizer, tmp_path):
+    from clipmini.families import devise, onnx, packed, siglip
+    from clipmini.families.wordpieces import WordPieces
+
+    ours, folder = make_clip("vit-transformer"), tmp_path / "run"
+    for kind in (onnx.OnnxCLIP, siglip.Siglip, devise.PhotoModel, clipmini.Embedder):
+        with pytest.raises(TrainingError, match=f"a {kind.__name__} with a Tokenizer cannot be trained"):
+            run(object.__new__(kind), tokenizer, folder)
+    with pytest.raises(TrainingError, match="a CLIP with a WordPieces cannot be trained"):
+        run(ours, object.__new__(WordPieces), folder)
+    with pytest.raises(TrainingError, match="on the device meta.*device='cpu'"):
+        run(make_clip("light-cbow").to("meta"), tokenizer, folder)
+    for changed in (packed.int8(ours), packed.pack(ours)):
+        with pytest.raises(TrainingError, match="lacks [1-9][0-9]* of its tensors.*without packed and int8"):
+            run(changed, tokenizer, folder)
+    assert not folder.exists()
 
 
 def test_another_recipe_in_the_folder_is_refused(make_clip, tokenizer, tmp_path):
@@ -382,6 +671,17 @@ def test_a_broken_picture_is_named(kind, tmp_path):
     rows[6]["image"] = data[kind] and {"bytes": data[kind], "path": None}
     with pytest.raises(TrainingError, match="row 6 of the data.*replace it or remove the row"):
         read_pairs(type(dataset).from_list(rows, features=dataset.features), 16)
+
+
+def test_a_picture_with_broken_metadata_is_trained_on(tmp_path):
+    dataset = pairs_dataset(9)
+    rows = list(dataset.cast_column("image", type(dataset.features["image"])(decode=False)))
+    for name, exif in (("whole.jpg", b""), ("broken.jpg", b"Exif\0\0MM\0*\0\0\xff\xff")):
+        Image.linear_gradient("L").convert("RGB").save(tmp_path / name, exif=exif)
+    rows[2]["image"], rows[3]["image"] = ({"bytes": (tmp_path / name).read_bytes(), "path": None}
+                                          for name in ("whole.jpg", "broken.jpg"))
+    pairs = read_pairs(type(dataset).from_list(rows, features=dataset.features), 16)
+    assert torch.equal(pairs.rgba[2], pairs.rgba[3])
 
 
 def some_rgba(B=5, S=16) -> torch.Tensor:

@@ -4,6 +4,8 @@ To add a command: write a file with `add(parser)` and `run(args)`, and put a lin
 """
 
 import argparse
+import io
+import logging
 import sys
 from importlib import import_module
 
@@ -47,18 +49,31 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     return p
 
 
+def print_anywhere() -> None:
+    """Let a terminal that has not every letter, such as one with a Windows code page, print \\u706b for what it lacks.
+
+    And where there is no home to keep fonts in, matplotlib need not say so: it keeps them in a temporary folder.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point. Returns the exit status: 0, or 1 with one line on stderr for what the user can mend."""
     argv = sys.argv[1:] if argv is None else argv
+    print_anywhere()
     if argv[:1] == ["app"]:
         return _app(argv[1:])
     args = parser(argv[0] if argv and argv[0] in COMMANDS else "").parse_args(argv)
+    from clipmini.picture_file import shown
     from clipmini.training import TrainingError
 
     try:
         args.run(args)
     except (ValueError, TrainingError, OSError) as error:  # all errors of ours are one of these, with a remedy
-        print("clipmini:", " ".join(str(error).split()), file=sys.stderr)  # torch's are many lines long
+        print("clipmini:", shown(" ".join(str(error).split())), file=sys.stderr)  # torch's are many lines long
         return 1
     except ModuleNotFoundError as error:
         print(f"clipmini: this command needs {error.name!r}; install it with: pip install \"clipmini[train]\"",

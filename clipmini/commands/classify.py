@@ -18,8 +18,9 @@ def add(p) -> None:
 
 def run(args) -> None:
     """Print cosine, logit and probability of each label, best first; what can't be read is told at the end."""
+    from clipmini.commands.left_out import tell_left_out
     from clipmini.embedder import load
-    from clipmini.image import ImageError
+    from clipmini.picture_file import ImageError, shown
     from clipmini.tasks.classify import classify, make_classifier
     from clipmini.tasks.prompts import named_or_own
 
@@ -31,16 +32,20 @@ def run(args) -> None:
         try:  # one by one: only one picture is in memory
             p = classify(embedder, [path], classifier)
         except ImageError as error:
-            unread.append(f"{path}: {error}")
+            unread.append((error.kind, f"{shown(path)}: {error}"))
             continue
-        if len(unread) == number:  # the first that could be read: notes are on the labels, the same for all
-            print(*(f"note: {note}\n" for note in p.notes), sep="", end="")
-        print(f"{path}   (model {embedder.name}; logit = {embedder.logit_scale:.1f} x cosine)")
+        if len(unread) == number:  # the first that could be read: these notes are on the labels, the same for all
+            print(*(f"note: {note}\n" for note in classifier.notes), sep="", end="")
+        print(f"{shown(path)}   (model {embedder.name}; logit = {embedder.logit_scale:.1f} x cosine)")
+        print(*(f"  note: {note}\n" for note in p.notes[len(classifier.notes):]), sep="", end="")
         print_answer(p)
     if args.show_prompts and len(unread) < len(args.pictures):
         print("prompts:", *(prompt for prompts in p.prompts for prompt in prompts), sep="\n  ")
     if unread:
-        raise ImageError(f"{len(unread)} of {len(args.pictures)} pictures left out: " + "; ".join(unread))
+        if len(unread) > 1:
+            tell_left_out(unread, "pictures", Path("left-out.txt"))
+        why = f": {unread[0][1]}" if len(unread) == 1 else "; the others, if any, are answered above"
+        raise ImageError(f"{len(unread):,} of {len(args.pictures):,} pictures left out{why}")
 
 
 def print_answer(p) -> None:

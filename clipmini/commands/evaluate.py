@@ -17,25 +17,25 @@ def add(p) -> None:
     """The options."""
     p.epilog = EXAMPLES
     p.add_argument("model", nargs="?", default="emoji", help=MODEL_HELP)
-    p.add_argument("--data", choices=tuple(SOURCES),
-                   help="our data (default: emoji); `clipmini data --help` says what each is")
+    p.add_argument("--data", choices=tuple(SOURCES), help="our data (default: emoji); see `clipmini data --help`")
     p.add_argument("--dataset", metavar="NAME", help="a test set of the field instead, streamed from the hub: cifar10, "
                    "imagenet, food101, flickr30k ...; `--dataset list` names them; Ctrl-C, and it goes on")
     p.add_argument("--limit", type=int, metavar="N", help="--dataset: the first N rows only")
-    p.add_argument("--out", type=Path, default=Path("runs/evaluate"),
-                   help="--dataset: keeps what is done (default runs/evaluate)")
+    p.add_argument("--out", type=Path, default=Path("runs/evaluate"), help="keeps what is done (default runs/evaluate)")
     p.add_argument("--templates", help="template set of the ensemble (default: the one that belongs to the data)")
+    p.add_argument("--strict", action="store_true", help="stop at the first row that cannot be used")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
     add_source_options(p, skip=("limit",))
 
 
 def run(args) -> None:
     """Print a table of what was measured."""
+    from clipmini.commands.left_out import tell_left_out
     from clipmini.data.testsets import as_list, find
     from clipmini.embedder import load
     from clipmini.plots import reliability_curve
     from clipmini.tasks.prompts import named_or_own
-    from clipmini.tasks.questions import ask, recorded, told
+    from clipmini.tasks.questions import ask, left_out, recorded, told
 
     if args.dataset == "list":
         print(as_list())
@@ -43,15 +43,15 @@ def run(args) -> None:
     if args.dataset and args.data:
         raise ValueError(f"--data {args.data} and --dataset {args.dataset}: give one of the two")
     templates = args.templates and named_or_own(args.templates)
-    copy = args.dataset and find(args.dataset).copied(args.folder, args.limit)
-    source = copy or source_of(args, args.data or "emoji")
+    source = find(args.dataset).copied(args.folder, args.limit) if args.dataset else \
+        source_of(args, args.data or "emoji")
     embedder = load(args.model, packed=True)
     if seen := source.seen(embedder.meta.get("data", "")):
         print(f"note: this model was trained on {', '.join(seen)}: these numbers are not of pictures it never saw")
-    answers = ask(embedder, source.questions(embedder, templates), args.out)
+    answers = ask(embedder, source.questions(embedder, templates), args.out, args.strict)
     print(told(answers))
-    numbers = recorded(answers)
-    if "reliability" in numbers.get(source.name, {}):
+    tell_left_out([("row", why) for why in left_out(answers).values()], "rows", args.out / "left-out.txt")
+    if "reliability" in (numbers := recorded(answers)).get(source.name, {}):
         picture = args.out / f"reliability-{source.name}.png"
         reliability_curve(numbers[source.name]["reliability"], f"{embedder.name} on {source.name}").savefig(picture)
         print(f"reliability curve: {picture}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clipmini.data.base import Package, Question, Source, SourceError, option, save_columns
-from clipmini.files import cache_root, written_whole
+from clipmini.files import cache_root, is_whole, write_checksums, written_whole
 
 if TYPE_CHECKING:
     from clipmini.embedder import Embedder
@@ -128,10 +128,11 @@ def load(split: str = "train", folder: str | Path | None = None, cache: str | Pa
     files = find_files(split, folder) if folder else ()
     stamp = [FORMAT, list(KINDS.items()), [hashlib.sha256(file.read_bytes()).hexdigest() for file in files] or HUB]
     target = cache_root(cache) / FORMAT / f"{split}-{hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:12]}"
-    if not target.is_dir():
+    if not is_whole(target, "pictures of Fashion-MNIST"):
         pictures, labels = from_files(*files) if files else from_hub(split)
         with written_whole(target, "data") as temporary:
             _save(pictures, labels, temporary, progress)
+            write_checksums(temporary)
     return datasets.load_from_disk(str(target))
 
 

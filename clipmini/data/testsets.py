@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from clipmini.data.base import Package, Question, Source, SourceError, contact_sheet, option
 from clipmini.data.classnames import CLASS_NAMES, imagenet_names
+from clipmini.data.testset_copies import HURRY, hub_rows
 from clipmini.image import ImageError, open_image
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class TestSet(Source):
 
     def preview(self):
         """Its first 48 pictures."""
-        found = list(islice(self.examples(self.open_rows(self.folder)), 48))
+        usable = (found for found in self.examples(self.open_rows(self.folder)) if found[0] is not None)
+        found = list(islice(usable, 48))
         names = None if self.captions else self.class_names(self.open_rows(self.folder), self.folder)
         said = [truth[0] if names is None else names[truth] for _, truth in found]
         return contact_sheet([picture for picture, _ in found], said)
@@ -85,21 +87,34 @@ class TestSet(Source):
         """The same test set read from a copy of it, or of fewer rows."""
         return replace(self, folder=str(folder) if folder else None, limit=limit)
 
-    def labelled_vectors(self, embedder: "Embedder"):
+    def labelled_vectors(self, embedder: "Embedder", left_out: dict[int, str] | None = None):
         """Picture vectors (N, E), their classes (N,) and the classes' names; a batch of pictures in memory, not all of
-        them."""
+        them. left_out: gets {row: why} of rows that cannot be used; without it the first one is raised."""
         import torch
 
         if self.captions:
             raise DatasetError(f"{self.name!r} has captions and no classes, so templates have nothing to fill; choose "
                                "a set with templates of `clipmini evaluate --dataset list`")
         rows = self.open_rows(self.folder)
-        stream, targets = islice(self.examples(rows), self.limit), []
+        names = self.class_names(rows, self.folder)
+        stream, targets, done = islice(self.examples(rows), self.limit), [], 0
         features = [torch.empty(0, embedder.config.embed_dim)]
         while batch := list(islice(stream, 64)):
-            features.append(embedder.embed_images([picture for picture, _ in batch]))
-            targets += [truth for _, truth in batch]
-        return torch.cat(features), torch.tensor(targets), self.class_names(rows, self.folder)
+            pictures = []
+            for row, (picture, truth) in enumerate(batch, done):
+                if picture is not None and not 0 <= truth < len(names):
+                    why = f"row {row} of {self.name!r} is of class {truth}, and names for {len(names)}"
+                    picture, truth = None, DatasetError(why)
+                if picture is not None:
+                    pictures.append(picture)
+                    targets.append(truth)
+                elif left_out is None:
+                    raise truth
+                else:
+                    left_out[row] = str(truth)
+            done += len(batch)
+            features += [embedder.embed_images(pictures)] if pictures else []
+        return torch.cat(features), torch.tensor(targets), names
 
     def open_rows(self, folder: str | Path | None = None):
         """See the function open_rows."""
@@ -165,14 +180,14 @@ def open_rows(test: TestSet, folder: str | Path | None = None):
     """The rows of a test set, streamed, pictures undecoded -> an iterable of dicts that can skip.
 
     folder: a copy in the same schema (parquet files, or tar archives in the layout of clip-benchmark); default: the
-    hub.
+    hub, or where that is of no help a whole copy in its cache.
     """
     import datasets
 
     benchmark = test.repo.startswith(BENCH)
     try:
         if folder is None:
-            rows = datasets.load_dataset(test.repo, test.config, split=test.split, streaming=True)
+            rows = hub_rows(test.repo, test.config, test.split)
         else:
             if not Path(folder).is_dir():
                 raise DatasetError(f"there is no folder {str(folder)!r}; give the folder that holds the copy, not a "
@@ -194,36 +209,57 @@ def open_rows(test: TestSet, folder: str | Path | None = None):
 
 
 def examples(test: TestSet, rows, start: int = 0) -> Iterator[tuple]:
-    """(picture as RGB, class number or list of captions) of each row from number `start` on. A broken row is a
-    DatasetError that names it."""
-    for number, row in enumerate(rows.skip(start) if start else rows, start):
+    """(picture as RGB, class number or list of captions) of each row from number `start` on; for a row that cannot be
+    used (None, a DatasetError that names it). Raises DatasetError where the rows themselves end in the middle."""
+    stream = enumerate(rows.skip(start) if start else rows, start)
+    number = start - 1
+    while True:
+        try:
+            number, row = next(stream)
+        except StopIteration:
+            return
+        except Exception as error:  # pyarrow's, tarfile's, fsspec's: many kinds
+            raise DatasetError(f"{test.name!r} cannot be read after row {number} ({type(error).__name__}: "
+                               f"{str(error)[:200]}); get its files anew, or ask for --limit {number + 1}") from error
         try:
             yield _picture(test, row), _truth(test, row)
-        except (ImageError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, DatasetError):
-                raise
-            raise DatasetError(f"row {number} of {test.name!r} cannot be read ({error}); it has "
-                               f"{', '.join(row)}") from error
+        except (ImageError, KeyError, TypeError, ValueError, OverflowError) as error:
+            said = f"no column {error}" if isinstance(error, KeyError) else error
+            yield None, DatasetError(f"row {number} of {test.name!r} cannot be read ({said}); it has {', '.join(row)}")
 
 
 def _picture(test: TestSet, row: dict):
     value = next((row[key] for key in (test.image, "jpg", "webp", "png", "jpeg") if row.get(key) is not None), None)
     if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
+        value = value.get("bytes") or _file_of_the_copy(test, value.get("path"))
     if value is None:
         raise ImageError(f"no picture under {test.image!r}")
-    return open_image(value)
+    return open_image(value, icc=False)  # the way of the published numbers
+
+
+def _file_of_the_copy(test: TestSet, path: str | None) -> Path | None:
+    """A picture that a row names instead of holding it. Only below the copy's folder: a stranger's table could name any
+    file of this computer."""
+    if not path:
+        return None
+    if test.folder and (found := (Path(test.folder) / path).resolve()).is_relative_to(Path(test.folder).resolve()):
+        return found
+    raise ImageError(f"it holds no picture, only the name {path!r} of a file that is not in the folder of the copy")
 
 
 def _truth(test: TestSet, row: dict):
     if test.captions:
         text = row[test.captions]
         text = text.decode() if isinstance(text, bytes) else text
-        captions = [line.strip() for line in (text.splitlines() if isinstance(text, str) else text) if line.strip()]
+        lines = text.splitlines() if isinstance(text, str) else text or ()
+        captions = [line.strip() for line in lines if line and line.strip()]
         if not captions:
             raise ValueError("it has no caption")
         return captions
-    return int(row["cls"] if "cls" in row else row[test.label])
+    label = row["cls"] if "cls" in row else row[test.label]
+    if label is None:
+        raise ValueError("it has no class")
+    return int(label)
 
 
 def class_names(test: TestSet, rows, folder: str | Path | None = None) -> list[str]:
@@ -256,6 +292,7 @@ def _beside(test: TestSet, file: str, folder: str | Path | None) -> str | None:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(test.repo, file, repo_type="dataset")).read_text(encoding="utf-8")
+        return Path(hf_hub_download(test.repo, file, repo_type="dataset", etag_timeout=HURRY)
+                    ).read_text(encoding="utf-8")
     except Exception as error:
         raise DatasetError(f"{file} of {test.repo!r} cannot be fetched ({type(error).__name__})") from error

@@ -8,12 +8,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from clipmini.families import agreement
 from clipmini.files import CheckpointError, read_json
 
 if TYPE_CHECKING:
     from clipmini.embedder import Model, TextTokenizer
 
-TABLE = ("devise", "openai", "onnx", "ours", "hugging_face", "siglip", "open_clip")
+TABLE = ("devise", "openai", "onnx", "ours", "sentence_transformers", "hugging_face", "siglip", "open_clip")
 EXPORTS = {"transformers": "hugging_face", "open_clip": "open_clip", "onnx": "onnx"}  # for whom -> the family
 
 
@@ -35,12 +36,14 @@ def family(name: str) -> Any:
 
 def claimant(path: Path) -> Family | None:
     """The family that claims a path; None for nobody's name. Raises CheckpointError for a folder that is nobody's."""
+    if path.is_dir():
+        agreement.refuse_other_towers(path)
     found = next((file for file in map(family, TABLE) if file.claims(path)), None)
     if found is None and path.is_dir():
         raw = read_json(path / "config.json") if (path / "config.json").is_file() else {}
         if raw.get("model_type"):
             raise CheckpointError(f"{str(path)!r} holds a model of type {raw['model_type']!r}; clipmini reads clip, "
-                                  "chinese_clip, siglip and siglip2")
+                                  "chinese_clip, siglip, and siglip2 with a fixed size")
         raise CheckpointError(f"{str(path)!r} has no config.json and no open_clip_config.json that clipmini knows; "
                               "give a folder that clipmini, transformers or open_clip wrote")
     return found
@@ -57,8 +60,8 @@ def export(model, tokenizer, folder: str | Path, layout: str = "transformers", m
 
 
 if TYPE_CHECKING:  # where mypy compares what is here with what the Protocols ask for
-    from clipmini.families import devise, hugging_face, onnx, open_clip, openai, ours, siglip
+    from clipmini.families import devise, hugging_face, onnx, open_clip, openai, ours, sentence_transformers, siglip
     from clipmini.model import CLIP
 
-    _families: list[Family] = [devise, hugging_face, onnx, open_clip, openai, ours, siglip]
+    _families: list[Family] = [devise, hugging_face, onnx, open_clip, openai, ours, sentence_transformers, siglip]
     _models: list[type[Model]] = [CLIP, siglip.Siglip, onnx.OnnxCLIP, devise.PhotoModel]

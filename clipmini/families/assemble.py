@@ -11,11 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipmini.checkpoint import check_whole, fill, resized, unfilled
+from clipmini.checkpoint import check_whole, fill, unfilled
 from clipmini.config import CLIPConfig, ConfigError
+from clipmini.families.agreement import check_pictures
 from clipmini.files import CheckpointError, read_json, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
+from clipmini.vision import interpolated
 
 # What older libraries saved beside the weights: position numbers, masks.
 NO_WEIGHTS = ("position_ids", "token_type_ids", "attn_mask", "input_resolution", "context_length", "vocab_size")
@@ -76,8 +78,24 @@ def filled(model: CLIP, weights: dict[str, Tensor], source: str, image_size: int
     return resized(model, image_size) if image_size and image_size != model.config.vision.image_size else model
 
 
+def resized(model: CLIP, image_size: int) -> CLIP:
+    """The same weights for pictures of another side: position embeddings are interpolated (vision.interpolated). Raises
+    CheckpointError for a size that patches or strides do not divide."""
+    try:
+        config = replace(model.config, vision=replace(model.config.vision, image_size=image_size))
+    except ConfigError as error:
+        raise CheckpointError(f"pictures of {image_size} pixels: {error}") from error
+    weights = dict(model.state_dict())
+    for name in (n for n in weights if n.startswith("visual.") and n.endswith("positional_embedding")):
+        weights[name] = interpolated(weights[name], config.vision.grid)
+    with torch.device("meta"):
+        other = CLIP(config)
+    return fill(other, weights, "the interpolated model", assign=True).eval().requires_grad_(False)
+
+
 def check_activation(folder: Path, config: CLIPConfig) -> None:
-    """A wrong activation costs accuracy in silence, so two files that disagree are an error."""
+    """A wrong activation costs accuracy in silence, as wrong pixels do, so two files that disagree are an error."""
+    check_pictures(folder)
     vision, text = config.vision, config.text
     said = {vision.activation if vision.tower == "vit" else text.activation, text.activation}
     said -= {"gelu"} if text.tower == "bert" else set()

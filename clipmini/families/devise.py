@@ -31,7 +31,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from clipmini.families.wordpieces import WordPieces
-from clipmini.files import CheckpointError, cache_root, read_weights, written_whole
+from clipmini.files import CheckpointError, cache_root, read_weights, sealed, unsealed, written_whole
 from clipmini.image import open_image
 from clipmini.text import in_batches
 from clipmini.vision import as_cells
@@ -299,14 +299,10 @@ def cache_file() -> Path:
 
 
 def _read_cache(path: Path) -> dict[str, Tensor] | None:
-    if not path.is_file():
-        return None
-    try:
-        found = read_weights(path)
-    except CheckpointError:
-        return None
-    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
-    return found if shapes == MAP and all(bool(t.isfinite().all()) for t in found.values()) else None
+    from safetensors.torch import load
+
+    kept = unsealed(path)
+    return None if kept is None else load(kept)
 
 
 @torch.no_grad()
@@ -339,12 +335,12 @@ def load(path: Path = Path(NAME), image_size: int | None = None) -> tuple[PhotoM
     text, cache = WordTower(encoder), cache_file()
     kept = _read_cache(cache)
     if kept is None:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         _fit(text, tokenizer, network)
         try:
             with written_whole(cache, "map of the photo model") as temporary:
-                save_file({name: getattr(text, name).contiguous() for name in MAP}, temporary)
+                temporary.write_bytes(sealed(save({name: getattr(text, name).contiguous() for name in MAP})))
         except CheckpointError:
             pass  # a full or read-only disk costs the seconds again the next time, no more
     else:

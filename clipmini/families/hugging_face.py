@@ -8,6 +8,7 @@ from torch import Tensor
 
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
 from clipmini.families import known
+from clipmini.families.agreement import open_clip_pixels
 from clipmini.families.assemble import (
     check_activation,
     check_exportable,
@@ -156,7 +157,9 @@ def _special_ids(text: dict, path: Path) -> dict[str, Any]:
 
 
 def hugging_face_pixels(folder: Path, image_size: int) -> dict:
-    """preprocessor_config.json (or processor_config.json) -> VisionConfig's fields about pixels."""
+    """preprocessor_config.json (or processor_config.json, or open_clip's) -> VisionConfig's fields about pixels."""
+    if said := open_clip_pixels(folder, image_size):
+        return said
     path, raw = _processor(folder)
     squash, side, cut = _geometry(raw, image_size, path)
     if side != image_size or cut != image_size:

@@ -4,6 +4,8 @@ Another architecture than CLIP's (attention pooling, no class token, a text towe
 transformers' SiglipModel. Not here: SigLIP 2's NaFlex variants, whose pictures have no fixed size.
 """
 
+import importlib.util
+import string
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,22 @@ from clipmini.families.wordpieces import check_lengths
 from clipmini.files import CheckpointError, read_json
 from clipmini.model import unit
 from clipmini.text import in_batches
+
+
+@dataclass(frozen=True)
+class SiglipVision(VisionConfig):
+    """What VisionConfig says, but for a grid that is rounded down: of 384 pixels in patches of 14, the last six are
+    seen by nobody (transformers, and the released so400m models)."""
+
+    def __post_init__(self):
+        seen = VisionConfig(**vars(self) | {"image_size": self.image_size // self.patch_size * self.patch_size})
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, getattr(seen, name))
+
+    @property
+    def grid(self) -> int:
+        """Cells along one side."""
+        return self.image_size // self.patch_size
 
 
 @dataclass(frozen=True)
@@ -44,10 +62,13 @@ class SiglipTokenizer:
     """transformers' tokenizer of the folder. SigLIP was trained on captions padded to its whole context and reads the
     last place, so every list of ids is padded to it here."""
 
-    def __init__(self, folder: Path, context_length: int):
-        from transformers import AutoTokenizer
-
-        self._theirs: Any = AutoTokenizer.from_pretrained(folder)
+    def __init__(self, folder: Path, context_length: int, vocab_size: int):
+        self._theirs: Any = _their_tokenizer(folder, vocab_size)
+        texts = [*string.ascii_lowercase, "red", "cat", "dog"]
+        told_apart = len({tuple(ids) for ids in self._theirs(texts)["input_ids"]}) > 1
+        if not told_apart or len(self._theirs) > vocab_size:
+            raise CheckpointError(f"the vocabulary of {str(folder)!r} has {len(self._theirs)} pieces and config.json "
+                                  f"says {vocab_size}; it cannot tell texts apart. Download all files of one model")
         self.context_length, self.pad_id = context_length, self._theirs.pad_token_id
         self.vocab_size, self.eos_id = len(self._theirs), self._theirs.eos_token_id
 
@@ -65,6 +86,46 @@ class SiglipTokenizer:
             check_lengths(self._theirs(list(texts))["input_ids"], self.context_length)
         options = {"padding": "max_length", "max_length": self.context_length, "truncation": True}
         return self._theirs(list(texts), **options)["input_ids"]
+
+
+def _their_tokenizer(folder: Path, vocab_size: int) -> Any:
+    """transformers' tokenizer for the files of a folder: SigLIP's SentencePiece, or SigLIP 2's, which is Gemma's with
+    texts in lower case. Raises CheckpointError where a file or a package is missing."""
+    from tokenizers import normalizers
+    from transformers import AutoTokenizer
+
+    path = folder / "tokenizer_config.json"
+    said = read_json(path) if path.is_file() else {}
+    kind = str(said.get("tokenizer_class", ""))
+    second = kind.startswith(("Gemma", "Siglip2")) or vocab_size == 256_000
+    if kind.startswith("SiglipTokenizer") or (folder / "spiece.model").is_file() and not second:
+        if not (folder / "spiece.model").is_file():
+            raise CheckpointError(f"{str(folder)!r} has no spiece.model, which its tokenizer_config.json asks for; "
+                                  "download that file too")
+        lacking = [package for package, module in (("sentencepiece", "sentencepiece"), ("protobuf", "google.protobuf"))
+                   if not _importable(module)]
+        if lacking:
+            raise CheckpointError(f"{str(folder / 'spiece.model')!r} is read with the package {' and '.join(lacking)}; "
+                                  f"pip install {' '.join(lacking)}")
+        from transformers import SiglipTokenizer  # by its name: without its packages, AutoTokenizer takes another
+
+        return SiglipTokenizer.from_pretrained(folder)
+    if not (folder / "tokenizer.json").is_file():
+        raise CheckpointError(f"{str(folder)!r} has no tokenizer.json, so its texts cannot be read; download that file "
+                              "too")
+    theirs: Any = AutoTokenizer.from_pretrained(folder)
+    if said.get("do_lower_case", second) and theirs("A B")["input_ids"] != theirs("a b")["input_ids"]:
+        # As Siglip2Tokenizer does; AutoTokenizer takes Gemma's class, which does not know the word do_lower_case.
+        first, backend = normalizers.Lowercase(), theirs.backend_tokenizer
+        backend.normalizer = normalizers.Sequence([first, backend.normalizer]) if backend.normalizer else first
+    return theirs
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package google nothing is there
+        return False
 
 
 class Siglip(nn.Module):
@@ -113,15 +174,18 @@ def load(path: Path, image_size: int | None = None) -> tuple[Siglip, SiglipToken
     if raw.get("model_type") != "siglip":
         raise CheckpointError(f"{str(path)!r} is a {raw.get('model_type')!r} whose pictures have no fixed size "
                               "(NaFlex); take one with a size in its name, like google/siglip2-base-patch16-224")
-    from transformers import SiglipModel
-
+    try:
+        from transformers import SiglipModel
+    except ModuleNotFoundError:
+        raise CheckpointError(f"{str(path)!r} is a SigLIP, which needs the package transformers; install it with: "
+                              'pip install "clipmini[hub]"') from None
     try:
         found: Any = SiglipModel.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
         theirs, report = found
-        tokenizer = SiglipTokenizer(path, theirs.config.text_config.max_position_embeddings)
         vision, text = theirs.config.vision_config, theirs.config.text_config
+        tokenizer = SiglipTokenizer(path, text.max_position_embeddings, text.vocab_size)
         config = SiglipConfig(
-            VisionConfig("vit", width=vision.hidden_size, layers=vision.num_hidden_layers,
+            SiglipVision("vit", width=vision.hidden_size, layers=vision.num_hidden_layers,
                          heads=vision.num_attention_heads, patch_size=vision.patch_size,
                          **hugging_face_pixels(path, vision.image_size)),
             SiglipText(text.vocab_size, text.max_position_embeddings, text.hidden_size, text.num_hidden_layers),

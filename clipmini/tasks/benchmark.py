@@ -14,11 +14,12 @@ from torch import Tensor
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError, read_weights, written_whole
 from clipmini.tasks.classify import build_classifier
-from clipmini.tasks.metrics import mean_per_class_recall, reliability, top_k_accuracy, wilson
+from clipmini.tasks.metrics import columns, mean_per_class_recall, reliability, top_k_accuracy, wilson
 from clipmini.tasks.prompts import clean_templates
 from clipmini.tasks.retrieval import retrieval
 
 SAVE_EVERY = 2000  # rows between saves
+NO_NAME, MOST_NAMELESS = "and names for", 0.25  # of the rows: with more, the names belong to another data set
 
 
 class TestData(Protocol):
@@ -38,7 +39,8 @@ class TestData(Protocol):
         """The rows, streamed."""
 
     def examples(self, rows: Any, start: int = 0) -> Iterator[tuple]:
-        """(picture, class number or list of captions) of each row from number `start` on."""
+        """(picture, class number or list of captions) of each row from number `start` on; (None, an error that names
+        the row) of one that cannot be used."""
 
     def class_names(self, rows: Any, folder: Path | None = None) -> list[str]:
         """What the classes are called, in the order of their numbers."""
@@ -49,6 +51,7 @@ class Job:
     """One model on one test set. templates: a set's name or templates. limit: rows at most, or None.
 
     copy: folder with a copy of the data, or None for the hub; folder: keeps the classifier and what is done so far.
+    strict: raise at the first row that cannot be used; otherwise it is left out, counted and named.
     """
 
     embedder: Embedder
@@ -57,6 +60,7 @@ class Job:
     folder: Path
     copy: Path | None = None
     limit: int | None = None
+    strict: bool = False
 
     @property
     def key(self) -> str:
@@ -83,15 +87,53 @@ def run(job: Job, batch_size: int = 64, progress: bool = True) -> dict:
     names = None if job.test.captions else job.test.class_names(rows, job.copy)
     texts = None if names is None else saved_classifier(job, names)
     done = _resume(job)
-    stream: Iterator[tuple] = job.test.examples(rows, start=_rows_done(done))
+    if job.strict and done.left:
+        raise ValueError(f"{next(iter(done.left.values()))} (an earlier run left it out)")
+    stream: Iterator[tuple] = job.test.examples(rows, start=done.seen)
     if job.limit is not None:
-        stream = islice(stream, max(0, job.limit - _rows_done(done)))
-        done = _first_rows(done, job.limit)
+        stream = islice(stream, max(0, job.limit - done.seen))
+        done = done.first(job.limit)
     _go_through(job, stream, texts, done, batch_size, progress)
-    found = _search_numbers(done) if texts is None else _class_numbers(done, len(texts))
+    if not done.used:
+        raise ValueError("no rows to measure on" + "".join(f"; {why}" for why in list(done.left.values())[:1]))
+    found = _search_numbers(done.tensors) if texts is None else _class_numbers(job, done, len(texts))
     templates = job.templates if isinstance(job.templates, str) else list(job.templates)
     return {"model": job.embedder.name, "data": job.test.name, "templates": None if texts is None else templates,
-            **found, "published": job.test.published.get(job.embedder.name) if job.limit is None else None}
+            **found, "left_out": done.left,
+            "published": job.test.published.get(job.embedder.name) if job.limit is None else None}
+
+
+@dataclass
+class Done:
+    """What a run has measured: tensors by name, a row each, and {number of a row left out: why}."""
+
+    tensors: dict[str, Tensor]
+    left: dict[int, str]
+
+    @property
+    def used(self) -> int:
+        """Rows that were measured."""
+        return len(self.tensors.get("targets", self.tensors.get("images", ())))
+
+    @property
+    def seen(self) -> int:
+        """Rows that need not be read again."""
+        return self.used + len(self.left)
+
+    def first(self, limit: int) -> "Done":
+        """What a longer run had after so many rows; captions belong to the picture that owns them."""
+        if self.seen <= limit:
+            return self
+        left = {row: why for row, why in self.left.items() if row < limit}
+        used, owners = limit - len(left), self.tensors.get("owners")
+        captions = owners < used if owners is not None else None
+        tensors = {name: t[captions] if name in ("texts", "owners") else t[:used] for name, t in self.tensors.items()}
+        return Done(tensors, left)
+
+    def add(self, fresh: dict[str, Tensor]) -> None:
+        """More rows."""
+        for name, tensor in fresh.items():
+            self.tensors[name] = torch.cat([self.tensors[name], tensor]) if name in self.tensors else tensor
 
 
 def saved_classifier(job: Job, names: list[str]) -> Tensor:
@@ -108,54 +150,68 @@ def saved_classifier(job: Job, names: list[str]) -> Tensor:
     return classifier
 
 
-def _go_through(job: Job, stream, texts: Tensor | None, done: dict, batch_size: int, progress: bool) -> None:
+def _go_through(job: Job, stream, texts: Tensor | None, done: Done, batch_size: int, progress: bool) -> None:
     """Add what the rows of the stream give to `done`, saving now and then and when interrupted."""
     from tqdm import tqdm
 
     unsaved = 0
-    bar = tqdm(initial=_rows_done(done), unit="row", desc=f"{job.embedder.name} on {job.test.name}",
-               disable=not progress)
+    bar = tqdm(initial=done.seen, unit="row", desc=f"{job.embedder.name} on {job.test.name}", disable=not progress)
     try:
         while batch := list(islice(stream, batch_size)):
-            images = job.embedder.embed_images([picture for picture, _ in batch])
-            fresh = _of_captions(job, images, batch, done) if texts is None else \
-                _of_classes(job, images, batch, texts)
-            for name, tensor in fresh.items():
-                done[name] = torch.cat([done[name], tensor]) if name in done else tensor
+            usable, left = _sorted(job, batch, done.seen, texts)
+            if usable:
+                images = job.embedder.embed_images([picture for picture, _ in usable])
+                done.add(_of_captions(job, images, usable, done.used) if texts is None else
+                         _of_classes(job, images, usable, texts))
+            done.left.update(left)
             bar.update(len(batch))
             unsaved += len(batch)
             if unsaved >= SAVE_EVERY:
-                _save(_state_file(job), done)
+                _save_done(job, done)
                 unsaved = 0
     finally:
         bar.close()
         if unsaved:
-            _save(_state_file(job), done)
+            _save_done(job, done)
+
+
+def _sorted(job: Job, batch: list, first: int, texts: Tensor | None) -> tuple[list, dict[int, str]]:
+    """The rows of a batch that can be used, and why the others, by number, can't be. first: the batch's first number.
+    Raises what is wrong with a row where the job is strict."""
+    usable, left = [], {}
+    for row, (picture, truth) in enumerate(batch, first):
+        error = truth if picture is None else None
+        if error is None and texts is not None and not 0 <= truth < len(texts):
+            error = ValueError(f"row {row} of {job.test.name!r} is of class {truth}, {NO_NAME} {len(texts)}")
+        if error is None:
+            usable.append((picture, truth))
+        elif job.strict:
+            raise error
+        else:
+            left[row] = str(error)
+    return usable, left
 
 
 def _of_classes(job: Job, images: Tensor, batch: list, texts: Tensor) -> dict[str, Tensor]:
     probabilities = (job.embedder.logit_scale * images @ texts.t()).softmax(dim=1)
     best = probabilities.topk(min(5, len(texts)), dim=1)
     targets = torch.tensor([truth for _, truth in batch])
-    wrong = next((t for t in targets.tolist() if not 0 <= t < len(texts)), None)
-    if wrong is not None:
-        raise ValueError(f"{job.test.name!r} has a row of class {wrong}, and names for {len(texts)}; is it another "
-                         "data set?")
     return {"first": best.indices, "confidence": best.values[:, 0], "targets": targets}
 
 
-def _of_captions(job: Job, images: Tensor, batch: list, done: dict) -> dict[str, Tensor]:
+def _of_captions(job: Job, images: Tensor, batch: list, first: int) -> dict[str, Tensor]:
     captions = [caption for _, found in batch for caption in found]
-    first = len(done.get("images", ()))
     owners = [first + i for i, (_, found) in enumerate(batch) for _ in found]
     texts = job.embedder.embed_texts(captions, truncate=True)
     return {"images": images, "texts": texts, "owners": torch.tensor(owners)}
 
 
-def _class_numbers(done: dict, classes: int) -> dict:
-    n = _rows_done(done)
-    if not n:
-        raise ValueError("no rows to measure on")
+def _class_numbers(job: Job, run: Done, classes: int) -> dict:
+    nameless = [why for why in run.left.values() if NO_NAME in why]
+    if len(nameless) > run.seen * MOST_NAMELESS:
+        said = nameless[0].removeprefix(nameless[0].partition(" is of class ")[0] + " is of class ")
+        raise ValueError(f"{job.test.name!r} has a row of class {said}; is it another data set?")
+    n, done = run.used, run.tensors
     top = top_k_accuracy(done["first"], done["targets"], ks=(1, 5))
     correct = done["first"][:, 0] == done["targets"]
     recall, interval = mean_per_class_recall(correct, done["targets"])
@@ -165,32 +221,26 @@ def _class_numbers(done: dict, classes: int) -> dict:
             "mean_per_class_recall_interval": interval, "ece": curve.ece, "reliability": asdict(curve)}
 
 
-def _search_numbers(done: dict) -> dict:
-    if not _rows_done(done):
-        raise ValueError("no rows to measure on")
+def _search_numbers(done: dict[str, Tensor]) -> dict:
     found = retrieval(done["images"], done["texts"], done["owners"])
     return {"n": len(done["images"]), "captions": len(done["texts"]), **found}
-
-
-def _rows_done(done: dict) -> int:
-    return len(done.get("targets", done.get("images", ())))
-
-
-def _first_rows(done: dict[str, Tensor], limit: int) -> dict[str, Tensor]:
-    """What a longer run had after so many rows; captions belong to the picture that owns them."""
-    if _rows_done(done) <= limit:
-        return done
-    captions = done["owners"] < limit if "owners" in done else None
-    return {name: t[captions] if name in ("texts", "owners") else t[:limit] for name, t in done.items()}
 
 
 def _state_file(job: Job) -> Path:
     return job.folder / f"progress-{job.key}.safetensors"
 
 
-def _resume(job: Job) -> dict[str, Tensor]:
+def _resume(job: Job) -> Done:
     path = _state_file(job)
-    return read_weights(path) if path.is_file() else {}
+    tensors = read_weights(path) if path.is_file() else {}
+    left = json.loads(bytes(tensors.pop("left_out", torch.tensor(list(b"{}"))).tolist()))
+    return Done(tensors, {int(row): why for row, why in left.items()})
+
+
+def _save_done(job: Job, done: Done) -> None:
+    """In one file, so that numbers and rows left out never contradict each other."""
+    left = torch.tensor(list(json.dumps(done.left).encode()), dtype=torch.uint8)
+    _save(_state_file(job), {**done.tensors, "left_out": left})
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -202,7 +252,7 @@ def _save(path: Path, tensors: dict[str, Tensor]) -> None:
 
 def as_table(results: list[dict]) -> str:
     """Results as lines of text, ours beside the published figure."""
-    lines = [f"{'model':<34}{'data':<16}{'n':>8}  {'measured':<46}published"]
+    rows = [["model", "data", "n", "measured", "published"]]
     for r in results:
         if "top1" in r:
             low, high = r["top1_interval"]
@@ -210,6 +260,7 @@ def as_table(results: list[dict]) -> str:
         else:
             said = ", ".join(f"{way} R@{'/'.join(map(str, r[way]))} "
                              + "/".join(f"{100 * v:.1f}" for v in r[way].values()) for way in ("t->i", "i->t"))
-        published = r["published"] if r["published"] is not None else "-"
-        lines.append(f"{r['model']:<34}{r['data']:<16}{r['n']:>8,}  {said:<46}{published}")
-    return "\n".join(lines)
+        left = f" ({len(r['left_out']):,} left out)" if r.get("left_out") else ""
+        published = "-" if r["published"] is None else str(r["published"])
+        rows.append([r["model"], r["data"], f"{r['n']:,}{left}", said, published])
+    return "\n".join(columns(rows, right={2}))

@@ -3,12 +3,15 @@
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from clipmini.embedder import Embedder
+from clipmini.picture_file import MAX_PIXELS, ImageError, is_blank, open_image
 from clipmini.tasks.prompts import (
     EVERYDAY_WORDS,
     Note,
@@ -102,9 +105,9 @@ class Prediction:
 
     cosines, logits, probabilities: (N, K) float32; logit = logit_scale * cosine, probability = softmax of the logits.
     none: (N,) probability of "none of these", or None where it was not asked for. Each row of probabilities, with
-    none, sums to 1. prompts: for each label the texts that were really sent. notes: what the user should know.
-    alone: (N, K) sigmoid(logit + logit_bias), each label's own probability whatever the others are, of models trained
-    with the sigmoid loss; None for others.
+    none, sums to 1. prompts: for each label the texts that were really sent. notes: what the user should know, those of
+    the Classifier first. alone: (N, K) sigmoid(logit + logit_bias), each label's own probability whatever the others
+    are, of models trained with the sigmoid loss; None for others.
     seconds: {"pictures": ..., "texts": ...}; for texts next to nothing where a Classifier was given.
     """
 
@@ -137,22 +140,56 @@ def classify(embedder: Embedder, images, labels, templates="plain", none_of_thes
     if isinstance(labels, Classifier) and (templates != "plain" or none_of_these):
         raise ValueError('a Classifier brings its templates and "none of these" along; give them to make_classifier, '
                          "and omit them here")
+    scale = _checked_scale(embedder, logit_scale)
+    start = time.perf_counter()
+    made = labels if isinstance(labels, Classifier) else make_classifier(embedder, labels, templates, none_of_these)
+    middle = time.perf_counter()
+    features, blank = _embed(embedder, images)  # (N, E)
+    K, bias = len(made.texts), embedder.logit_bias
+    cosines = features @ (made.texts if made.others is None else torch.cat([made.texts, made.others])).t()
+    probabilities = (scale * cosines).softmax(dim=-1)  # (N, K + words)
+    none = None if made.others is None else probabilities[:, K:].sum(dim=-1)
+    return Prediction(
+        made.labels, cosines[:, :K], scale * cosines[:, :K], probabilities[:, :K], none, made.prompts,
+        (*made.notes, *_blank(blank, len(features))),
+        {"texts": middle - start, "pictures": time.perf_counter() - middle},
+        None if bias is None else torch.sigmoid(scale * cosines[:, :K] + bias))
+
+
+def _checked_scale(embedder: Embedder, logit_scale: float | None) -> float:
     scale = embedder.logit_scale if logit_scale is None else float(logit_scale)
     if not (math.isfinite(scale) and scale >= 0):
         raise ValueError(f"logit_scale is {logit_scale}; it must be a number of at least 0 (the model's own is "
                          f"{embedder.logit_scale:.1f})")
-    start = time.perf_counter()
-    made = labels if isinstance(labels, Classifier) else make_classifier(embedder, labels, templates, none_of_these)
-    middle = time.perf_counter()
-    features = embedder.embed_images(images)  # (N, E)
-    K, bias = len(made.texts), embedder.logit_bias
-    cosines = features @ (made.texts if made.others is None else torch.cat([made.texts, made.others])).t()
-    probabilities = (scale * cosines).softmax(dim=-1)  # (N, K + words)
-    return Prediction(
-        made.labels, cosines[:, :K], scale * cosines[:, :K], probabilities[:, :K],
-        None if made.others is None else probabilities[:, K:].sum(dim=-1), made.prompts, made.notes,
-        {"texts": middle - start, "pictures": time.perf_counter() - middle},
-        None if bias is None else torch.sigmoid(scale * cosines[:, :K] + bias))
+    return scale
+
+
+def _embed(embedder: Embedder, images) -> tuple[Tensor, list[int]]:
+    """Vectors (N, E) of pictures, and the numbers of those that are of one colour. Few large ones are in memory."""
+    images = [images] if isinstance(images, (str, Path, bytes, Image.Image)) else images
+    features, blank, opened = [torch.empty(0, embedder.config.embed_dim)], [], []
+    for number, image in enumerate(images):
+        try:
+            opened.append(open_image(image))
+            blank += [number] if is_blank(opened[-1]) else []
+        except ImageError:  # the embedder will say the same, in its turn
+            opened.append(image)
+        if number == len(images) - 1 or len(opened) == 64 or _pixels(opened) > MAX_PIXELS:
+            features.append(embedder.embed_images(opened))
+            opened = []
+    return torch.cat(features), blank
+
+
+def _pixels(images: list) -> int:
+    return sum(image.width * image.height for image in images if isinstance(image, Image.Image))
+
+
+def _blank(numbers: list[int], n: int) -> list[Note]:
+    """A note on pictures that show nothing; with several pictures it names them, counted from 1."""
+    if not numbers:
+        return []
+    named = {"count": len(numbers), "labels": listed(str(number + 1) for number in numbers)}
+    return [Note("blank") if n == 1 else Note("blank_some", named)]
 
 
 def _unseen_letters(embedder: Embedder, labels) -> list[Note]:

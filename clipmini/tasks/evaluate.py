@@ -21,25 +21,44 @@ from clipmini.tokenizer import Tokenizer
 
 def embed_dataset(embedder: Embedder, dataset, batch_size: int = 64) -> Tensor:
     """The pictures of a pairs dataset -> (N, E). Raises ImageError that names the row of a broken picture."""
+    return embed_rows(embedder, dataset, batch_size)[1]
+
+
+def embed_rows(embedder: Embedder, dataset, batch_size: int = 64, strict: bool = True, labelled: bool = False):
+    """The rows of a pairs dataset that can be used: (dataset of them, their pictures (N, E), {row left out: why}).
+
+    labelled: a row without a class can't be used. strict: raise ImageError for the first that can't be, which names it.
+    """
     from datasets import Image
 
     # Undecoded: the bytes then go through open_image, with its limits, and no more than a batch is in memory.
     rows = dataset.with_format(None).select_columns("image").cast_column("image", Image(decode=False))
-    features = []
+    classes = dataset.with_format(None)["label"][:] if labelled and not strict else [0] * len(rows)
+    features, kept, left = [torch.empty(0, embedder.config.embed_dim)] if not len(rows) else [], [], {}
     for start in range(0, len(rows), batch_size):
-        batch = rows[start:start + batch_size]["image"]
-        pictures = [_open_row(picture, start + i) for i, picture in enumerate(batch)]
-        features.append(embedder.embed_images(pictures))
-    return torch.cat(features) if features else torch.empty(0, embedder.config.embed_dim)
+        pictures = []
+        for row, picture in enumerate(rows[start:start + batch_size]["image"], start):
+            try:
+                pictures.append(_open_row(picture, classes[row]))
+                kept.append(row)
+            except ImageError as error:
+                named = ImageError(f"row {row} of the dataset: {error}", error.kind)
+                if strict:
+                    raise named from error
+                left[row] = str(named)
+        if pictures:
+            features.append(embedder.embed_images(pictures))
+    if left and not kept:
+        raise ImageError(f"none of the {len(left):,} rows can be used; {left[min(left)]}")
+    return (dataset.select(kept) if left else dataset), torch.cat(features), left
 
 
-def _open_row(picture: dict | None, row: int):
-    try:
-        if picture is None:
-            raise ImageError("it has no picture")
-        return open_image(picture["bytes"] or picture["path"])
-    except ImageError as error:
-        raise ImageError(f"row {row} of the dataset: {error}") from error
+def _open_row(picture: dict | None, label: int | None):
+    if label is None or label < 0:
+        raise ImageError("it has no class")
+    if picture is None or not (picture["bytes"] or picture["path"]):
+        raise ImageError("it has no picture")
+    return open_image(picture["bytes"] or picture["path"])
 
 
 def targets_of(dataset, labels, candidates) -> tuple[Tensor, tuple[str, ...]]:
@@ -65,7 +84,8 @@ def targets_of(dataset, labels, candidates) -> tuple[Tensor, tuple[str, ...]]:
     return torch.tensor([place[label] for label in given]), tuple(names[i] for i in place)
 
 
-def report(embedder: Embedder, name: str, features: Tensor, targets: Tensor, labels, templates, topk=(1, 5)) -> Report:
+def report(embedder: Embedder, name: str, features: Tensor, targets: Tensor, labels, templates, topk=(1, 5),
+           left_out: dict[int, str] | None = None) -> Report:
     """A Report of pictures' vectors (N, E) and their classes (N,) among the labels."""
     texts = build_classifier(embedder, labels, templates)
     logits = embedder.logit_scale * features @ texts.t()  # (N, K)
@@ -75,32 +95,41 @@ def report(embedder: Embedder, name: str, features: Tensor, targets: Tensor, lab
     recall, interval = mean_per_class_recall(ranking[:, 0] == targets, targets)
     intervals = {**{f"top{k}": wilson(share, N) for k, share in top.items()}, "mean_per_class_recall": interval}
     confidence = logits.softmax(dim=1).amax(dim=1).mean().item()
-    return Report(name, N, K, top, recall, intervals, confidence, clean_templates(templates))
+    return Report(name, N, K, top, recall, intervals, confidence, clean_templates(templates), left_out or {})
+
+
+def labelled_rows(dataset):
+    """The rows of a pairs dataset that have a class."""
+    classes = dataset.with_format(None)["label"][:] if "label" in dataset.column_names else []
+    kept = [i for i, label in enumerate(classes) if label is not None and label >= 0]
+    return dataset.select(kept) if kept and len(kept) < len(dataset) else dataset
 
 
 def compare(embedder: Embedder, dataset, template_sets: dict, labels=None, candidates=None, batch_size: int = 64,
-            topk=(1, 5)) -> dict[str, Report]:
+            topk=(1, 5), strict: bool = True) -> dict[str, Report]:
     """The same pictures, embedded once, under several template sets, e.g. {"one": "plain", "ensemble": "emoji"}.
 
     The other arguments are evaluate's. Returns {name: Report}; table(reports.values()) shows them side by side.
     """
-    targets, names = targets_of(dataset, labels, candidates)
-    features = embed_dataset(embedder, dataset, batch_size)
-    return {name: report(embedder, name, features, targets, names, templates, topk)
+    targets_of(dataset if strict else labelled_rows(dataset), labels, candidates)  # now, not after all the work
+    rows, features, left = embed_rows(embedder, dataset, batch_size, strict, labelled=True)
+    targets, names = targets_of(rows, labels, candidates)
+    return {name: report(embedder, name, features, targets, names, templates, topk, left)
             for name, templates in template_sets.items()}
 
 
 def evaluate(embedder: Embedder, dataset, templates="plain", labels=None, candidates=None, batch_size: int = 64,
-             topk=(1, 5)) -> Report:
+             topk=(1, 5), strict: bool = True) -> Report:
     """Zero-shot accuracy on a pairs dataset (columns image and label).
 
     templates: a set's name or templates. labels: what to call the classes in the prompts, one for each class of the
     ClassLabel (default: its names). candidates: choose among these classes only (names of the ClassLabel); every row's
-    class must be one of them. Raises ImageError that names the row, PromptError, LabelTooLongError and ValueError.
+    class must be one of them. strict: raise at the first row that cannot be used; otherwise such rows are in the
+    Report's left_out. Raises ImageError that names the row, PromptError, LabelTooLongError and ValueError.
     """
     templates = templates if isinstance(templates, str) else tuple(templates)
     name = templates if isinstance(templates, str) else f"{len(templates)} template(s)"
-    return compare(embedder, dataset, {name: templates}, labels, candidates, batch_size, topk)[name]
+    return compare(embedder, dataset, {name: templates}, labels, candidates, batch_size, topk, strict)[name]
 
 
 KINDS = ("relation", "binding")

@@ -1,7 +1,9 @@
 """Numbers for how good a model is, each with its 95% interval where it is a share of trials."""
 
 import math
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -83,7 +85,7 @@ class Report:
 
     top: {k: share of pictures whose class is among the first k}. mean_per_class_recall: over the classes that occur.
     intervals: 95% interval for "top1", "top5", ... and "mean_per_class_recall". confidence: mean probability of the
-    first answer.
+    first answer. left_out: {number of a row that could not be used: why}.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Report:
     intervals: dict[str, tuple[float, float]]
     confidence: float
     templates: tuple[str, ...]
+    left_out: dict[int, str] = field(default_factory=dict)
 
     @property
     def top1(self) -> float:
@@ -107,26 +110,52 @@ class Report:
         return table([self])
 
 
+def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Rows of cells as lines of text, each column as wide as its longest cell, two blanks between columns.
+
+    right: numbers of the columns whose cells stand at the right. East Asian letters take two places, marks none.
+
+    >>> columns([["what", "n"], ["cat", "1,000"]], right={1})
+    ['what      n', 'cat   1,000']
+    """
+    widths = [max(map(_places, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = []
+        for i, cell in enumerate(row):
+            gap = " " * (widths[i] - _places(cell))
+            cells.append(gap + cell if i in right else cell + gap)
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _places(text: str) -> int:
+    """How many places a text takes on a terminal."""
+    return sum(0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else
+               2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def table(reports) -> str:
     """Reports of one dataset as lines of text, with the templates below."""
     reports = list(reports)
-    names = [f"top{k}" for k in reports[0].top] + ["mean_per_class_recall"]
-    width = max(12, *(len(r.name) for r in reports))
-    n, K = reports[0].n, reports[0].K
-    lines = [f"{n:,} pictures, {K:,} classes (chance {1 / K:.2%}); 95 % intervals in brackets",
-             f"{'templates':<{width}}" + "".join(f"  {name.replace('_', ' '):>21}" for name in names) + "  confidence"]
+    first, names = reports[0], [f"top{k}" for k in reports[0].top] + ["mean_per_class_recall"]
+    left = f" ({len(first.left_out):,} left out)" if first.left_out else ""
+    rows = [["templates", *(name.replace("_", " ") for name in names), "confidence"]]
     for r in reports:
         values = zip([*r.top.values(), r.mean_per_class_recall], (r.intervals[name] for name in names), strict=True)
         cells = [f"{value:.1%} [{low:.1%}, {high:.1%}]" for value, (low, high) in values]
-        lines.append(f"{r.name:<{width}}" + "".join(f"  {cell:>21}" for cell in cells) + f"  {r.confidence:>10.1%}")
-    return "\n".join(lines + [f"{r.name}: " + " | ".join(r.templates) for r in reports])
+        rows.append([r.name, *cells, f"{r.confidence:.1%}"])
+    return "\n".join([
+        f"{first.n:,} pictures{left}, {first.K:,} classes (chance {1 / first.K:.2%}); 95 % intervals in brackets",
+        *columns(rows, right=range(1, len(rows[0]))), *(f"{r.name}: " + " | ".join(r.templates) for r in reports)])
 
 
 def record(report: Report) -> dict:
     """A Report as numbers for JSON."""
     low, high = report.intervals["top1"]
-    return {"n": report.n, "classes": report.K, "top1": report.top1, "top5": report.top5, "top1_low": low,
-            "top1_high": high, "mean_per_class_recall": report.mean_per_class_recall}
+    numbers = {"n": report.n, "classes": report.K, "top1": report.top1, "top5": report.top5, "top1_low": low,
+               "top1_high": high, "mean_per_class_recall": report.mean_per_class_recall}
+    return numbers | ({"left_out": report.left_out} if report.left_out else {})
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
+import regex
+
 from clipmini.data.classnames import PUBLISHED_TEMPLATES
 
 MAX_LABELS, MAX_LABEL_LENGTH, MAX_TEMPLATES = 1000, 300, 100  # labels, characters, templates
@@ -52,6 +54,10 @@ MESSAGES = {  # kind -> what is said; the app says the same kinds in other langu
               "expect guesses, not answers.",
     "no_words_left": "every everyday word is near a label in this model's eyes, so 'none of these' has nothing to win "
                      "with",
+    "blank": "the picture is blank: it is of one colour all over, with transparent parts on white, so the answer is a "
+             "guess. Lay it on another background.",
+    "blank_some": "{count} of the pictures are blank, of one colour all over with transparent parts on white: number "
+                  "{labels}. Their answers are guesses.",
 }
 
 
@@ -118,7 +124,7 @@ def clean_templates(templates) -> tuple[str, ...]:
         raise PromptError("no_templates")
     if len(found) > MAX_TEMPLATES:
         raise PromptError("too_many_templates", count=len(found), limit=MAX_TEMPLATES)
-    return tuple(check_template(unicodedata.normalize("NFC", _visible(t))) for t in found)
+    return tuple(check_template(_visible(t)) for t in found)
 
 
 def shorten(text: str, length: int = 60) -> str:
@@ -126,17 +132,49 @@ def shorten(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[:length - 1] + "…"
 
 
-def _visible(text: str) -> str:
-    """Without control and invisible characters; spaces of all kinds become one blank.
+# Never part of a word: control characters, halves of characters, what turns the direction of writing, zero-width
+# spaces, blanks that pass for letters. Their kin in _SPELLED are for it to judge; signs over Arabic numbers are seen.
+_JUNK = regex.compile(r"""(?V1)[[\p{Cc}\p{Cs}\p{Cf}\p{Default_Ignorable_Code_Point}]
+    --[\u200c\u200d\u115f\u1160\u180b-\u180f\p{Variation_Selector}\p{Prepended_Concatenation_Mark}]
+    --[\U000e0020-\U000e007f\U00013430-\U0001345f]]
+    | (?<=[\u200c\u200d])[\u200c\u200d]  # one joiner is enough""", regex.X)
+# Invisible, but emoji and words are spelled with them (group 1, in its place); anywhere else they go. Every repetition
+# has an end: what strangers type is read in linear time.
+_SPELLED = regex.compile(r"""(?V1)
+    (?=[\u200c\u200d\u115f\u1160\u180b-\u180f\u2800\p{Variation_Selector}\U000e0020-\U000e007f]) (?:(
+    (?<=\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0e\ufe0f]{0,2})
+      [\U000e0020-\U000e007e]{1,30}\U000e007f                                # a region's flag
+    | (?<=\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0e\ufe0f]{0,2}[\U000e0020-\U000e007f]{0,31})
+      \u200d (?=\p{Extended_Pictographic})                                   # families, professions
+    | (?<=NATIVE\p{M}{0,8})[\u200c\u200d](?=[\p{L}\p{M}\p{N}])               # in a word: Persian, Hindi ...
+    | (?<=[\p{L}\p{N}]\p{M}{0,8})[\u200c\u200d](?=NATIVE)
+    | (?<=\p{ccc=9})[\u200c\u200d]                                           # half letters end a word too
+    | (?<=\p{Emoji})[\ufe0e\ufe0f]                                           # as text, in colour; keycaps
+    | (?<=[[\p{L}\p{M}\p{N}\p{S}\p{P}]--[\p{ASCII}\p{Latin}\p{Greek}\p{Cyrillic}\p{Variation_Selector}]])
+      \p{Variation_Selector}                                                 # shapes of Chinese letters
+    | (?<=\p{Mongolian}\p{M}{0,8})[\u180b-\u180f]
+    | (?<=[\u1100-\u115e\u1161-\u11ff])[\u115f\u1160] | [\u115f\u1160](?=[\u1100-\u115e\u1161-\u11ff])
+    | (?<=[\u2801-\u28ff])\u2800(?=[\u2801-\u28ff])
+    ) | .)
+    """.replace("NATIVE", r"[[\p{L}\p{M}\p{N}\u0640]--[\p{Latin}\p{Greek}\p{Cyrillic}\p{Han}\p{Hiragana}\p{Katakana}"
+                          r"\p{Hangul}\p{Inherited}]--[\p{Common}--\u0640]]"), regex.X)
 
-    The two joiners stay between characters beyond ASCII: emoji families and Persian are spelled with them.
+
+def _visible(text: str) -> str:
+    """In Unicode's composed form (NFC), without control and invisible characters; spaces of all kinds become one blank.
+
+    What emoji and words are spelled with stays in its place: joiners, variation selectors, the tags of a region's flag
+    (Unicode TR 51, and TR 31 section 2.3 on joiners).
+
+    >>> _visible("ca\u200dt  \U0001f469\u200d\U0001f680")
+    'cat 👩\u200d🚀'
     """
-    kept = []
-    for i, c in enumerate(text):
-        joins = c in "\u200c\u200d" and 0 < i < len(text) - 1 and not (text[i - 1] + text[i + 1]).isascii()
-        if c.isspace() or joins or unicodedata.category(c) not in ("Cc", "Cf", "Cs"):
-            kept.append(c)
-    return " ".join("".join(kept).split())
+    before = None
+    while text != before:  # what is left may join anew
+        before, text = text, unicodedata.normalize("NFC", " ".join(text.split()))
+        if not text.isascii() or not text.isprintable():
+            text = unicodedata.normalize("NFC", _SPELLED.sub(r"\1", _JUNK.sub("", text)))
+    return text
 
 
 def _parts(text_or_list, limit: int, length: int) -> list[str]:
@@ -162,7 +200,7 @@ def clean_labels(text_or_list, limit: int = MAX_LABELS, length: int = MAX_LABEL_
     """
     found, repeated, changed, empty = {}, [], [], 0
     for part in _parts(text_or_list, limit, length):
-        label = unicodedata.normalize("NFC", _visible(part))
+        label = _visible(part)
         if label != unicodedata.normalize("NFC", " ".join(part.split())):
             changed.append(shorten(label) or "(nothing else)")
         if len(label) > length:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.tasks.benchmark import Job, as_table, run
-from clipmini.tasks.evaluate import compared_rows, embed_dataset, order_accuracy, report, targets_of
+from clipmini.tasks.evaluate import compared_rows, embed_rows, labelled_rows, order_accuracy, report, targets_of
 from clipmini.tasks.heatmap import localise
 from clipmini.tasks.metrics import Report, record, table
 
@@ -36,29 +36,38 @@ class Question(Protocol):
     def candidates(self) -> list[str] | None: ...
 
 
-def ask(embedder: Embedder, questions: Mapping[str, Question], folder: Path | None = None) -> dict[str, Answer]:
+def ask(embedder: Embedder, questions: Mapping[str, Question], folder: Path | None = None,
+        strict: bool = True) -> dict[str, Answer]:
     """The answer to each question, under its name.
 
     "labels": a Report. "order": what order_accuracy gives. "where": what heatmap.localise gives. "stream": what
     benchmark.run gives; folder: where it keeps what is done, to be taken up again.
     Pictures of rows that several questions share, the same dataset object, are embedded once. Every question is
-    checked before the first picture is embedded. Raises ValueError for an unknown kind, and what those functions do.
+    checked before the first picture is embedded. strict: raise at the first row that cannot be used; otherwise answers
+    have the others left_out. Raises ValueError for an unknown kind, and what those functions do.
     """
-    targets = {name: targets_of(question.rows, question.labels, question.candidates)
-               for name, question in questions.items() if _checked(name, question).kind == "labels"}
-    features: dict[int, Tensor] = {}
+    labelled = set()  # the datasets whose rows need a class
+    for name, question in questions.items():
+        if _checked(name, question).kind == "labels":
+            labelled.add(id(question.rows))
+            targets_of(question.rows if strict else labelled_rows(question.rows), question.labels, question.candidates)
+    embedded: dict[int, tuple[Any, Tensor, dict[int, str]]] = {}
     answers: dict[str, Answer] = {}
     for name, question in questions.items():
         if question.kind == "where":
             answers[name] = localise(embedder, question.rows, templates=question.templates)
         elif question.kind == "stream":
-            answers[name] = _streamed(embedder, question, folder)
+            answers[name] = _streamed(embedder, question, folder, strict)
         else:
-            if id(question.rows) not in features:
-                features[id(question.rows)] = embed_dataset(embedder, question.rows)
-            vectors = features[id(question.rows)]
-            answers[name] = order_accuracy(embedder, question.rows, features=vectors) if question.kind == "order" else \
-                report(embedder, name, vectors, *targets[name], templates=question.templates)
+            key = id(question.rows)
+            if key not in embedded:
+                embedded[key] = embed_rows(embedder, question.rows, strict=strict, labelled=key in labelled)
+            rows, vectors, left = embedded[key]
+            if question.kind == "order":
+                answers[name] = order_accuracy(embedder, rows, features=vectors)
+            else:
+                targets = targets_of(rows, question.labels, question.candidates)
+                answers[name] = report(embedder, name, vectors, *targets, question.templates, left_out=left)
     return answers
 
 
@@ -70,13 +79,19 @@ def _checked(name: str, question: Question) -> Question:
     return question
 
 
-def _streamed(embedder: Embedder, question: Question, folder: Path | None) -> dict:
+def left_out(answers: Mapping[str, Answer]) -> dict[int, str]:
+    """{number of a row: why it could not be used} of all answers together."""
+    return {row: why for answer in answers.values()
+            for row, why in (answer.left_out if isinstance(answer, Report) else answer.get("left_out", {})).items()}
+
+
+def _streamed(embedder: Embedder, question: Question, folder: Path | None, strict: bool) -> dict:
     test = question.rows
     copy = Path(test.folder) if test.folder else None
     if folder is not None:
-        return run(Job(embedder, test, question.templates, folder, copy, test.limit))
+        return run(Job(embedder, test, question.templates, folder, copy, test.limit, strict))
     with TemporaryDirectory() as nowhere:
-        return run(Job(embedder, test, question.templates, Path(nowhere), copy, test.limit))
+        return run(Job(embedder, test, question.templates, Path(nowhere), copy, test.limit, strict))
 
 
 def recorded(answers: Mapping[str, Answer]) -> dict[str, dict]:

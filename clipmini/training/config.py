@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 TIMED_STEPS = 30  # a budget in minutes becomes steps once these are done
+SAVE_SECONDS = 60  # a run is saved as often as this, however far away its next score is
 # What earlier versions called options (in run.json) and columns of the curve (in curve.csv and state.pt).
 OLD_NAMES = {"clip": "grad_clip_norm", "chunk": "micro_batch", "plain": "plain_probability",
              "wrapped": "template_probability", "crowding": "mean_vector_norm"}
@@ -48,7 +49,7 @@ class TrainConfig:
             raise TrainingError(f"loss is {self.loss!r}; choose one of multi, clip, sigmoid")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise TrainingError(f"precision is {self.precision!r}; choose one of auto, float32, bfloat16")
-        budget = self.steps or self.minutes or 0
+        budget = (self.minutes if self.steps is None else self.steps) or 0
         if not (0 < budget < math.inf and self.batch >= 2 and self.evaluate_every >= 1 and self.seed >= 0):
             raise TrainingError("steps, minutes and evaluate_every must be positive, batch at least 2 and seed at "
                                 f"least 0 (got steps={self.steps}, minutes={self.minutes}, evaluate_every="

@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from clipmini import checkpoint
 from clipmini.files import remove_leftovers, written_whole
+from clipmini.lock import locked
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
-from clipmini.training.config import TIMED_STEPS, TrainConfig, TrainingError, current_names
+from clipmini.training.config import SAVE_SECONDS, TIMED_STEPS, TrainConfig, TrainingError, current_names
 from clipmini.training.doctor import write_csv
 from clipmini.training.pairs import Pairs
 from clipmini.training.step import Run, keep_freed_memory, make_optimizer, one_step
@@ -39,10 +40,10 @@ def save_state(folder: Path, run: Run) -> None:
 def resume_state(folder: Path, run: Run, recipe: dict) -> None:
     """Continue where state.pt left off. Raises TrainingError when it is damaged or of another recipe."""
     try:
-        known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        known = {"frozen": [], **json.loads((folder / "run.json").read_text(encoding="utf-8"))}
         known["train"] = current_names(known["train"])
         differing = [k for part in ("model", "train") for k in recipe[part] if known[part].get(k) != recipe[part][k]]
-        differing += [k for k in ("rows", "captions", "templates") if known[k] != recipe[k]]
+        differing += [k for k in ("rows", "captions", "templates", "frozen") if known[k] != recipe[k]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{str(folder / 'run.json')!r} is missing or damaged ({error!r}); "
                             "delete the folder to start anew") from error
@@ -61,8 +62,16 @@ def resume_state(folder: Path, run: Run, recipe: dict) -> None:
                             "delete the folder to start anew") from error
 
 
-def begin(model: CLIP, pairs: Pairs, config: TrainConfig, templates: tuple[str, ...], folder: Path) -> Run:
-    """A new run, or the unfinished one of the folder. What cannot be trained is a TrainingError before any work."""
+def check(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig) -> None:
+    """Raise TrainingError for what cannot be trained, before any work."""
+    if not isinstance(model, CLIP) or not isinstance(tokenizer, Tokenizer):
+        raise TrainingError(f"a {type(model).__name__} with a {type(tokenizer).__name__} cannot be trained here; give "
+                            "the model and the tokenizer of a checkpoint whose types are CLIP and Tokenizer")
+    with torch.device("meta"):
+        lacking = CLIP(model.config).state_dict().keys() - model.state_dict().keys()
+    if lacking or model.logit_scale.device.type != "cpu":
+        raise TrainingError(f"the model is on the device {model.logit_scale.device} and lacks {len(lacking)} of its "
+                            "tensors; to train it, load it with device='cpu', and without packed and int8")
     if len(pairs) < config.batch:
         raise TrainingError(f"the data has {len(pairs)} rows, fewer than one batch of {config.batch}; "
                             "choose a smaller batch or more data")
@@ -71,14 +80,27 @@ def begin(model: CLIP, pairs: Pairs, config: TrainConfig, templates: tuple[str, 
     if config.hard_negatives and not any(pairs.negatives):
         raise TrainingError("hard_negatives needs swapped captions, and the data has none; use scenes of two objects, "
                             "or train without")
+
+
+def begin(model: CLIP, pairs: Pairs, config: TrainConfig, templates: tuple[str, ...], folder: Path, say) -> Run:
+    """A new run, or the unfinished one of the folder. say: takes a line for the user."""
     keep_freed_memory()
     remove_leftovers(folder)
-    run = Run(model.train(), copy.deepcopy(model).eval(), make_optimizer(model, config), total=config.steps)
+    if not any(p.requires_grad for p in model.parameters()):
+        model.requires_grad_(True)
+        say("the model was frozen, as loaded ones are; all of it is trained now")
+    for module in model.train().modules():
+        if (own := list(module.parameters())) and not any(p.requires_grad for p in own):
+            module.eval()  # BatchNorm's statistics are frozen with its weights
+    run = Run(model, copy.deepcopy(model).eval(), make_optimizer(model, config), total=config.steps)
     recipe = {"model": model.config.to_dict(), "train": asdict(config), "rows": len(pairs),
-              "captions": sum(map(len, pairs.captions)), "templates": templates}
+              "captions": sum(map(len, pairs.captions)), "templates": templates,
+              "frozen": [n for n, p in model.named_parameters() if not p.requires_grad]}
     text = json.dumps(recipe, indent=2)
     if (folder / "state.pt").exists():
         resume_state(folder, run, json.loads(text))  # as JSON has it: lists for tuples
+        done = f"{str(folder)!r} is finished"
+        say(done if run.step == run.total else f"taking up {str(folder)!r} at step {run.step:,}")
     else:
         with written_whole(folder / "run.json", "run description") as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -114,37 +136,38 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
     score) and last/. templates: wrap some of the captions. evaluate: model -> score, higher is better; called on the
     averaged weights. card: run -> text of the model card. stop_after: leave after this many steps in all, as if
     interrupted. film: steps after which the averaged weights are kept in film/, to be looked at later.
-    Returns the finished Run. Raises TrainingError (too few rows, another recipe in the folder, loss not a number).
+    Returns the finished Run. Raises TrainingError (too few rows, another recipe in the folder, another process at work
+    in it, loss not a number). A model that is wholly frozen, as a loaded one is, is unfrozen.
     """
     folder = Path(folder)
-    run = begin(model, pairs, config, templates, folder)
-    if run.step and progress:
-        done = f"{str(folder)!r} is finished"
-        print(done if run.step == run.total else f"taking up {str(folder)!r} at step {run.step:,}", file=sys.stderr)
-    bar = tqdm(total=run.total, initial=run.step, disable=not progress, unit="step", dynamic_ncols=True)
-    last_time = time.perf_counter()
-    with bar, finishing_the_step() as interrupted:
-        while (run.total is None or run.step < run.total) and (stop_after is None or run.step < stop_after):
-            try:
-                one_step(run, pairs, tokenizer, config, templates)
-            except TrainingError:
-                write_csv(folder / "curve.csv", run.history)  # for the doctor; state.pt keeps the last good weights
-                raise
-            now = time.perf_counter()
-            run.seconds += now - last_time
-            run.history[-1]["pairs_per_second"] = round(config.batch / (now - last_time), 1)
-            last_time = now
-            if config.minutes and run.total is None and run.step == TIMED_STEPS:
-                bar.total = run.total = _steps_in(config.minutes, run.history, config.batch, run.seconds)
-            if run.step % config.evaluate_every == 0 or run.step == run.total:
-                _score_and_save(run, tokenizer, evaluate, folder, card)
-            elif interrupted.is_set():
-                save_state(folder, run)
-            if run.step in film:
-                checkpoint.save(folder / f"film/step-{run.step:06d}", run.average, tokenizer, meta={"step": run.step})
-            _show(bar, run)
-            if interrupted.is_set():
-                raise KeyboardInterrupt
+    say = (lambda word: print(word, file=sys.stderr)) if progress else (lambda word: None)
+    check(model, pairs, tokenizer, config)
+    with locked(folder / "train.lock", TrainingError):
+        run = begin(model, pairs, config, templates, folder, say)
+        bar = tqdm(total=run.total, initial=run.step, disable=not progress, unit="step", dynamic_ncols=True)
+        saved = now = time.perf_counter()
+        with bar, finishing_the_step() as interrupted:
+            while (run.total is None or run.step < run.total) and (stop_after is None or run.step < stop_after):
+                try:
+                    one_step(run, pairs, tokenizer, config, templates)
+                except TrainingError:
+                    write_csv(folder / "curve.csv", run.history)  # for the doctor; state.pt keeps the last good weights
+                    raise
+                before, now = now, time.perf_counter()
+                run.seconds += now - before
+                run.history[-1]["pairs_per_second"] = round(config.batch / (now - before), 1)
+                if config.minutes and run.total is None and run.step == TIMED_STEPS:
+                    bar.total = run.total = _steps_in(config.minutes, run.history, config.batch, run.seconds)
+                if run.step % config.evaluate_every == 0 or run.step == run.total:
+                    _score_and_save(run, tokenizer, evaluate, folder, card)
+                elif interrupted.is_set() or now - saved >= SAVE_SECONDS:
+                    save_state(folder, run)
+                    saved = time.perf_counter()  # what saving took is not counted: a huge model trains in between
+                if run.step in film:
+                    checkpoint.save(folder / f"film/step-{run.step:06}", run.average, tokenizer, "", {"step": run.step})
+                _show(bar, run)
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
     return run
 
 

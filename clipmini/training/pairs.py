@@ -45,16 +45,20 @@ def read_pairs(dataset, image_size: int, progress: bool = False) -> Pairs:
     Pictures are kept a quarter larger than image_size, so that zooming in does not blur.
     Raises TrainingError naming the row when a picture is broken or a row has no caption.
     """
+    from datasets import Image
+
     side = image_size * 5 // 4
     rgba = np.empty((len(dataset), side, side, 4), dtype=np.uint8)
     captions = [[c for c in row or () if c and c.strip()] for row in dataset["captions"][:]]
     empty = next((i for i, row in enumerate(captions) if not row), None)
     if empty is not None:
         raise TrainingError(f"row {empty} of the data has no caption; give it one or remove the row")
-    rows = iter(dataset.select_columns("image"))
-    for i in tqdm(range(len(dataset)), desc="decoding", disable=not progress, leave=False):
-        try:  # around next, too: datasets decodes there, and raises whatever PIL does
-            rgba[i] = premultiplied(open_image(next(rows)["image"], keep_alpha=True), side)
+    # Undecoded: datasets would parse metadata, which may be damaged where every pixel is whole.
+    rows = dataset.with_format(None).select_columns("image").cast_column("image", Image(decode=False))
+    for i, row in enumerate(tqdm(rows, desc="decoding", disable=not progress, leave=False)):
+        try:
+            file = row["image"] and (row["image"]["bytes"] or row["image"]["path"])
+            rgba[i] = premultiplied(open_image(file, keep_alpha=True), side)
         except Exception as error:
             raise TrainingError(f"row {i} of the data has a picture that cannot be read ({error}); "
                                 "replace it or remove the row") from error

@@ -48,7 +48,8 @@ def one_step(run: Run, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
         raise TrainingError("; ".join(diagnose(run.history)))
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
-    run.model.clamp_scale_()
+    if run.model.logit_scale.requires_grad:
+        run.model.clamp_scale_()
     update_average(run.average, run.model, config.ema, run.step)
     run.step += 1
 
@@ -62,7 +63,8 @@ def encodings(model: CLIP, batch: Batch) -> list[tuple]:
 def objective(model: CLIP, config: TrainConfig, batch: Batch, vectors: list[Tensor]) -> Tensor:
     """The configured loss of the unit vectors of `encodings`, in nats."""
     image, text, *rest = vectors
-    if config.loss == "sigmoid" and model.logit_bias is not None:  # begin() saw to it
+    if config.loss == "sigmoid":
+        assert model.logit_bias is not None  # begin() saw to it
         return sigmoid_loss(image, text, model.scale, model.logit_bias, batch.groups)
     negatives = None if batch.negative_ids is None else rest.pop()
     loss = (clip_loss(image, text, model.scale, negatives) if config.loss == "clip" else
@@ -118,13 +120,14 @@ def cached_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Ten
         for part, gradient in zip(inputs.split(size), leaf.grad.split(size), strict=True):
             with mixed_precision(config):
                 again = encode(part)
-            again.backward(gradient)
+            if again.requires_grad:  # a frozen tower has nothing to learn from it
+                again.backward(gradient)
     return loss.detach(), leaves[0].detach()
 
 
 def make_optimizer(model: CLIP, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW in one fused kernel; gains, biases, positions and the scale are not decayed."""
-    named = list(model.named_parameters())
+    """AdamW in one fused kernel; gains, biases, positions and the scale are not decayed, frozen parameters left out."""
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     groups = [{"params": [p for n, p in named if not no_decay(n, p)], "weight_decay": config.weight_decay},
               {"params": [p for n, p in named if no_decay(n, p)], "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), eps=1e-6, fused=True)
@@ -140,10 +143,10 @@ def learning_rate(config: TrainConfig, step: int, total: int) -> float:
 
 @torch.no_grad()
 def update_average(average: CLIP, model: CLIP, decay: float, step: int) -> None:
-    """average <- decay * average + (1 - decay) * model; young averages forget faster."""
+    """average <- decay * average + (1 - decay) * model; young averages forget faster. What is frozen is copied."""
     decay = min(decay, (1 + step) / (10 + step))
-    ours, theirs = list(average.state_dict().values()), list(model.state_dict().values())
-    floats = [i for i, t in enumerate(ours) if t.is_floating_point()]
+    ours, theirs = list(average.state_dict().values()), list(model.state_dict(keep_vars=True).values())
+    floats = [i for i, t in enumerate(theirs) if t.is_floating_point() and (t.requires_grad or type(t) is Tensor)]
     torch._foreach_lerp_([ours[i] for i in floats], [theirs[i] for i in floats], 1 - decay)
     for i in set(range(len(ours))) - set(floats):
         ours[i].copy_(theirs[i])

@@ -5,7 +5,7 @@ from functools import partial
 import gradio as gr
 
 from clipmini.image import open_image
-from demo_app.page import LIMITS, Page, friendly_errors, gpu, picture_input, samples_folder
+from demo_app.page import LIMITS, Page, friendly_errors, gpu, picture_input, plotted, samples_folder
 from demo_app.shelf import AUTOMATIC, OWN
 from demo_app.texts import say
 
@@ -29,7 +29,7 @@ def look_inside(page: Page, picture: str | None, phrases: str, method: str, choi
         found = heatmap(embedder, image, phrases, method or None, progress=progress, everyday=picked.model.everyday())
         words = [[phrase, word, f"{fall:+.3f}"] for phrase in found.phrases if len(phrase.split()) > 1
                  for word, fall in word_relevance(embedder, image, phrase)]
-    return heatmaps(found, f"{embedder.name}: {found.method}"), segments(found, embedder.name), words
+        return heatmaps(found, f"{embedder.name}: {found.method}"), segments(found, embedder.name), words
 
 
 def build(page: Page) -> None:
@@ -48,7 +48,10 @@ def build(page: Page) -> None:
         """Where in the picture is each phrase (separated by commas, at most 30)? method: "" for the best, or windows,
         surgery, value, relevance, gradcam, occlusion, patches. Two figures, and for phrases of several words how far
         the cosine falls without each."""
-        return look_inside(page, picture, phrases, method, model, page.language(request))
+        tongue = page.language(request)
+        with friendly_errors(tongue):
+            maps, areas, words = look_inside(page, picture, phrases, method, model, tongue)
+            return plotted(maps), plotted(areas), words
 
     button.click(find_phrases, inputs, outputs, api_name="find_phrases", **LIMITS)
 

@@ -22,9 +22,9 @@ def compare_all(page: Page, files: list[str] | None, texts: str, kind: str, lang
             raise gr.Error(say(lang, "no_pictures"), title=say(lang, "error"), print_exception=False)
         found = similarity(page.model.get(), files, texts, [Path(file).name for file in files])
         small = [open_image(file) for file in files]
-    folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
-    matrix(found, small, kind).savefig(folder / "matrix.png", dpi=130)
-    (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # the mark that Excel needs for Chinese
+        folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
+        matrix(found, small, kind).savefig(folder / "matrix.png", dpi=130)
+        (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # Excel needs the mark for Chinese
     return str(folder / "matrix.png"), str(folder / "matrix.csv")
 
 

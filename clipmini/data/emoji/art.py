@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, features
 
 from clipmini.data.base import save_columns
 from clipmini.data.emoji import sources, words
-from clipmini.files import cache_root, remove_leftovers, written_whole
+from clipmini.files import cache_root, is_whole, remove_leftovers, write_checksums, written_whole
 
 
 def is_blank(image: Image.Image) -> bool:
@@ -173,6 +173,7 @@ def build(style: str, cache: str | Path | None = None, progress: bool = True) ->
     with written_whole(final, "pictures") as work:
         save_columns(draw_style(style, cache, progress), _picture_features(), work)
         (work / "stamp.json").write_text(json.dumps(stamp(style, cache), indent=1), "utf-8")
+        write_checksums(work)
     for old in final.parent.iterdir():  # what an older package had drawn
         if old != final and not old.name.startswith("."):
             shutil.rmtree(old, ignore_errors=True)
@@ -186,10 +187,10 @@ def _picture_features():
 
 
 def open_style(style: str, cache: str | Path | None = None, progress: bool = True):
-    """Return the memory-mapped Dataset (image, concept) of a style, building it when it is not there yet."""
+    """Return the memory-mapped Dataset (image, concept) of a style, building it when it is not there yet or damaged."""
     import datasets
 
     folder = style_folder(style, cache)
-    if not folder.is_dir():
+    if not is_whole(folder, f"pictures of {style}"):
         build(style, cache, progress)
     return datasets.load_from_disk(str(folder))

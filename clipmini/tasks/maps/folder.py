@@ -16,12 +16,12 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError, read_weights, written_whole
-from clipmini.image import open_image
+from clipmini.picture_file import open_image, shown
 from clipmini.tasks.maps import projection
 
 CELL, COLUMNS = 32, 48  # pixels of a thumbnail, thumbnails in a row
 FORMAT = 1
-MAP_FILES = {"points.json", "thumbnails.webp", "vectors.safetensors", "map.png"}
+MAP_FILES = {"points.json", "thumbnails.webp", "vectors.safetensors", "map.png", "left-out.txt"}
 MAPS = ("umap", "umap without gap", "pca", "pca without gap")
 
 
@@ -85,7 +85,7 @@ def gather(embedder: Embedder, images, names, groups=None, words: bool = True) -
     flat, level = projection.pca(both), projection.pca(_level(both, len(pictures)))
     maps = {"umap": flat, "umap without gap": level, "pca": flat, "pca without gap": level}
     all_names, all_groups = [*names, *(name for name, _ in said)], [*groups, *(group for _, group in said)]
-    return EmbeddingMap(all_names, all_groups, len(names), maps, both, sheet, embedder.name)
+    return EmbeddingMap(all_names, all_groups, len(names), maps, both, sheet, shown(embedder.name))
 
 
 def film(steps: dict[int, Embedder], images, names, groups=None, seed: int = 0) -> EmbeddingMap:

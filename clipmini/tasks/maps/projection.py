@@ -5,9 +5,13 @@ keeps is who is near whom; distances between far groups, and the axes, mean noth
 """
 
 import hashlib
+import logging
+import os
 import threading
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -19,6 +23,7 @@ NEIGHBOURS = 15
 FEWEST = 8  # points; below, neighbourhoods say nothing and PCA answers
 MOST = 50_000
 _compiling = threading.Lock()
+log = logging.getLogger("clipmini")  # where nobody has set up logging, its lines go to stderr
 
 
 class MapError(ValueError):
@@ -76,14 +81,41 @@ def umap(vectors: Tensor, seed: int = 0, neighbours: int = NEIGHBOURS, start: Te
 
     with _compiling, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of threads that a seed costs, and of transform, which is not used here
-        from umap import UMAP
-
+        try:
+            UMAP = _umap_class()
+        except (RuntimeError, OSError, ImportError) as error:
+            if isinstance(error, ModuleNotFoundError):
+                raise  # not installed: the commands say what to install
+            log.warning("note: the map is by PCA, since UMAP cannot run here: %s", " ".join(str(error).split()))
+            return pca(vectors)
         k = min(neighbours, len(vectors) - 1)
         indices, distances = nearest(vectors, vectors, k)
         mapper = UMAP(n_neighbors=k, metric="cosine", random_state=seed, n_jobs=1, min_dist=0.1,
                       init=start.numpy() if start is not None else "spectral" if len(vectors) > 4 * k else "random",
                       precomputed_knn=(indices.numpy().astype(np.int32), distances.numpy().astype(np.float32)))
         return torch.from_numpy(np.asarray(mapper.fit_transform(vectors.numpy()), np.float32))
+
+
+@lru_cache(maxsize=1)
+def _numba_folder() -> TemporaryDirectory:
+    """For what numba compiles; gone when the process ends. A fixed place could be written by others, and is code."""
+    return TemporaryDirectory(prefix="clipmini-numba-")
+
+
+def _umap_class():
+    """umap.UMAP. Its functions are compiled when it is imported, and kept beside it or in the user's home; where
+    neither can be written (a container with another user's files and no home), in a temporary folder."""
+    try:
+        from umap import UMAP
+    except RuntimeError as error:  # "cannot cache function ...: no locator available for file ..."
+        if "cache" not in str(error):
+            raise
+        from numba import config
+
+        os.environ["NUMBA_CACHE_DIR"] = folder = _numba_folder().name
+        setattr(config, "CACHE_DIR", folder)  # noqa: B010 (it was read from the environment at numba's import)
+        from umap import UMAP
+    return UMAP
 
 
 def warm_up() -> threading.Thread:
