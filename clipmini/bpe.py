@@ -5,7 +5,6 @@ Sources: Sennrich et al. 2016 (BPE), Radford et al. 2019 (bytes as the alphabet)
 """
 
 import heapq
-import html
 import unicodedata
 from collections import Counter, defaultdict
 from itertools import pairwise
@@ -45,8 +44,6 @@ SINGLE = [*BYTE_CHARACTERS.values(), *(c + WORD_END for c in BYTE_CHARACTERS.val
 BYTE_TO_ID = bytes(list(BYTE_CHARACTERS).index(byte) for byte in range(BYTES))  # a table for bytes.translate
 # Contractions, runs of letters, single digits, runs of anything else. White space only separates.
 WORDS = regex.compile(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+")
-# The same as in OpenAI's code, which ignores case: an apostrophe with a long s is an "'s" too.
-OPENAI_WORDS = regex.compile(WORDS.pattern.replace(r"\p{L}+|\p{N}|", r"[\p{L}]+|[\p{N}]|"), regex.IGNORECASE)
 SPECIAL = regex.compile(r"(<\|startoftext\|>|<\|endoftext\|>)")
 NOT_SPACE = regex.compile(r"\S+")
 
@@ -61,21 +58,6 @@ def normalise(text: str) -> str:
     return text.replace("Σ", "σ").lower()  # str.lower() alone would write a sigma at a word's end as a final sigma
 
 
-def repair_text(text: str) -> str:
-    """Mend broken Unicode and HTML entities, as OpenAI's code does before anything else.
-
-    >>> repair_text("fish &amp;amp; chips ")
-    'fish & chips'
-    """
-    if text.isascii() and "&" not in text and text.isprintable():  # nothing in it is broken (a test asks ftfy)
-        return text.strip()
-    try:
-        import ftfy  # costs a tenth of a second, which most captions never need
-    except ModuleNotFoundError:
-        raise ImportError("repair=True needs ftfy for this text: pip install ftfy") from None
-    return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
-
-
 def split_words(text: str) -> list[str]:
     """Cut a normalised text into the words inside which merges happen.
 
@@ -86,15 +68,6 @@ def split_words(text: str) -> list[str]:
     if "<|" in text:  # it was "<|EndOfText|>" in a caption, no special token: transformers cuts it once more
         words = [p for w in words for p in (regex.findall(r"\p{L}+|\P{L}+", w) if w in (START, END) else [w])]
     return words
-
-
-def openai_words(text: str) -> list[str]:
-    """Cut a repaired text into words as OpenAI's code does: in Python's lower case, special tokens in any case.
-
-    >>> openai_words("ΣΑΣ <|EndOfText|>")
-    ['σας', '<|endoftext|>']
-    """
-    return OPENAI_WORDS.findall(text.lower())
 
 
 def word_ids(word: str) -> list[int]:

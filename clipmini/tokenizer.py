@@ -14,6 +14,7 @@ import torch
 from clipmini import bpe
 from clipmini.bpe import END, START, TokenizerError, TokenLimitError, merge_pair, normalise, word_ids
 from clipmini.files import CheckpointError, written_whole
+from clipmini.repair import openai_words, repair_text
 
 RELEASED_MERGES = 48_894  # OpenAI's file lists 262,144 merges, its models know the first of them
 CACHE_SIZE, CACHED_CHARACTERS, CACHED_IDS = 1 << 16, 128, 32  # chunks remembered, and how large they may be
@@ -103,15 +104,12 @@ class Tokenizer:
 
     def _encode_chunk(self, chunk: str) -> list[int]:
         """Return the ids of a text without white space."""
-        if not self.repair and (START in chunk or END in chunk):
-            _warn_of_special(chunk)
-            parts = filter(None, bpe.SPECIAL.split(chunk))
-            return [i for p in parts for i in ([self.vocab[p]] if p in (START, END) else self._encode_chunk(p))]
         plain = chunk.isascii() and chunk.isalpha()  # the common case needs no pattern
         ids = []
-        for word in [chunk.lower()] if plain else self._clean_words(chunk)[1]:
-            if word in (START, END):  # with repair only: without it, they were cut out above
-                _warn_of_special(chunk)
+        for word in [chunk.lower()] if plain else self._words(chunk):
+            if word in (START, END):
+                warnings.warn(f"a caption spells a special token: {chunk[:40]!r}. "
+                              "What follows an end token does not reach the feature.", stacklevel=3)
                 ids.append(self.vocab[word])
             elif word != chunk and word.isascii():
                 ids += self._cache[word]  # "dog," and "Dog" share the work of "dog"
@@ -121,15 +119,16 @@ class Tokenizer:
                 ids += merge(single, self._pair_to_id)
         return ids
 
-    def _clean_words(self, text: str) -> tuple[str, list[str]]:
-        """Return a text in lower case, and its words: in OpenAI's way with repair, else in transformers'."""
+    def _words(self, text: str) -> list[str]:
+        """Return the words of a text, special tokens among them."""
         if self.repair:
-            return " ".join(text.lower().split()), bpe.openai_words(text)
-        return normalise(text), bpe.split_words(normalise(text))
+            return openai_words(text)
+        parts = bpe.SPECIAL.split(text)
+        return [w for p in parts for w in ([p] if p in (START, END) else bpe.split_words(normalise(p)))]
 
     def _ids_of(self, texts: list[str]):
         """Return an iterator over the ids of each text; everything is decided chunk by chunk."""
-        texts = [bpe.repair_text(text) for text in texts] if self.repair else texts
+        texts = [repair_text(text) for text in texts] if self.repair else texts
         joined = "".join(texts)  # str.split() takes four characters for white space that Unicode and `regex` do not
         split = bpe.NOT_SPACE.findall if any(c in joined for c in "\x1c\x1d\x1e\x1f") else str.split
         look_up = self._cache.__getitem__
@@ -157,10 +156,10 @@ class Tokenizer:
         if length > SHOW_LIMIT:
             raise TokenizerError(f"the text has {length} characters; show_work shows at most {SHOW_LIMIT}. Use encode.")
         steps = []
-        for part in [bpe.repair_text(text)] if self.repair else bpe.SPECIAL.split(text):
-            clean, words = ("", [part]) if part in (START, END) else self._clean_words(part)
-            steps += [Step("clean", repr(clean))] if clean else []
-            steps += chain.from_iterable(map(self._show_word, words))
+        for part in [repair_text(text)] if self.repair else bpe.SPECIAL.split(text):
+            clean = " ".join(part.lower().split()) if self.repair else normalise(part)
+            steps += [Step("clean", repr(clean))] if clean and part not in (START, END) else []
+            steps += chain.from_iterable(map(self._show_word, self._words(part)))
         return steps
 
     def _show_word(self, word: str):
@@ -243,11 +242,6 @@ class Tokenizer:
             return cls(_pairs(path, text, RELEASED_MERGES), context_length, repair)
         except TokenizerError as error:
             raise TokenizerError(f"{path} is not a merges file: {error}") from None
-
-
-def _warn_of_special(chunk: str) -> None:
-    warnings.warn(f"a caption spells a special token: {chunk[:40]!r}. "
-                  "What follows an end token does not reach the feature.", stacklevel=4)
 
 
 def _checked(texts) -> list[str]:

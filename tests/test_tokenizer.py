@@ -28,10 +28,10 @@ from clipmini.bpe import (
     merge_long_word,
     merge_word,
     normalise,
-    repair_text,
     split_words,
     word_ids,
 )
+from clipmini.repair import repair_text
 from clipmini.tokenizer import Tokenizer, TokenizerError, TokenLimitError
 from test_vocabularies import OpenAI
 
