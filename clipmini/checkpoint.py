@@ -6,16 +6,14 @@ A folder is written under a temporary name and renamed when whole, so there is n
 import hashlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from clipmini.config import CLIPConfig, ConfigError
-from clipmini.files import CheckpointError, read_weights, written_whole
+from clipmini.files import CheckpointError, check_numbers, check_size, check_storable, read_weights, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer, TokenizerError
-from clipmini.vision import interpolated
 
 FORMAT = 1  # raised when an old folder can no longer be read
 
@@ -45,27 +43,11 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
 
 
 def check_whole(model: CLIP, tokenizer: Tokenizer) -> None:
-    """Refuse what could not be opened again: CheckpointError unless the tensors are those that the model's
-    configuration describes, which packed and quantised matrices are not, and the tokenizer is the model's."""
+    """Raise CheckpointError for what could not be read back: see files.check_storable."""
     if not isinstance(model, CLIP) or not isinstance(tokenizer, Tokenizer):
         raise CheckpointError("only clipmini's own CLIPs with byte pairs can be written, and this is a "
                               f"{type(model).__name__} with {type(tokenizer).__name__}")
-    text = model.config.text
-    if text.vocab_size != tokenizer.vocab_size:
-        raise CheckpointError(f"the model has {text.vocab_size} token embeddings, the tokenizer {tokenizer.vocab_size} "
-                              "ids; save the tokenizer that the model was trained with")
-    for name in ("sot_id", "eos_id", "context_length"):
-        if getattr(text, name) != getattr(tokenizer, name):
-            raise CheckpointError(f"the model has {name} {getattr(text, name)}, the tokenizer "
-                                  f"{getattr(tokenizer, name)}; save the tokenizer that the model was trained with")
-    with torch.device("meta"):
-        expected = CLIP(model.config).state_dict()
-    found = model.state_dict()
-    wrong = [n for n in expected if n not in found or found[n].shape != expected[n].shape] or set(found) - set(expected)
-    if wrong:
-        raise CheckpointError(f"the model's {min(wrong)!r} is not what its configuration describes, so no folder can "
-                              "hold it: its matrices were packed, quantised or replaced. Load it without packed=True "
-                              "and int8=True")
+    check_storable(model, tokenizer)
 
 
 def describe(folder: Path, config: CLIPConfig, tokenizer: Tokenizer, card: str, meta: dict | None, **more) -> None:
@@ -86,13 +68,29 @@ def read_config(folder: Path) -> tuple[CLIPConfig, dict, dict]:
         if raw.get("format") != FORMAT:
             raise CheckpointError(f"{str(path)!r} has format {raw.get('format')!r}; this clipmini reads format "
                                   f"{FORMAT}; install the clipmini that wrote it")
+        if not isinstance(raw.get("meta", {}), dict):
+            raise ValueError(f"meta is {raw['meta']!r}, not an object")
         return CLIPConfig.from_dict(raw["model"]), raw.get("meta", {}), raw
     except CheckpointError:
         raise
     except ConfigError as error:
         raise CheckpointError(f"{str(path)!r}: {error}; copy the checkpoint again") from error
-    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CheckpointError(f"{str(path)!r} is damaged ({error}); copy the checkpoint again") from error
+
+
+def unfilled(config: CLIPConfig, weights: dict[str, torch.Tensor], source: str) -> CLIP:
+    """The CLIP that these weights are for, without memory and random numbers. Raises CheckpointError where they can't
+    be its own: a configuration may ask for more than any computer has."""
+    v, t = config.vision, config.text
+    numbers = t.vocab_size * t.width + (t.tower == "bert") * t.layers * t.width * (2 * t.mlp_width + 4 * t.width)
+    check_size(max(t.layers, *(v.layers if isinstance(v.layers, tuple) else [v.layers])), numbers, weights, source)
+    try:
+        with torch.device("meta"):
+            return CLIP(config)
+    except Exception as error:  # numbers that no tower has: torch raises many kinds
+        raise CheckpointError(f"the configuration of {source} describes a model that cannot be built ({error}); take "
+                              "both files from one checkpoint") from error
 
 
 def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str, assign: bool = False) -> CLIP:
@@ -112,6 +110,7 @@ def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str, assign: boo
     if problems:
         raise CheckpointError(f"{source} does not fit its configuration: it {'; it '.join(problems)}; copy both files "
                               "again")
+    check_numbers(weights, source)
     bad = [name for name, t in weights.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
     if bad:
         raise CheckpointError(f"{source} holds NaN or infinite numbers, first in {bad[0]!r}; the training had "
@@ -147,26 +146,9 @@ def load(folder: str | Path) -> tuple[CLIP, Tokenizer, dict]:
     """Read a checkpoint folder -> (model in evaluation mode, its tokenizer, meta). Raises CheckpointError."""
     folder = Path(folder)
     config, tokenizer, meta, _ = read_description(folder)
+    source = repr(str(folder / "model.safetensors"))
     weights = read_weights(folder / "model.safetensors")
-    try:
-        model = CLIP(config)
-    except Exception as error:  # numbers that no tower has: torch raises many kinds
-        raise CheckpointError(f"{str(folder / 'config.json')!r} describes a model that cannot be built ({error}); "
-                              "copy the checkpoint again") from error
-    model = fill(model, weights, repr(str(folder / "model.safetensors")))
+    model = unfilled(config, weights, source)
+    copies = {name: tensor.clone() for name, tensor in weights.items()}  # the file may be written anew
+    model = fill(model, copies, source, assign=True)
     return model.eval().requires_grad_(False), tokenizer, meta
-
-
-def resized(model: CLIP, image_size: int) -> CLIP:
-    """The same weights for pictures of another side: position embeddings are interpolated (vision.interpolated). Raises
-    CheckpointError for a size that patches or strides do not divide."""
-    try:
-        config = replace(model.config, vision=replace(model.config.vision, image_size=image_size))
-    except ConfigError as error:
-        raise CheckpointError(f"pictures of {image_size} pixels: {error}") from error
-    weights = dict(model.state_dict())
-    for name in (n for n in weights if n.startswith("visual.") and n.endswith("positional_embedding")):
-        weights[name] = interpolated(weights[name], config.vision.grid)
-    with torch.device("meta"):
-        other = CLIP(config)
-    return fill(other, weights, "the interpolated model", assign=True).eval().requires_grad_(False)

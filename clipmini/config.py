@@ -1,5 +1,6 @@
 """What a CLIP is made of, as frozen dataclasses: one for each tower, one for the pair, and a few presets."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -9,7 +10,7 @@ CHOICES = {
     "vision": {"tower": ("vit", "resnet", "light"), "activation": ("gelu", "quick_gelu"), "crop": ("round", "floor"),
                "interpolation": ("bicubic", "bilinear"), "resize_mode": ("shortest", "squash")},
     "text": {"tower": ("transformer", "cbow", "bert"), "activation": ("gelu", "quick_gelu")}}
-LATER = ("mlp_width", "resize_mode", "crop")  # came later: a configuration without them means their defaults
+LATER = ("mlp_width", "resize_mode", "crop", "eps")  # came later: a configuration without them means their defaults
 
 
 class ConfigError(ValueError):
@@ -21,10 +22,21 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def _check_choices(section: str, config) -> None:
-    for name, allowed in CHOICES[section].items():
-        value = getattr(config, name)
-        _require(value in allowed, f"{section}.{name} is {value!r}; choose one of {', '.join(allowed)}")
+def _check_fields(config, section: str = "") -> None:
+    """Values of the declared types: words from CHOICES, whole numbers, finite ones; a file may say anything."""
+    for f in fields(config):
+        name, value = section + f.name, getattr(config, f.name)
+        if allowed := CHOICES.get(section[:-1], {}).get(f.name):
+            _require(value in allowed, f"{name} is {value!r}; choose one of {', '.join(allowed)}")
+        numbers = value if isinstance(value, tuple) else (value,)
+        if f.type in (int, int | tuple[int, ...]):
+            least = float(f.name not in ("layers", "mlp_width", "sot_id", "eos_id", "pad_id"))  # others can't be 0
+            _require(all(type(n) is int and least <= n < 2**31 for n in numbers),
+                     f"{name} is {value!r}, of the wrong type or size")
+        elif f.type in (float, tuple[float, ...]):
+            least = 0 if f.name in ("eps", "std") else -math.inf  # what is divided by must be positive
+            _require(all(type(n) in (int, float) and least < n < math.inf for n in numbers),
+                     f"{name} is {value!r}, of the wrong type or size")
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class VisionConfig:
     patch_size: side of a patch, pixels (ViT only).
     activation: "gelu" or "quick_gelu" (ViT only). OpenAI's weights need quick_gelu.
     mlp_width: hidden units of a block's MLP (ViT only); 0 is four times the width. Only the two largest CLIPs differ.
+    eps: what a LayerNorm adds to the variance (ViT only).
     mean, std, interpolation: the preprocessing these weights were trained with.
     resize_mode: "shortest" brings the short side to image_size and crops, "squash" both sides (Chinese-CLIP, SigLIP).
     crop: where an odd number of pixels is to go: "round" as OpenAI and open_clip do, "floor" as transformers does.
@@ -57,16 +70,15 @@ class VisionConfig:
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
     crop: str = "round"
+    eps: float = 1e-5
 
     def __post_init__(self):
         for name in ("layers", "mean", "std"):  # JSON gives lists back
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check_choices("vision", self)
-        _require(self.mlp_width >= 0,
-                 f"vision.mlp_width is {self.mlp_width}; it must be positive, or 0 for four times the width")
-        _require(self.image_size > 0 and self.width > 0, "vision.image_size and vision.width must be positive")
-        _require(len(self.mean) == len(self.std) == 3, "vision.mean and vision.std need three numbers each")
+        _check_fields(self, "vision.")
+        _require(all(isinstance(levels, tuple) and len(levels) == 3 for levels in (self.mean, self.std)),
+                 "vision.mean and vision.std need three numbers each")
         stages = None if isinstance(self.layers, int) else len(self.layers)
         _require((stages is None) == (self.tower == "vit"),
                  f"vision.layers is {self.layers!r}; a vit takes one int, a ResNet one int for each stage")
@@ -97,7 +109,7 @@ class TextConfig:
     tower: "transformer" (causal, pooled at the end token), "cbow" (mean of the token embeddings, blind to order) or
     "bert" (transformers' BertModel, pooled at its first token: Chinese-CLIP).
     vocab_size: rows of the embedding table. context_length: tokens including start and end.
-    width, layers, heads, activation, mlp_width: as in VisionConfig (cbow uses the width alone).
+    width, layers, heads, activation, mlp_width, eps: as in VisionConfig (cbow uses the width alone).
     sot_id, eos_id, pad_id: ids of the start, end and padding tokens.
     """
 
@@ -112,9 +124,10 @@ class TextConfig:
     sot_id: int = 49406
     eos_id: int = 49407
     pad_id: int = 49407
+    eps: float = 1e-5
 
     def __post_init__(self):
-        _check_choices("text", self)
+        _check_fields(self, "text.")
         _require(self.width % self.heads == 0, f"text.width {self.width} is not a multiple of text.heads {self.heads}")
         _require(self.context_length >= 3,
                  f"text.context_length is {self.context_length}; start, one token and end need 3")
@@ -140,7 +153,7 @@ class CLIPConfig:
     sigmoid: bool = False
 
     def __post_init__(self):
-        _require(self.embed_dim > 0, f"embed_dim is {self.embed_dim}; it must be positive")
+        _check_fields(self)
 
     to_dict = asdict  # for config.json
 

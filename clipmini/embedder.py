@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clipmini.files import CheckpointError
+from clipmini.files import CheckpointError, nothing_else
 from clipmini.image import as_picture, preprocess
 from clipmini.vision import ImageTower
 
@@ -148,17 +148,18 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
 
     _check_options(device, image_size)
     path, name = Path(name), str(name)
-    called = path.name if path.exists() else name
-    if not path.exists() and name in embedded_names():
-        path = assets_folder() / name
-    family = families.claimant(path)
-    if family is None:
-        path = _from_hub(name)
+    with nothing_else(name):
+        called = path.name if path.exists() else name
+        if not path.exists() and name in embedded_names():
+            path = assets_folder() / name
         family = families.claimant(path)
-        assert family is not None  # for a folder that is nobody's it raises
-    if int8 and family is devise:
-        raise CheckpointError(f"{name!r} is what its packages hold; omit image_size and int8")
-    model, tokenizer, meta = family.load(path, image_size)
+        if family is None:
+            path = _from_hub(name)
+            family = families.claimant(path)
+            assert family is not None  # for a folder that is nobody's it raises
+        if int8 and family is devise:
+            raise CheckpointError(f"{name!r} is what its packages hold; omit image_size and int8")
+        model, tokenizer, meta = family.load(path, image_size)
     device = "cpu" if int8 else device or best_device()
     if int8 or packed and device == "cpu" and family is not devise:
         model = (kernels.int8 if int8 else kernels.pack)(model)

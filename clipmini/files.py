@@ -7,21 +7,49 @@ No code of any file is run.
 import hashlib
 import json
 import os
+import re
 import shutil
-import socket
 import sys
 import time
-import uuid
+import zipfile
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+LARGEST_JSON = 64_000_000  # bytes; the largest that a model brings, a tokenizer.json, has half as many
+LONGEST_WORD, LONGEST_MESSAGE = 300, 2_000  # letters
+DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")  # of safetensors; others torch lacks
+
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read or written; the message names the file and the remedy."""
+    """A checkpoint that cannot be read or written; the message names the file and the remedy. What files say may be
+    long: words and messages are cut in their middle."""
+
+    def __init__(self, message: str = ""):
+        words = re.sub(rf"\S{{{LONGEST_WORD},}}", lambda found: _cut(found[0], LONGEST_WORD), str(message))
+        super().__init__(_cut(words, LONGEST_MESSAGE))
+
+
+def _cut(text: str, limit: int) -> str:
+    """The beginning and the end of a text of more than so many letters."""
+    return text if len(text) <= limit else f"{text[:limit // 2]}...{text[-limit // 3:]}"
+
+
+@contextmanager
+def nothing_else(name: str):
+    """Whatever goes wrong inside is a CheckpointError: what strangers' files do to libraries has no end of kinds."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        told = next(iter(str(error).splitlines()), "")
+        raise CheckpointError(f"{name!r} cannot be loaded ({type(error).__name__}: {told}); it holds what clipmini "
+                              "does not expect. Try the library that wrote it") from error
 
 
 @contextmanager
@@ -113,6 +141,26 @@ def within(seconds: float, ask):
     return found
 
 
+def check_storable(model: Any, tokenizer: Any) -> None:
+    """Raise CheckpointError unless the tokenizer is the model's, and its tensors are those that its configuration
+    describes, which packed and quantised matrices are not: a folder of others could not be read back."""
+    text = model.config.text
+    ours, theirs = ([getattr(c, n) for n in ("vocab_size", "context_length", "sot_id", "eos_id")]
+                    for c in (text, tokenizer))
+    if ours != theirs:
+        raise CheckpointError("the model has {} token embeddings, a context of {}, start {} and end {}; the tokenizer "
+                              "{} ids, a context of {}, start {} and end {}. Save the tokenizer that the model was "
+                              "trained with".format(*ours, *theirs))
+    with torch.device("meta"):  # no memory and no random numbers
+        expected = type(model)(model.config).state_dict()
+    found = model.state_dict()
+    wrong = [n for n in expected if n not in found or found[n].shape != expected[n].shape] or set(found) - set(expected)
+    if wrong:
+        raise CheckpointError(f"the model's {min(wrong)!r} is not what its configuration describes, so no folder can "
+                              "hold it: its matrices were packed, quantised or replaced. Load it without packed=True "
+                              "and int8=True")
+
+
 def cache_root(cache: str | Path | None = None) -> Path:
     """Return the folder for what is built once: `cache`, else $CLIPMINI_CACHE, else the user's cache folder."""
     if cache or os.environ.get("CLIPMINI_CACHE"):
@@ -124,124 +172,6 @@ def cache_root(cache: str | Path | None = None) -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     return base / "clipmini"
-
-
-def _began(pid: int) -> str | None:
-    """When a process began, as its system counts: numbers are given out again. "" where that cannot be told, None where
-    no such process lives."""
-    if sys.platform == "win32":  # os.kill(pid, 0), the question elsewhere, would end it there
-        import ctypes
-        from ctypes import wintypes
-
-        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
-        kernel.OpenProcess.restype = wintypes.HANDLE
-        found = kernel.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
-        if not found:
-            return "" if ctypes.get_last_error() == 5 else None  # 5: access denied, so it is there
-        handle, code, times = wintypes.HANDLE(found), wintypes.DWORD(), [wintypes.FILETIME() for _ in range(4)]
-        kernel.GetExitCodeProcess(handle, ctypes.byref(code))
-        kernel.GetProcessTimes(handle, *map(ctypes.byref, times))
-        kernel.CloseHandle(handle)
-        return f"{times[0].dwHighDateTime} {times[0].dwLowDateTime}" if code.value == 259 else None  # STILL_ACTIVE
-    with suppress(OSError, IndexError):  # Linux; the name before the last bracket may hold anything
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else fields[19]  # a zombie writes nothing any more
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass  # somebody else's, so it is there
-    return ""
-
-
-def _holder(text: str) -> dict | None:
-    """What a lock says of the process that holds it; None where it says nothing."""
-    with suppress(ValueError, KeyError, TypeError):
-        found = json.loads(text)
-        if type(found["pid"]) is int and 0 < found["pid"] < 2**31 and found["host"] and "began" in found:
-            return found
-    return None
-
-
-def _alive(holder: dict, text: str) -> bool:
-    """Whether the process that a lock names may be at work: one of another computer always may."""
-    if holder["host"] != socket.gethostname():
-        return True
-    if holder["pid"] == os.getpid() and text not in _locks:
-        return False  # in a container each process may get the number that the killed one had
-    began = _began(holder["pid"])
-    return began is not None and (not began or not holder["began"] or began == holder["began"])
-
-
-_locks: set[str] = set()  # what stands in the locks that this process holds
-
-
-@contextmanager
-def locked(path: Path, refused: type[Exception]):
-    """Hold a lock file, which names this process and this computer, while the body runs; two bodies never run at once.
-
-    The lock of a dead process of this computer is taken over, with a line on stderr. Raises `refused` where its process
-    may live, CheckpointError when the disk says no.
-    """
-    path, pid = Path(path), os.getpid()
-    text = json.dumps({"pid": pid, "host": socket.gethostname(), "began": _began(pid), "token": uuid.uuid4().hex})
-    _locks.add(text)
-    try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _take_lock(path, text, refused)
-        except OSError as error:
-            raise CheckpointError(f"could not write the lock {str(path)!r}: {error}. Free some space or choose another "
-                                  "place; what was there before is unchanged.") from error
-        yield
-    finally:
-        _locks.discard(text)
-        with suppress(OSError):
-            if pid == os.getpid() and path.read_text("utf-8") == text:  # a forked child leaves its parent's alone
-                path.unlink()
-
-
-def _take_lock(path: Path, text: str, refused: type[Exception]) -> None:
-    silent = 0  # how often a lock was there that says nothing: just being written, or cut off by a power cut
-    while True:
-        try:
-            file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(file, "w", encoding="utf-8") as opened:
-                opened.write(text)
-            return
-        try:
-            found = path.read_text("utf-8", errors="replace")
-        except FileNotFoundError:  # released meanwhile
-            continue
-        holder = _holder(found)
-        if holder is None and silent < 20:
-            silent += 1
-            time.sleep(0.1)
-        elif holder is not None and _alive(holder, found):
-            where = "" if holder["host"] == socket.gethostname() else f" on the computer {holder['host']!r}"
-            raise refused(f"process {holder['pid']}{where} is at work in {str(path.parent)!r}; wait for it, end it, or "
-                          f"choose another folder (--out). If it is no such process, delete {str(path)!r}")
-        else:
-            who = f"process {holder['pid']}, which was at work there, is" if holder else "who was at work there is"
-            _drop_lock(path, found, f"taking over {str(path.parent)!r}: {who} gone")
-
-
-def _drop_lock(path: Path, stale: str, told: str) -> None:
-    """Remove a stale lock, unless somebody else did, and has put his own there since."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        os.rename(path, aside)
-    except FileNotFoundError:
-        return
-    if aside.read_text("utf-8", errors="replace") == stale:
-        aside.unlink()
-        print(told, file=sys.stderr)
-    else:
-        os.replace(aside, path)
 
 
 CHECKSUMS = "checksums.json"
@@ -306,20 +236,30 @@ def unsealed(path: Path) -> bytes | None:
 def read_json(path: Path) -> dict:
     """A JSON object from a file. Raises CheckpointError that names it."""
     try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise CheckpointError(f"{str(path)!r} has {path.stat().st_size:,} bytes; no configuration is larger than "
+                                  f"{LARGEST_JSON:,}")
         found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
-        raise ValueError(f"it holds a {type(found).__name__}, not an object")
     except FileNotFoundError:
         raise CheckpointError(f"{str(path.parent)!r} has no {path.name}; the download is incomplete") from None
+    except CheckpointError:
+        raise
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{str(path)!r} is damaged ({error}); download it again") from error
+    except RecursionError:
+        raise CheckpointError(f"{str(path)!r} is nested too deeply to be a configuration; take the file of the model's "
+                              "own page") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{str(path)!r} holds a {type(found).__name__} where a JSON object should stand; take "
+                              "the file of the model's own page")
+    return found
 
 
 def value_of(section: dict, key: str, path: Path):
     """section[key]. Raises CheckpointError that names the file where it is not there."""
     if key not in section:
-        raise CheckpointError(f"{str(path)!r} lacks {key!r}; download it again")
+        raise CheckpointError(f"{str(path)!r} lacks {key!r}, which clipmini has to know; take the file of the model's "
+                              "own page")
     return section[key]
 
 
@@ -330,15 +270,83 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{str(path.parent)!r} has no {path.name}; the checkpoint is incomplete, copy it again")
     try:
+        _check_dtypes(path)
         return load_file(path)
+    except CheckpointError:
+        raise
     except Exception as error:  # safetensors_rust.SafetensorError and OSError
         raise CheckpointError(f"{str(path)!r} is damaged or cut short ({error}); copy it again") from error
+
+
+def _check_dtypes(path: Path) -> None:
+    """Raise CheckpointError for kinds of numbers that torch can't compute in; only the header is read."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > min(LARGEST_JSON, path.stat().st_size):
+            return  # load_file says what is wrong
+        header = json.loads(file.read(size))
+    for name, entry in header.items():
+        if name != "__metadata__" and entry["dtype"] not in DTYPES:
+            raise CheckpointError(f"{str(path)!r} holds {entry['dtype']} numbers, first in {name!r}; such weights are "
+                                  "not supported, take a file in float32 or float16")
+
+
+def check_unpacked(path: Path) -> None:
+    """Raise CheckpointError for an archive that unpacks to far more than it is: weights hardly compress."""
+    with zipfile.ZipFile(path) as archive:
+        whole, packed = sum(entry.file_size for entry in archive.infolist()), path.stat().st_size
+    if whole > max(4 * packed, 64_000_000):
+        raise CheckpointError(f"{str(path)!r} unpacks from {packed:,} to {whole:,} bytes, which no weights do; it is "
+                              "no file to be trusted")
+
+
+def check_stored(tensors: dict[str, Tensor], path: Path) -> None:
+    """Raise CheckpointError for tensors that are no plain tables of numbers, or more of them than the file stores."""
+    odd = next((n for n, t in tensors.items() if t.layout != torch.strided or t.is_quantized or t.is_nested
+                or t.device.type != "cpu"), None)
+    if odd is not None:
+        raise CheckpointError(f"{str(path)!r} holds {odd!r}, which is sparse, quantised or empty; such weights are not "
+                              "supported, take a file in float32 or float16")
+    stored = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors.values()}
+    if sum(t.numel() * t.element_size() for t in tensors.values()) > 4 * sum(stored.values()) + 1_000_000:
+        raise CheckpointError(f"{str(path)!r} shows the same few numbers as far larger tensors; it is no file to be "
+                              "trusted")
+
+
+def check_numbers(tensors: dict[str, Tensor], source: str) -> None:
+    """Raise CheckpointError for numbers that are no weights in floating point, or no counts of batches."""
+    floats, counts = (torch.float32, torch.float16, torch.bfloat16, torch.float64), (torch.int64, torch.int32)
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (counts if name.endswith("batches_tracked") else floats):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{source} holds {kind} numbers, first in {name!r}; such weights are "
+                                  "not supported, take a file in float32 or float16")
+
+
+def check_size(layers: int, numbers: int, tensors: dict[str, Tensor], source: str) -> None:
+    """Raise CheckpointError where a configuration wants far more than a file has: layers, and numbers for its texts."""
+    have = sum(tensor.numel() for tensor in tensors.values())
+    if layers > len(tensors) or numbers > have:
+        raise CheckpointError(f"{source} does not fit its configuration, which wants {layers:,} layers and {numbers:,} "
+                              f"numbers for texts alone: the file has {len(tensors):,} tensors with {have:,} numbers; "
+                              "take both files of one model")
+
+
+def _shards(path: Path) -> list[str]:
+    """The files beside an index.json that it lists."""
+    table = value_of(read_json(path), "weight_map", path)
+    names = list(table.values()) if isinstance(table, dict) else [table]
+    odd = [n for n in names if not isinstance(n, str) or Path(n).name != n or not n.endswith((".safetensors", ".bin"))]
+    if odd or not names:
+        raise CheckpointError(f"{str(path)!r} lists {odd[0] if odd else table!r} where a .safetensors or .bin file "
+                              "beside it should stand; take the file of the model's own page")
+    return sorted(set(names))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a .safetensors file, of the shards that an index.json lists, or of a .bin or .pt file of tensors."""
     if path.name.endswith(".index.json"):
-        shards = sorted(set(value_of(read_json(path), "weight_map", path).values()))
+        shards = _shards(path)
         gone = [name for name in shards if not (path.parent / name).is_file()]
         if gone:
             raise CheckpointError(f"{str(path.parent)!r} lacks {gone[0]!r}, one of {len(shards)} files that "
@@ -347,12 +355,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_weights(path)
     try:
+        if zipfile.is_zipfile(path):
+            check_unpacked(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as error:  # UnpicklingError for code, RuntimeError or EOFError for a file cut short
         raise CheckpointError(f"{str(path)!r} cannot be read ({type(error).__name__}); it is cut short, or holds more "
                               "than tensors, and code is not run here. Download it again, or take a .safetensors file"
                               ) from error
     found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
+    if not isinstance(found, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in found.items()):
         raise CheckpointError(f"{str(path)!r} holds no table of tensors; give the weights of a CLIP")
+    check_stored(found, path)
     return {name.removeprefix("module."): tensor for name, tensor in found.items()}

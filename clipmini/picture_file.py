@@ -210,8 +210,8 @@ def _refusal(name: str, data: bytes, error: Exception) -> ImageError:
         return ImageError(f"{name} is not a picture that can be read here{said}; use {', '.join(FORMATS)}",
                           kind or "no picture")
     if str(error).startswith("Unsupported "):  # whole, but of a kind that PIL does not know
-        return ImageError(f"{name} is a {kind} of a kind that is not read here ({shown(str(error))}). Save it anew as PNG "
-                          "or JPEG.", "unsupported kind")
+        return ImageError(f"{name} is a {kind} of a kind that is not read here ({shown(str(error))}). Save it anew as "
+                          "PNG or JPEG.", "unsupported kind")
     said = "its header cannot be read" if isinstance(error, Image.UnidentifiedImageError) else shown(str(error))
     return ImageError(f"{name} is damaged or cut short ({said}). Save it anew as PNG or JPEG.", "damaged or cut short")
 

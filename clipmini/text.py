@@ -22,8 +22,8 @@ class TextTransformer(nn.Module):
         self.eos_id, self.context_length = config.eos_id, config.context_length
         self.token_embedding = nn.Embedding(config.vocab_size, W)
         self.positional_embedding = nn.Parameter(0.01 * torch.randn(config.context_length, W))
-        self.transformer = Transformer(W, config.layers, config.heads, config.activation, config.mlp_width)
-        self.ln_final = nn.LayerNorm(W)
+        self.transformer = Transformer(W, config.layers, config.heads, config.activation, config.mlp_width, config.eps)
+        self.ln_final = nn.LayerNorm(W, config.eps)
         self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
         nn.init.normal_(self.token_embedding.weight, std=0.02)
 
@@ -60,9 +60,10 @@ class TextTransformer(nn.Module):
         out = self.text_projection.new_empty(len(lists), self.text_projection.shape[1])
         for rows in packs([lists[i] for i in order], batch):
             tree = PrefixTree([lists[order[r]] for r in rows])
-            ids, depths = (torch.tensor(t, device=out.device) for t in (tree.ids, tree.depths))
+            ids, sees = torch.tensor(tree.ids, device=out.device), tree.ancestors().to(out.device)
+            depths = sees.sum(1) - 1  # a node sees itself and what stands before it
             x = self.token_embedding(ids) + self.positional_embedding[depths]  # (places, W)
-            states = self.transformer(x[None], mask=tree.ancestors().to(out.device))[0]
+            states = self.transformer(x[None], mask=sees)[0]
             out[[order[r] for r in rows]] = self.ln_final(states[tree.ends]) @ self.text_projection
         return out
 
@@ -91,7 +92,7 @@ def in_batches(encode: Callable[[Tensor], Tensor], lists: list[list[int]], pad_i
 class PrefixTree:
     """Lists of ids as a tree of their distinct beginnings, parents before children.
 
-    ids, depths, parents: of each node (the parent of a first token is -1); ends: the node where each list ends.
+    ids, parents: of each node (the parent of a first token is -1); ends: the node where each list ends.
 
     >>> tree = PrefixTree([[5, 6, 9], [5, 7, 9]])
     >>> tree.ids, tree.parents, tree.ends
@@ -101,15 +102,12 @@ class PrefixTree:
     def __init__(self, lists: list[list[int]]):
         known: dict[tuple[int, int], int] = {}  # (parent, id) -> node, in the order of the nodes
         self.ends: list[int] = []
-        self.depths: list[int] = []
         for ids in lists:
             node = -1
             for token in ids:
                 node = known.setdefault((node, token), len(known))
             self.ends.append(node)
         self.ids, self.parents = [token for _, token in known], [parent for parent, _ in known]
-        for parent in self.parents:
-            self.depths.append(self.depths[parent] + 1 if parent >= 0 else 0)
 
     def ancestors(self) -> Tensor:
         """(nodes, nodes) bool: which nodes a node sees, itself and those on its way to the root."""
@@ -142,7 +140,7 @@ class CBOW(nn.Module):
         W = config.width
         self.eos_id = config.eos_id
         self.token_embedding = nn.Embedding(config.vocab_size, W)
-        self.ln_final = nn.LayerNorm(W)
+        self.ln_final = nn.LayerNorm(W, config.eps)
         self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
         nn.init.normal_(self.token_embedding.weight, std=0.02)
 
@@ -175,7 +173,7 @@ class BertText(nn.Module):
         theirs = BertConfig(
             vocab_size=config.vocab_size, hidden_size=W, num_hidden_layers=config.layers, hidden_act=config.activation,
             num_attention_heads=config.heads, intermediate_size=config.mlp_width or 4 * W, pad_token_id=config.pad_id,
-            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+            layer_norm_eps=config.eps, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         with torch.device("cpu"):  # its table of positions is in no file, so it may not be left on "meta"
             self.bert = BertModel(theirs, add_pooling_layer=False)
         self.text_projection = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))

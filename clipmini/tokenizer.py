@@ -17,6 +17,7 @@ from clipmini.files import CheckpointError, written_whole
 
 RELEASED_MERGES = 48_894  # OpenAI's file lists 262,144 merges, its models know the first of them
 CACHE_SIZE, CACHED_CHARACTERS, CACHED_IDS = 1 << 16, 128, 32  # chunks remembered, and how large they may be
+LARGEST_FILE = 8_000_000  # bytes, unpacked; the released vocabulary has 1.4 million
 SHOW_LIMIT = 1_000  # characters; every merge shows all pieces, so the output grows with the square
 REMEDY = "Copy the whole folder again, or write it anew with Tokenizer.save."
 
@@ -260,8 +261,11 @@ def _checked(texts) -> list[str]:
 
 def _read(path) -> str:
     try:
-        data = Path(path).read_bytes()
-        return (gzip.decompress(data) if str(path).endswith(".gz") else data).decode("utf-8")
+        with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+        if len(data) > LARGEST_FILE:
+            raise OSError(f"it holds more than {LARGEST_FILE:,} bytes, which no vocabulary has")
+        return data.decode("utf-8")
     except FileNotFoundError:
         raise TokenizerError(f"{path} is missing. {REMEDY}") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
@@ -271,7 +275,7 @@ def _read(path) -> str:
 def _read_json(path: Path) -> dict:
     try:
         content = json.loads(_read(path))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise TokenizerError(f"{path} is damaged: {error}. {REMEDY}") from None
     if not isinstance(content, dict):
         raise TokenizerError(f"{path} is damaged: it holds a {type(content).__name__}, not an object. {REMEDY}")

@@ -110,11 +110,11 @@ class MLP(nn.Module):
 class ResidualBlock(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, width: int, heads: int, activation_name: str, mlp_width: int = 0):
+    def __init__(self, width: int, heads: int, activation_name: str, mlp_width: int = 0, eps: float = 1e-5):
         super().__init__()
-        self.ln_1 = nn.LayerNorm(width)
+        self.ln_1 = nn.LayerNorm(width, eps)
         self.attn = Attention(width, heads)
-        self.ln_2 = nn.LayerNorm(width)
+        self.ln_2 = nn.LayerNorm(width, eps)
         self.mlp = MLP(width, activation_name, mlp_width)
 
     def forward(self, x: Tensor, causal: bool = False, mask: Tensor | None = None) -> Tensor:
@@ -131,9 +131,11 @@ class Transformer(nn.Module):
     """A stack of residual blocks."""
     resblocks: Any  # an nn.ModuleList, which does not say of what
 
-    def __init__(self, width: int, layers: int, heads: int, activation_name: str, mlp_width: int = 0):
+    def __init__(self, width: int, layers: int, heads: int, activation_name: str, mlp_width: int = 0,
+                 eps: float = 1e-5):
         super().__init__()
-        self.resblocks = nn.ModuleList(ResidualBlock(width, heads, activation_name, mlp_width) for _ in range(layers))
+        of_block = width, heads, activation_name, mlp_width, eps
+        self.resblocks = nn.ModuleList(ResidualBlock(*of_block) for _ in range(layers))
         # The residual stream adds 2 * layers terms: shrink what is added so that its variance stays put.
         residual_std = width**-0.5 * (2 * layers) ** -0.5
         for block in self.resblocks:

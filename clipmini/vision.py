@@ -70,10 +70,10 @@ class VisionTransformer(nn.Module):
         self.conv1 = nn.Conv2d(3, W, config.patch_size, stride=config.patch_size, bias=False)
         self.class_embedding = nn.Parameter(W**-0.5 * torch.randn(W))
         self.positional_embedding = nn.Parameter(W**-0.5 * torch.randn(P + 1, W))
-        self.ln_pre = nn.LayerNorm(W)
+        self.ln_pre = nn.LayerNorm(W, config.eps)
         assert isinstance(config.layers, int)  # VisionConfig saw to it
-        self.transformer = Transformer(W, config.layers, config.heads, config.activation, config.mlp_width)
-        self.ln_post = nn.LayerNorm(W)
+        self.transformer = Transformer(W, config.layers, config.heads, config.activation, config.mlp_width, config.eps)
+        self.ln_post = nn.LayerNorm(W, config.eps)
         self.proj = nn.Parameter(W**-0.5 * torch.randn(W, embed_dim))
 
     def embed_patches(self, pixels: Tensor) -> Tensor:

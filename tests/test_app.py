@@ -447,3 +447,23 @@ def test_every_experiment_runs_and_shows_what_it_says(model):
             picture, html = saw_tab.experiment(page, number, lang)
             assert picture.width >= 200 and texts.TEXTS[lang][e.key][:12] in html
             assert all(label in html for label in e.labels)
+
+
+def test_phrases_are_drawn_as_typed_and_drawing_is_inside_the_error_handler(client, tmp_path, monkeypatch):
+    from clipmini import plots
+
+    (tmp_path / "p.png").write_bytes(encoded(two_colours()))
+    picture = gradio_client.handle_file(str(tmp_path / "p.png"))
+    typed = r"$5 and $6, a $\foo$ rocket, $$, {, \, _drafts"
+    maps, areas, _ = client.predict(picture, typed, "occlusion", shelf.AUTOMATIC, api_name="/find_phrases")
+    assert maps["plot"].startswith("data:image/") and areas["type"] == "matplotlib"
+    figure, table = client.predict([picture], typed, "cosine", api_name="/similarity_matrix")
+    assert figure and table
+
+    def fails(*args, **options):
+        raise ValueError("no such <glyph>")
+    monkeypatch.setattr(plots.Figure, "savefig", fails)
+    for api, rest in (("/find_phrases", (picture, "cat", "occlusion", shelf.AUTOMATIC)),
+                      ("/similarity_matrix", ([picture], "cat", "cosine"))):
+        with pytest.raises(gradio_client.exceptions.AppError, match="no such &lt;glyph&gt;"):
+            client.predict(*rest, api_name=api)

@@ -201,3 +201,17 @@ def test_files_that_nobody_here_wants_may_be_missing(home, tmp_path):
         {"tf_model.h5": {"size": 5, "blob_id": "a"}}))
     found, _ = ask(NOBODY, tmp_path, "good/hf")
     assert "vector" in found[0], found
+
+
+def test_the_shelf_of_the_app_answers_from_the_cache(models, home, tmp_path):
+    shutil.copytree(home / "hub/models--good--hf", tmp_path / "hub/models--openai--clip-vit-base-patch32", symlinks=True)
+    code = ("from demo_app import shelf; import json\n"
+            "states = [shelf.state(p.name) for p in shelf.PUBLISHED[:2]]\n"
+            "model = shelf.Model(shelf.PUBLISHED[0].name)\n"
+            "print('FOUND' + json.dumps([states, model.get().embed_texts(['a red cat'])[0].tolist()]))")
+    with portal("silence") as server:
+        done = subprocess.run([sys.executable, "-c", code], env=environment(server.url, tmp_path), capture_output=True,
+                              text=True, timeout=120)
+    states, vector = json.loads(done.stdout.partition("FOUND")[2])
+    assert states == ["ready", "download"] and f"revision {COMMIT}" in done.stderr
+    assert vector == pytest.approx(models[1]["hf"], abs=1e-5)  # matrices packed

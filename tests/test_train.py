@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 import clipmini
-from clipmini import checkpoint, files, training
+from clipmini import checkpoint, training
+from clipmini import lock as lock_file
 from clipmini.augment import augment
 from clipmini.loss import duplicate_floor
 from clipmini.model import no_decay
@@ -233,7 +234,7 @@ def test_a_second_training_into_one_folder_is_refused(make_clip, tokenizer, tmp_
 
 
 def test_another_live_process_is_named(make_clip, tokenizer, tmp_path):
-    code = ("import sys; from pathlib import Path; from clipmini.files import locked\n"
+    code = ("import sys; from pathlib import Path; from clipmini.lock import locked\n"
             "with locked(Path(sys.argv[1]), RuntimeError): print('held', flush=True); sys.stdin.read()")
     lock = tmp_path / "train.lock"
     other = subprocess.Popen([sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -250,7 +251,7 @@ def test_another_live_process_is_named(make_clip, tokenizer, tmp_path):
 @pytest.mark.parametrize("what", [{}, {"pid": os.getpid()}, {"pid": os.getppid(), "began": "1"}],
                          ids=["dead", "own number", "a number given out again"])
 def test_a_dead_process_lock_is_taken_over_with_a_word(what, make_clip, tokenizer, tmp_path, capsys):
-    if "began" in what and not files._began(os.getpid()):
+    if "began" in what and not lock_file._began(os.getpid()):
         pytest.skip("this system does not say when a process began")
     left = a_lock(tmp_path / "run", **what)
     run(make_clip("light-cbow"), tokenizer, tmp_path / "run", stop_after=1)
@@ -262,7 +263,7 @@ def test_a_dead_process_lock_is_taken_over_with_a_word(what, make_clip, tokenize
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": -1, "host": "x", "began": ""}', '{"pid": "7"}'])
 def test_a_lock_that_says_nothing_is_waited_for_and_taken(content, make_clip, tokenizer, tmp_path, capsys, monkeypatch):
     naps: list[float] = []
-    monkeypatch.setattr(files.time, "sleep", naps.append)
+    monkeypatch.setattr(lock_file.time, "sleep", naps.append)
     (tmp_path / "train.lock").write_text(content)  # as a power cut leaves it
     run(make_clip("light-cbow"), tokenizer, tmp_path, stop_after=1)
     assert sum(naps) == pytest.approx(2) and "taking over" in capsys.readouterr().err
@@ -290,7 +291,7 @@ def test_the_lock_is_released_however_a_run_ends(ends, make_clip, tokenizer, tmp
             run(make_clip("light-cbow"), tokenizer, tmp_path)
     else:
         run(make_clip("light-cbow"), tokenizer, tmp_path)
-    assert not (tmp_path / "train.lock").exists() and not files._locks
+    assert not (tmp_path / "train.lock").exists() and not lock_file._locks
 
 
 RACE = """
@@ -308,7 +309,7 @@ RACE = """
             if not children[-1]:
                 time.sleep(max(0, start - time.time()))
                 try:
-                    with files.locked(lock, RuntimeError):
+                    with lock_file.locked(lock, RuntimeError):
                         os.close(os.open(inside, os.O_CREAT | os.O_EXCL))  # fails where another one is inside
                         time.sleep(0.01)
                         inside.unlink()
@@ -337,10 +338,10 @@ def test_of_many_who_find_a_dead_lock_one_takes_it_at_a_time(tmp_path):
 def test_who_comes_late_to_a_dead_lock_leaves_the_new_one(tmp_path, capsys):
     lock = tmp_path / "train.lock"
     lock.write_text("of the one who was quicker")
-    files._drop_lock(lock, "of the dead one", "taking over")
+    lock_file._drop_lock(lock, "of the dead one", "taking over")
     assert lock.read_text() == "of the one who was quicker" and len(list(tmp_path.iterdir())) == 1
-    files._drop_lock(lock, "of the one who was quicker", "taking over")
-    files._drop_lock(lock, "of the one who was quicker", "taking over")  # somebody else dropped it
+    lock_file._drop_lock(lock, "of the one who was quicker", "taking over")
+    lock_file._drop_lock(lock, "of the one who was quicker", "taking over")  # somebody else dropped it
     assert not list(tmp_path.iterdir()) and capsys.readouterr().err == "taking over\n"
 
 
@@ -361,11 +362,11 @@ def test_on_windows_nobody_is_sent_a_signal(error, exit_code, began, monkeypatch
         def CloseHandle(self, handle):
             assert handle.value == 44
 
-    monkeypatch.setattr(files.sys, "platform", "win32")
+    monkeypatch.setattr(lock_file.sys, "platform", "win32")
     monkeypatch.setattr(ctypes, "WinDLL", Kernel, raising=False)
     monkeypatch.setattr(ctypes, "get_last_error", lambda: error, raising=False)
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("on Windows that ends the process"))
-    assert files._began(1234) == began
+    assert lock_file._began(1234) == began
 
 
 # ---------------------------------------------------------------- a model that was loaded

@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipmini.checkpoint import check_whole, fill, resized
+from clipmini.checkpoint import check_whole, fill, unfilled
 from clipmini.config import CLIPConfig, ConfigError
 from clipmini.families.agreement import check_pictures
 from clipmini.files import CheckpointError, read_json, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
+from clipmini.vision import interpolated
 
 # What older libraries saved beside the weights: position numbers, masks.
 NO_WEIGHTS = ("position_ids", "token_type_ids", "attn_mask", "input_resolution", "context_length", "vocab_size")
@@ -29,9 +30,12 @@ def describing(path: Path) -> Iterator[None]:
         yield
     except CheckpointError:
         raise
-    except (ConfigError, KeyError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except ConfigError as error:
+        raise CheckpointError(f"the configuration of {str(path)!r} describes no CLIP that clipmini has: {error}. Open "
+                              "this model with the library that wrote it") from error
+    except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise CheckpointError(f"the configuration of {str(path)!r} describes no CLIP that clipmini has "
-                              f"({type(error).__name__}: {error}); download it again") from error
+                              f"({type(error).__name__}: {error}); take the file of the model's own page") from error
 
 
 def weights_file(folder: Path, names: tuple[str, ...]) -> Path:
@@ -49,17 +53,20 @@ def cleaned(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def own_mlp_width(hidden: int, width: int) -> int:
     """A file's hidden units as our configurations write them: 0 is four times the width."""
+    if hidden == 0:
+        raise ConfigError("an MLP has no hidden units")
     return 0 if hidden == 4 * width else hidden
 
 
-def empty_model(config: CLIPConfig, weights: dict[str, Tensor]) -> CLIP:
-    """The CLIP that is to be filled. Published scales are used as they are, also a hair above ln 100."""
+def empty_model(config: CLIPConfig, weights: dict[str, Tensor], source: str) -> CLIP:
+    """The CLIP that is to be filled, without memory. Published scales are used as they are, also a hair above ln 100.
+    Raises CheckpointError for a configuration that is not of these weights."""
     scale = weights.get("logit_scale")
     if scale is not None and scale.numel() == 1:
         weights["logit_scale"] = scale.reshape(())
-        config = replace(config, logit_scale_max=max(config.logit_scale_max, float(scale)))
-    with torch.device("meta"):  # no memory and no random numbers for weights that come from a file
-        return CLIP(config)
+        largest = max(config.logit_scale_max, min(float(scale), 100.0))  # NaN and more are told by checkpoint.fill
+        config = replace(config, logit_scale_max=largest)
+    return unfilled(config, weights, source)
 
 
 def filled(model: CLIP, weights: dict[str, Tensor], source: str, image_size: int | None) -> CLIP:
@@ -69,6 +76,21 @@ def filled(model: CLIP, weights: dict[str, Tensor], source: str, image_size: int
     weights |= {name: torch.tensor(0) for name in counts}
     model = fill(model, weights, source, assign=True).eval().requires_grad_(False)
     return resized(model, image_size) if image_size and image_size != model.config.vision.image_size else model
+
+
+def resized(model: CLIP, image_size: int) -> CLIP:
+    """The same weights for pictures of another side: position embeddings are interpolated (vision.interpolated). Raises
+    CheckpointError for a size that patches or strides do not divide."""
+    try:
+        config = replace(model.config, vision=replace(model.config.vision, image_size=image_size))
+    except ConfigError as error:
+        raise CheckpointError(f"pictures of {image_size} pixels: {error}") from error
+    weights = dict(model.state_dict())
+    for name in (n for n in weights if n.startswith("visual.") and n.endswith("positional_embedding")):
+        weights[name] = interpolated(weights[name], config.vision.grid)
+    with torch.device("meta"):
+        other = CLIP(config)
+    return fill(other, weights, "the interpolated model", assign=True).eval().requires_grad_(False)
 
 
 def check_activation(folder: Path, config: CLIPConfig) -> None:

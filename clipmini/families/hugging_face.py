@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
+from clipmini.families import known
 from clipmini.families.agreement import open_clip_pixels
 from clipmini.families.assemble import (
     check_activation,
@@ -28,6 +29,7 @@ from clipmini.files import CheckpointError, read_json, value_of
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 
+TYPES = ("clip", "chinese_clip")  # model_type in config.json
 # Best first.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 # Our name (OpenAI's) on the left, Hugging Face's on the right.
@@ -52,11 +54,11 @@ BLOCK_NAMES = (("ln_1.", "layer_norm1."), ("ln_2.", "layer_norm2."), ("attn.out_
 TRANSPOSED = ("text_projection", "visual.proj")  # they are nn.Linear there, plain matrices here
 # transformers writes only what differs from its defaults, which are these.
 CLIP_VISION = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
-               "hidden_act": "quick_gelu", "patch_size": 32, "image_size": 224}
+               "hidden_act": "quick_gelu", "patch_size": 32, "image_size": 224, "layer_norm_eps": 1e-5}
 CLIP_TEXT = {"hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8, "intermediate_size": 2048,
-             "hidden_act": "quick_gelu", "vocab_size": 49408, "max_position_embeddings": 77}
+             "hidden_act": "quick_gelu", "vocab_size": 49408, "max_position_embeddings": 77, "layer_norm_eps": 1e-5}
 CHINESE_TEXT = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
-                "hidden_act": "gelu", "vocab_size": 30522, "max_position_embeddings": 512}
+                "hidden_act": "gelu", "vocab_size": 30522, "max_position_embeddings": 512, "layer_norm_eps": 1e-12}
 
 
 def hugging_face_name(name: str) -> str:
@@ -100,43 +102,46 @@ def from_hugging_face(weights: dict[str, Tensor], model: CLIP, source: str) -> d
         lacking = next((part for part in theirs if part not in weights), None)
         if lacking:
             raise CheckpointError(f"{source} lacks {lacking!r} (ours: {name!r}); the file is of another model than its "
-                                  "config.json, or incomplete: download both again")
+                                  "config.json, or incomplete: take both from one place")
         parts = [weights.pop(part) for part in theirs]
         whole = torch.cat(parts) if len(parts) == 3 else parts[0]
         out[name] = whole.t().contiguous() if name in TRANSPOSED else whole
     if weights:
         raise CheckpointError(f"{source} has {len(weights)} tensors that config.json does not speak of, first "
-                              f"{next(iter(weights))!r}; download both files again")
+                              f"{next(iter(weights))!r}; take both files of one model")
     return out
 
 
 def hugging_face_clip(folder: Path) -> CLIPConfig:
     """config.json and preprocessor_config.json of a CLIPModel or ChineseCLIPModel folder -> CLIPConfig."""
     path = folder / "config.json"
-    raw = read_json(path)
-    kind, vision, text = raw["model_type"], value_of(raw, "vision_config", path), value_of(raw, "text_config", path)
-    chinese = kind == "chinese_clip"
-    vision, text = {**CLIP_VISION, **vision}, {**(CHINESE_TEXT if chinese else CLIP_TEXT), **text}
-    if chinese and text["max_position_embeddings"] != 512:
-        raise CheckpointError(f"{str(path)!r} says max_position_embeddings {text['max_position_embeddings']}; clipmini "
-                              "reads Chinese-CLIPs with the 512 of the published ones")
-    for section in (vision, text):
-        if section.get("layer_norm_eps", 1e-5) not in (1e-5, 1e-12):
-            raise CheckpointError(f"{str(path)!r} says layer_norm_eps {section['layer_norm_eps']}; CLIP's is 1e-5")
+    raw = known.obeyed(read_json(path), known.CONFIG, path)
+    chinese = raw["model_type"] == "chinese_clip"
+    vision = _section(raw, "vision_config", CLIP_VISION, known.VISION, path)
+    text = _section(raw, "text_config", CHINESE_TEXT if chinese else CLIP_TEXT,
+                    known.CHINESE if chinese else known.TEXT, path)
     ids = {"sot_id": 101, "eos_id": 102, "pad_id": 0} if chinese else _special_ids(text, path)
     length = 52 if chinese else text["max_position_embeddings"]  # Chinese-CLIP was trained with 52
+    side = known.square(vision["image_size"], "vision_config.image_size", path)
     return CLIPConfig(
-        VisionConfig("vit", patch_size=vision["patch_size"], **_our_tower(vision),
-                     **hugging_face_pixels(folder, vision["image_size"])),
+        VisionConfig("vit", patch_size=known.square(vision["patch_size"], "vision_config.patch_size", path),
+                     **_our_tower(vision), **hugging_face_pixels(folder, side)),
         TextConfig("bert" if chinese else "transformer", vocab_size=text["vocab_size"], context_length=length,
                    **_our_tower(text), **ids),
         embed_dim=raw.get("projection_dim", 512))
 
 
+def _section(raw: dict, name: str, defaults: dict, table: dict, path: Path) -> dict[str, Any]:
+    """A tower's entries with transformers' defaults. Older files have a second section, vision_config_dict, which wins
+    with all that it says and all that it leaves to the defaults."""
+    first, second = (known.obeyed(raw.get(key, {}), table, path, key) for key in (name, f"{name}_dict"))
+    return {**defaults, **first, **(defaults if f"{name}_dict" in raw else {}), **second}
+
+
 def _our_tower(theirs: dict) -> dict[str, Any]:
     """What VisionConfig and TextConfig have in common."""
     return {"width": theirs["hidden_size"], "layers": theirs["num_hidden_layers"], "activation": theirs["hidden_act"],
-            "heads": theirs["num_attention_heads"],
+            "heads": theirs["num_attention_heads"], "eps": theirs["layer_norm_eps"],
             "mlp_width": own_mlp_width(theirs["intermediate_size"], theirs["hidden_size"])}
 
 
@@ -155,30 +160,85 @@ def hugging_face_pixels(folder: Path, image_size: int) -> dict:
     """preprocessor_config.json (or processor_config.json, or open_clip's) -> VisionConfig's fields about pixels."""
     if said := open_clip_pixels(folder, image_size):
         return said
-    names = ("preprocessor_config.json", "processor_config.json")
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
-    if path is None:
-        raise CheckpointError(f"{str(folder)!r} has no preprocessor_config.json; without it nobody knows how the "
-                              "pictures were prepared. Download it from the model's page")
-    raw = read_json(path)
-    raw = raw.get("image_processor", raw)
-    size, crop = raw.get("size", {}), raw.get("crop_size", image_size)
-    size = {"shortest_edge": size} if isinstance(size, int) else size
-    squash = "shortest_edge" not in size and "height" in size
-    side = size["height"] if squash else size.get("shortest_edge", image_size)
-    cut = crop if isinstance(crop, int) else crop.get("height", image_size)
-    if side != image_size or not squash and cut != image_size:
+    path, raw = _processor(folder)
+    squash, side, cut = _geometry(raw, image_size, path)
+    if side != image_size or cut != image_size:
         raise CheckpointError(f"{str(path)!r} makes pictures of {side} cut to {cut} pixels, config.json says "
                               f"{image_size}; both files must be of one model")
     resample = raw.get("resample", 3)
-    return {"image_size": image_size, **{k: tuple(value_of(raw, f"image_{k}", path)) for k in ("mean", "std")},
-            "interpolation": {2: "bilinear", 3: "bicubic"}.get(resample, f"resample {resample}"),
+    known_ways = {2: "bilinear", 3: "bicubic"}
+    if not isinstance(resample, int) or resample not in known_ways:
+        raise CheckpointError(f"{str(path)!r} says resample {resample!r}; clipmini has 2 (bilinear) and 3 (bicubic). "
+                              "Open this model with the library that wrote it")
+    return {"image_size": image_size, **_levels(raw, path), "interpolation": known_ways[resample],
             "resize_mode": "squash" if squash else "shortest", "crop": "floor"}
+
+
+def _processor(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The file that says how pictures are prepared, and what it says: a section of processor_config.json wins over
+    preprocessor_config.json, as in transformers."""
+    newer, older = folder / "processor_config.json", folder / "preprocessor_config.json"
+    whole = read_json(newer) if newer.is_file() else {}
+    if "image_processor" in whole:
+        section = known.obeyed(whole, known.PROCESSOR, newer).get("image_processor", {})
+        return newer, known.obeyed(section, known.PIXELS, newer, "image_processor")
+    if older.is_file():
+        return older, known.obeyed(read_json(older), known.PIXELS, older)
+    if whole:
+        return newer, known.obeyed(whole, known.PIXELS, newer)
+    raise CheckpointError(f"{str(folder)!r} has no preprocessor_config.json; without it nobody knows how the "
+                          "pictures were prepared. Download it from the model's page")
+
+
+def _geometry(raw: dict, image_size: int, path: Path) -> tuple[bool, Any, Any]:
+    """Whether both sides are squeezed, to which side in pixels, and the side that is then cut out."""
+    size = value_of(raw, "size", path)
+    size = {"shortest_edge": size} if isinstance(size, int) else size
+    squash = isinstance(size, dict) and "shortest_edge" not in size
+    if squash:
+        side = known.square(size, "size", path)
+    elif isinstance(size, dict) and len(size) == 1:
+        side = size["shortest_edge"]
+    else:
+        raise CheckpointError(f"{str(path)!r} asks for size = {size!r}, which clipmini does not have; it has "
+                              "shortest_edge alone, or height and width")
+    if not raw.get("do_center_crop", not squash):
+        if not squash:
+            raise CheckpointError(f"{str(path)!r} asks for do_center_crop = False; pictures would keep their shape, "
+                                  "and clipmini's are square. Open this model with the library that wrote it")
+        return squash, side, side
+    return squash, side, known.square(raw.get("crop_size", image_size), "crop_size", path)
+
+
+def _levels(raw: dict, path: Path) -> dict[str, tuple[float, ...]]:
+    """mean and std in units of 0..1. Another rescale_factor f than 1/255, or none (f = 1), is the same as other means:
+    (level * f - mean) / std = (level / 255 - mean / 255 f) / (std / 255 f)."""
+    normalise = raw.get("do_normalize", True)
+    mean, std = ([_number(n, f"image_{key}", path) for n in _three(value_of(raw, f"image_{key}", path), key, path)]
+                 if normalise else [value] * 3 for key, value in (("mean", 0.0), ("std", 1.0)))
+    factor = _number(raw.get("rescale_factor", 1 / 255), "rescale_factor", path) if raw.get("do_rescale", True) else 1.0
+    if not factor > 0:
+        raise CheckpointError(f"{str(path)!r} says rescale_factor {factor}; it is 1/255 in every CLIP")
+    scale = 255 * factor
+    scale = 1.0 if abs(scale - 1) < 1e-6 else scale  # files round 1/255
+    return {"mean": tuple(m / scale for m in mean), "std": tuple(s / scale for s in std)}
+
+
+def _three(value: Any, key: str, path: Path) -> list:
+    if isinstance(value, list) and len(value) == 3:
+        return value
+    raise CheckpointError(f"{str(path)!r} says image_{key} {value!r}; a picture has three channels, give three numbers")
+
+
+def _number(value: Any, name: str, path: Path) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    raise CheckpointError(f"{str(path)!r} says {name} {value!r} where a number should stand; correct it")
 
 
 def _tower(c: VisionConfig | TextConfig) -> dict:
     return {"hidden_size": c.width, "intermediate_size": c.mlp_width or 4 * c.width, "num_hidden_layers": c.layers,
-            "num_attention_heads": c.heads, "hidden_act": c.activation, "layer_norm_eps": 1e-5}
+            "num_attention_heads": c.heads, "hidden_act": c.activation, "layer_norm_eps": c.eps}
 
 
 def hugging_face_config(config: CLIPConfig) -> dict:
@@ -210,24 +270,26 @@ def hugging_face_preprocessor(config: CLIPConfig) -> dict:
 def claims(path: Path) -> bool:
     """Whether config.json is of a CLIPModel or ChineseCLIPModel, and the weights are not open_clip's only."""
     config = path / "config.json"
-    if not config.is_file() or read_json(config).get("model_type") not in ("clip", "chinese_clip"):
+    if not config.is_file() or read_json(config).get("model_type") not in TYPES:
         return False
     return any((path / file).is_file() for file in WEIGHTS) or not (path / "open_clip_config.json").is_file()
 
 
-def load(path: Path, image_size: int | None = None) -> tuple[CLIP, Tokenizer | WordPieces, dict]:
+def load(path: Path, image_size: int | None = None, file: Path | None = None
+         ) -> tuple[CLIP, Tokenizer | WordPieces, dict]:
     """A folder -> (CLIP in evaluation mode, tokenizer, meta). Weights become float32 whatever the file holds.
 
     image_size: another side in pixels than the weights were trained with; position embeddings are then interpolated.
-    Raises CheckpointError.
+    file: the weights; default: the best that are in the folder. Raises CheckpointError.
     """
     with describing(path):
         config = hugging_face_clip(path)
         check_activation(path, config)
-        file = weights_file(path, WEIGHTS)
+        file = file or weights_file(path, WEIGHTS)
         weights = cleaned(read_archive(file))
-    model = empty_model(config, weights)
-    model = filled(model, from_hugging_face(weights, model, repr(str(file))), repr(str(file)), image_size)
+    source = repr(str(file))
+    model = empty_model(config, weights, source)
+    model = filled(model, from_hugging_face(weights, model, source), source, image_size)
     meta = {"templates": "photo", "layout": "hugging face", "file": file.name}
     if config.text.tower == "bert":
         return model, chinese_tokenizer(path, config.text), meta

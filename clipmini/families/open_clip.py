@@ -5,6 +5,7 @@ from typing import Any
 
 from clipmini.checkpoint import fingerprint
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
+from clipmini.families import known
 from clipmini.families.assemble import (
     check_activation,
     check_exportable,
@@ -27,50 +28,51 @@ from clipmini.tokenizer import Tokenizer
 # Best first.
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors", "pytorch_model.bin")
 RELEASED = "f61f2adf497e6f53"  # checkpoint.fingerprint of CLIP's released vocabulary, which open_clip carries
-# Keys that open_clip's configurations may have: None where any value will do, else the only one that is CLIP's.
-VISION_KEYS = {"image_size": None, "layers": None, "width": None, "patch_size": None, "head_width": None,
-               "mlp_ratio": None, "patch_dropout": None, "attentional_pool": False, "pool_type": "tok",
-               "output_tokens": False}
-TEXT_KEYS = {"context_length": None, "vocab_size": None, "width": None, "heads": None, "layers": None,
-             "mlp_ratio": None, "hf_tokenizer_name": None, "embed_cls": False, "output_tokens": False,
-             "no_causal_mask": False, "pool_type": "argmax", "proj_type": "linear", "proj_bias": False}
-
-
-def _only(section: dict, known: dict, path: Path, where: str) -> None:
-    """Refuse what this CLIP does not have: a key we don't know, or know under one value only."""
-    for key, value in section.items():
-        if key not in known or known[key] is not None and value not in (known[key], None):
-            raise CheckpointError(f"{str(path)!r} asks for {where}.{key} = {value!r}, which clipmini's towers don't "
-                                  "have; open this model with the library that wrote it")
 
 
 def open_clip_clip(folder: Path) -> CLIPConfig:
     """open_clip_config.json -> CLIPConfig."""
     path = folder / "open_clip_config.json"
-    raw = read_json(path)
-    cfg, pixels = value_of(raw, "model_cfg", path), raw.get("preprocess_cfg", {})
-    _only(cfg, {"embed_dim": None, "vision_cfg": None, "text_cfg": None, "quick_gelu": None, "custom_text": None,
-                "init_logit_scale": None, "init_logit_bias": None}, path, "model_cfg")
-    vision, text = value_of(cfg, "vision_cfg", path), value_of(cfg, "text_cfg", path)
-    _only(vision, VISION_KEYS, path, "vision_cfg")
-    _only(text, TEXT_KEYS, path, "text_cfg")
+    raw = known.obeyed(read_json(path), known.OPEN_CLIP_FILE, path)
+    cfg = known.obeyed(value_of(raw, "model_cfg", path), known.OPEN_CLIP, path, "model_cfg")
+    vision = known.obeyed(value_of(cfg, "vision_cfg", path), known.OPEN_CLIP_VISION, path, "vision_cfg")
+    text = known.obeyed(value_of(cfg, "text_cfg", path), known.OPEN_CLIP_TEXT, path, "text_cfg")
     act = "quick_gelu" if cfg.get("quick_gelu") else "gelu"
-    side, width, layers = vision.get("image_size", 224), vision.get("width", 768), vision.get("layers", 12)
-    side = side[0] if isinstance(side, list) else side
-    head = vision.get("head_width") or 64
-    known = ("mean", "std", "interpolation", "resize_mode")
-    pixels = {"image_size": side, "activation": act, **{key: pixels[key] for key in known if key in pixels}}
+    width, layers, head = vision.get("width", 768), vision.get("layers", 12), vision.get("head_width", 64)
+    pixels = {**open_clip_pixels(path, known.square(vision.get("image_size", 224), "image_size", path)),
+              "activation": act, "eps": _eps(vision, "vision_cfg", path)}
     if isinstance(layers, list):
         tower = VisionConfig("resnet", width=width, layers=tuple(layers), heads=width * 32 // head, **pixels)
     else:
-        hidden = int(width * vision.get("mlp_ratio", 4.0))
         tower = VisionConfig("vit", width=width, layers=layers, heads=width // head, **pixels,
-                             mlp_width=own_mlp_width(hidden, width), patch_size=vision.get("patch_size", 32))
-    last, wide = text.get("vocab_size", 49408) - 1, text.get("width", 512)
-    reader = TextConfig("transformer", last + 1, text.get("context_length", 77), wide, text.get("layers", 12),
-                        text.get("heads", 8), act, own_mlp_width(int(wide * text.get("mlp_ratio", 4.0)), wide),
-                        sot_id=last - 1, eos_id=last, pad_id=last)
-    return CLIPConfig(tower, reader, embed_dim=cfg["embed_dim"], sigmoid=cfg.get("init_logit_bias") is not None)
+                             mlp_width=own_mlp_width(int(width * vision.get("mlp_ratio", 4.0)), width),
+                             patch_size=known.square(vision.get("patch_size", 16), "patch_size", path))
+    last, width = text.get("vocab_size", 49408) - 1, text.get("width", 512)
+    reader = TextConfig("transformer", last + 1, text.get("context_length", 77), width, text.get("layers", 12),
+                        text.get("heads", 8), act, own_mlp_width(int(width * text.get("mlp_ratio", 4.0)), width),
+                        sot_id=last - 1, eos_id=last, pad_id=last, eps=_eps(text, "text_cfg", path))
+    return CLIPConfig(tower, reader, embed_dim=value_of(cfg, "embed_dim", path), sigmoid="init_logit_bias" in cfg)
+
+
+def open_clip_pixels(path: Path, image_size: int) -> dict[str, Any]:
+    """preprocess_cfg of an open_clip_config.json -> VisionConfig's fields about pixels."""
+    pixels = known.obeyed(read_json(path).get("preprocess_cfg") or {}, known.OPEN_CLIP_PIXELS, path, "preprocess_cfg")
+    side = known.square(pixels.pop("size", image_size), "preprocess_cfg.size", path)
+    if side != image_size:
+        raise CheckpointError(f"{str(path)!r} makes pictures of {side} pixels and has image_size {image_size}; correct "
+                              "the wrong one")
+    return {"image_size": image_size, **pixels}
+
+
+def _eps(section: dict, where: str, path: Path) -> Any:
+    """What LayerNorms add to the variance: 1e-5 unless norm_kwargs say another."""
+    return known.obeyed(section.get("norm_kwargs", {}), {"eps": known.ANY}, path, f"{where}.norm_kwargs"
+                        ).get("eps", 1e-5)
+
+
+def norm_kwargs(eps: float) -> dict[str, Any]:
+    """The entry of vision_cfg and text_cfg that says what LayerNorms add to the variance, where it is not 1e-5."""
+    return {} if eps == 1e-5 else {"norm_kwargs": {"eps": eps}}
 
 
 def _mlp_ratio(width: int, mlp_width: int) -> float:
@@ -86,12 +88,13 @@ def open_clip_config(config: CLIPConfig, vocabulary: str = "") -> dict:
     vision: dict[str, Any] = {"image_size": v.image_size, "width": v.width, "layers": v.layers}
     if v.tower == "vit":
         vision |= {"patch_size": v.patch_size, "head_width": v.width // v.heads,
-                   "mlp_ratio": _mlp_ratio(v.width, v.mlp_width)}
+                   "mlp_ratio": _mlp_ratio(v.width, v.mlp_width), **norm_kwargs(v.eps)}
     else:
         vision["head_width"] = v.width * 32 // v.heads
     text = {key: getattr(t, key) for key in ("context_length", "vocab_size", "width", "heads", "layers")}
     text |= {"mlp_ratio": _mlp_ratio(t.width, t.mlp_width)} if t.mlp_width else {}
     text |= {"hf_tokenizer_name": vocabulary} if vocabulary else {}
+    text |= norm_kwargs(t.eps)
     model = {"embed_dim": config.embed_dim, "quick_gelu": t.activation == "quick_gelu", "vision_cfg": vision,
              "text_cfg": text}
     if config.sigmoid:
@@ -105,18 +108,18 @@ def claims(path: Path) -> bool:
     return (path / "open_clip_config.json").is_file()
 
 
-def load(path: Path, image_size: int | None = None) -> tuple[CLIP, Tokenizer, dict]:
+def load(path: Path, image_size: int | None = None, file: Path | None = None) -> tuple[CLIP, Tokenizer, dict]:
     """A folder -> (CLIP in evaluation mode, tokenizer, meta). Weights become float32 whatever the file holds.
 
     image_size: another side in pixels than the weights were trained with; position embeddings are then interpolated.
-    Raises CheckpointError.
+    file: the weights; default: the best that are in the folder. Raises CheckpointError.
     """
     with describing(path):
         config = open_clip_clip(path)
         check_activation(path, config)
-        file = weights_file(path, WEIGHTS)
+        file = file or weights_file(path, WEIGHTS)
         weights = cleaned(read_archive(file))
-    model = empty_model(config, weights)
+    model = empty_model(config, weights, repr(str(file)))
     if any(name.startswith("text.") for name in weights):  # newer files keep the text tower apart
         weights = {name.removeprefix("text."): tensor for name, tensor in weights.items()}
     model = filled(model, weights, repr(str(file)), image_size)

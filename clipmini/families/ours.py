@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from clipmini import checkpoint
+from clipmini.families.assemble import resized
 from clipmini.files import read_json
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
@@ -16,4 +17,4 @@ def claims(path: Path) -> bool:
 def load(path: Path, image_size: int | None = None) -> tuple[CLIP, Tokenizer, dict]:
     """A checkpoint folder -> (model in evaluation mode, its tokenizer, meta). Raises CheckpointError."""
     model, tokenizer, meta = checkpoint.load(path)
-    return (checkpoint.resized(model, image_size) if image_size else model), tokenizer, meta
+    return (resized(model, image_size) if image_size else model), tokenizer, meta

@@ -1,5 +1,6 @@
 """OpenAI's TorchScript archives: their tensors, without running the code that such an archive carries."""
 
+import io
 import pickle
 import zipfile
 from pathlib import Path
@@ -7,13 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipmini.files import CheckpointError, read_tensors
+from clipmini.files import CheckpointError, check_stored, check_unpacked, read_tensors
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a zip archive is one that torch.jit.save wrote: those carry code."""
-    with zipfile.ZipFile(path) as archive:
-        return any(name.split("/", 1)[-1].startswith("code/") for name in archive.namelist())
+    """Whether a file is an archive that torch.jit.save wrote: those carry code."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.split("/", 1)[-1].startswith("code/") for name in archive.namelist())
+    except Exception:  # it is no archive, or a broken one: files.read_tensors says which
+        return False
 
 
 class _Module:
@@ -23,11 +27,12 @@ class _Module:
         self.__dict__.update(state if isinstance(state, dict) else {})
 
 
-class _Unpickler(pickle.Unpickler):
-    """Reads TorchScript's data.pkl. The only calls it can make are the few below: none runs code of the file."""
+class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
+    """Reads TorchScript's data.pkl. The only calls it can make are the few below: none runs code of the file. It is
+    Python's own unpickler, not C's, which takes any memory that a file asks for."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str):
-        super().__init__(archive.open(f"{root}/data.pkl"))
+        super().__init__(io.BytesIO(archive.read(f"{root}/data.pkl")))
         self.archive, self.root = archive, root
         self.storages: dict[str, Tensor] = {}
 
@@ -59,31 +64,46 @@ class _Unpickler(pickle.Unpickler):
 
     @staticmethod
     def tensor(storage: Tensor, offset: int, size: tuple, stride: tuple, *_) -> Tensor:
-        return torch.as_strided(storage, tuple(size), tuple(stride), offset)
+        found = torch.as_strided(storage, tuple(size), tuple(stride), offset)
+        if found.numel() > storage.numel():
+            raise pickle.UnpicklingError("a tensor has more numbers than are stored")
+        return found
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
     """The tensors of a TorchScript archive by their names, without running anything. Raises CheckpointError."""
     try:
+        check_unpacked(path)
         with zipfile.ZipFile(path) as archive:
             root = archive.namelist()[0].split("/")[0]
-            module = _Unpickler(archive, root).load()
+            found = _tensors_of(_Unpickler(archive, root).load())
+    except CheckpointError:
+        raise
     except Exception as error:  # zipfile, zlib, pickle and struct have kinds of their own
         raise CheckpointError(f"{str(path)!r} cannot be read ({type(error).__name__}: {error}); it is cut short or no "
                               "archive of a CLIP. Download it again") from error
-    found: dict[str, Tensor] = {}
+    check_stored(found, path)
+    return found
 
-    def walk(value, prefix: str) -> None:
+
+def _tensors_of(module: _Module) -> dict[str, Tensor]:
+    """Every tensor by its name. Each module stands at one place only: others could go round in circles."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    left = [("", module)]
+    while left:
+        prefix, value = left.pop()
+        if id(value) in seen:
+            raise pickle.UnpicklingError(f"module {prefix!r} stands at two places")
+        seen.add(id(value))
         for name, child in vars(value).items():
             if isinstance(child, Tensor):
                 found[prefix + name] = child
             elif isinstance(child, _Module):
-                walk(child, f"{prefix}{name}.")
-
-    walk(module, "")
+                left.append((f"{prefix}{name}.", child))
     return found
 
 
 def read_archive(path: Path) -> dict[str, Tensor]:
     """The tensors of a file of weights: a TorchScript archive, or whatever files.read_tensors reads."""
-    return read_torchscript(path) if zipfile.is_zipfile(path) and is_torchscript(path) else read_tensors(path)
+    return read_torchscript(path) if is_torchscript(path) else read_tensors(path)

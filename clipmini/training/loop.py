@@ -14,7 +14,8 @@ import torch
 from tqdm import tqdm
 
 from clipmini import checkpoint
-from clipmini.files import locked, remove_leftovers, written_whole
+from clipmini.files import remove_leftovers, written_whole
+from clipmini.lock import locked
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 from clipmini.training.config import SAVE_SECONDS, TIMED_STEPS, TrainConfig, TrainingError, current_names

@@ -284,8 +284,8 @@ FOR_ANY_MODEL = ("windows", "occlusion")  # they ask for vectors of pictures onl
 
 
 def default_method(embedder: Embedder) -> str:
-    """"windows", which wins the README's table; for a tower that sees large pictures, and needs half a minute for some
-    hundred of them, "surgery"."""
+    """"windows", which wins the table of assets/results.md; for a tower that sees large pictures, and needs half a
+    minute for some hundred of them, "surgery"."""
     small = embedder.config.vision.image_size <= 64
     return "windows" if small or embedder.model.visual is None else "surgery"
 

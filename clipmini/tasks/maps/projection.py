@@ -5,7 +5,6 @@ keeps is who is near whom; distances between far groups, and the axes, mean noth
 """
 
 import hashlib
-import io
 import logging
 import os
 import threading
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipmini.files import CheckpointError, sealed, unsealed, written_whole
+from clipmini.files import CheckpointError, written_whole
 
 NEIGHBOURS = 15
 FEWEST = 8  # points; below, neighbourhoods say nothing and PCA answers
@@ -111,10 +110,10 @@ def _umap_class():
     except RuntimeError as error:  # "cannot cache function ...: no locator available for file ..."
         if "cache" not in str(error):
             raise
-        import numba
+        from numba import config
 
-        os.environ["NUMBA_CACHE_DIR"] = _numba_folder().name
-        numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]  # set at run time
+        os.environ["NUMBA_CACHE_DIR"] = folder = _numba_folder().name
+        setattr(config, "CACHE_DIR", folder)  # noqa: B010 (it was read from the environment at numba's import)
         from umap import UMAP
     return UMAP
 
@@ -144,14 +143,16 @@ def project(vectors: Tensor, method: str = "umap", seed: int = 0, cache: str | P
         return make()
     content = vectors.numpy().tobytes() + f"{method} {seed} {NEIGHBOURS} {vectors.shape}".encode()
     path = Path(cache) / f"map-{hashlib.sha256(content).hexdigest()[:24]}.npy"
-    kept = unsealed(path)
-    if kept is not None:
-        return torch.from_numpy(np.load(io.BytesIO(kept), allow_pickle=False))
-    xy, file = make(), io.BytesIO()
-    np.save(file, xy.numpy(), allow_pickle=False)
+    try:
+        kept = np.load(path, allow_pickle=False)
+        if kept.shape == (len(vectors), 2) and np.isfinite(kept).all():
+            return torch.from_numpy(kept)
+    except (OSError, ValueError, EOFError):
+        pass  # not there yet, or damaged: made anew
+    xy = make()
     with suppress(CheckpointError):  # a full disk costs the next start some seconds, no more
-        with written_whole(path, "map") as temporary:
-            temporary.write_bytes(sealed(file.getvalue()))
+        with written_whole(path, "map") as temporary, open(temporary, "wb") as file:
+            np.save(file, xy.numpy(), allow_pickle=False)
     return xy
 
 
