@@ -88,7 +88,7 @@ class Embedder:
     def pixels(self, images) -> Tensor:
         """Paths, bytes or PIL images -> (N, 3, S, S) float32, as this model was trained to see them."""
         v = self.config.vision
-        framed = [self.model.frame(image) for image in images]
+        framed = (self.model.frame(image) for image in images)  # one at a time in memory
         return preprocess(framed, v.image_size, v.mean, v.std, v.interpolation, v.resize_mode, v.crop)
 
     @torch.no_grad()  # not inference_mode: a probe may be trained on the vectors

@@ -38,18 +38,17 @@ def _levels(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
 
 def preprocess(images, size: int, mean: tuple[float, ...], std: tuple[float, ...], interpolation: str = "bicubic",
                resize_mode: str = "shortest", crop: str = "round") -> Tensor:
-    """Pictures (paths, bytes or PIL images) to pixels (B, 3, size, size) float32. Raises ImageError.
+    """Pictures (paths, bytes or PIL images, one after the other) to pixels (B, 3, size, size) float32. Raises ImageError.
 
     size: side in pixels; mean, std: of each channel, in units of 0..1; the rest: see resize_and_crop.
     """
     tables = _levels(tuple(mean), tuple(std))
-    pixels = np.empty((len(images), 3, size, size), dtype=np.float32)
-    for i, image in enumerate(images):
+    pixels = []
+    for image in images:
         image = resize_and_crop(open_image(image), size, interpolation, resize_mode, crop)
         levels = np.asarray(image)  # (S, S, 3) uint8
-        for c in range(3):
-            pixels[i, c] = tables[c][levels[..., c]]
-    return torch.from_numpy(pixels)
+        pixels.append([tables[c][levels[..., c]] for c in range(3)])
+    return torch.from_numpy(np.array(pixels, dtype=np.float32).reshape(-1, 3, size, size))
 
 
 def as_picture(pixels: Tensor, mean, std) -> Image.Image:

@@ -88,6 +88,12 @@ def open_image(source, keep_alpha: bool = False, icc: bool = True) -> Image.Imag
     return image
 
 
+def fills_a_batch(opened: list, most: int = 64) -> bool:
+    """Whether pictures (and what could not be opened) are enough for a batch: few of them, where they are large."""
+    pixels = sum(image.width * image.height for image in opened if isinstance(image, Image.Image))
+    return len(opened) >= most or pixels > MAX_PIXELS
+
+
 def is_blank(image: Image.Image) -> bool:
     """Whether a picture shows nothing: white, grey or black all over, to two levels of 255. All red is an answer."""
     extremes: Any = image.convert("RGB").getextrema()
@@ -255,7 +261,7 @@ def _layers(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | N
     if image.mode == "F":
         raise ImageError(f"{name} has floating-point levels of unknown range; save it as an 8-bit PNG", "floats")
     if image.mode.startswith("I"):
-        levels = np.asarray(image).astype(np.int64)
+        levels = np.asarray(image).astype(np.int64 if image.mode == "I" else np.uint16)
         alpha = None if not isinstance(key, int) else Image.fromarray(np.where(levels == key, 0, 255).astype(np.uint8))
         return Image.fromarray(_to_8_bit(levels, image.mode)), alpha
     if image.mode in ("L", "RGB") and key is not None and (alpha := _keyed(image, key)) is not None:

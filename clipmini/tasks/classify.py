@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from clipmini.embedder import Embedder
-from clipmini.picture_file import MAX_PIXELS, ImageError, is_blank, open_image
+from clipmini.picture_file import ImageError, fills_a_batch, is_blank, open_image
 from clipmini.tasks.prompts import (
     EVERYDAY_WORDS,
     Note,
@@ -174,14 +174,10 @@ def _embed(embedder: Embedder, images) -> tuple[Tensor, list[int]]:
             blank += [number] if is_blank(opened[-1]) else []
         except ImageError:  # the embedder will say the same, in its turn
             opened.append(image)
-        if number == len(images) - 1 or len(opened) == 64 or _pixels(opened) > MAX_PIXELS:
+        if number == len(images) - 1 or fills_a_batch(opened):
             features.append(embedder.embed_images(opened))
             opened = []
     return torch.cat(features), blank
-
-
-def _pixels(images: list) -> int:
-    return sum(image.width * image.height for image in images if isinstance(image, Image.Image))
 
 
 def _blank(numbers: list[int], n: int) -> list[Note]:

@@ -6,6 +6,7 @@ from torch import Tensor
 from clipmini.embedder import Embedder
 from clipmini.image import ImageError, open_image
 from clipmini.model import CLIP
+from clipmini.picture_file import fills_a_batch
 from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.metrics import (
     Report,
@@ -46,6 +47,9 @@ def embed_rows(embedder: Embedder, dataset, batch_size: int = 64, strict: bool =
                 if strict:
                     raise named from error
                 left[row] = str(named)
+            if fills_a_batch(pictures, batch_size):
+                features.append(embedder.embed_images(pictures))
+                pictures = []
         if pictures:
             features.append(embedder.embed_images(pictures))
     if left and not kept:

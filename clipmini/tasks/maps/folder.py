@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError, read_weights, written_whole
-from clipmini.picture_file import open_image, shown
+from clipmini.picture_file import fills_a_batch, open_image, shown
 from clipmini.tasks.maps import projection
 
 CELL, COLUMNS = 32, 48  # pixels of a thumbnail, thumbnails in a row
@@ -70,14 +70,17 @@ def gather(embedder: Embedder, images, names, groups=None, words: bool = True) -
         raise projection.MapError(f"{len(images)} pictures, {len(names)} names, {len(groups)} groups; give as many of "
                                   "each, and one at least")
     sheet = Image.new("RGB", (COLUMNS * CELL, -(-len(images) // COLUMNS) * CELL), "white")
-    vectors = []
-    for i in range(0, len(images), 64):
-        opened = [open_image(image) for image in images[i:i + 64]]
+    vectors, opened = [], []
+    for i, source in enumerate(images, 1):
+        opened.append(open_image(source))
+        if i < len(images) and not fills_a_batch(opened):
+            continue
         vectors.append(embedder.embed_images(opened))
-        for k, image in enumerate(opened, i):
+        for k, image in enumerate(opened, i - len(opened)):
             image.thumbnail((CELL, CELL))
             row, column = divmod(k, COLUMNS)
             sheet.paste(image, (column * CELL + (CELL - image.width) // 2, row * CELL + (CELL - image.height) // 2))
+        opened = []
     pictures = torch.cat(vectors)
     said = list(dict.fromkeys(zip(names, groups, strict=True))) if words else []
     texts = embedder.embed_texts([name for name, _ in said], truncate=True)
