@@ -41,7 +41,7 @@ def drawing(mode: str = "RGB", side: int = SIDE) -> Image.Image:
                        np.full((side, side), 90.0)], -1).astype(np.uint8)
     picture = Image.fromarray(levels)
     if mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(picture.convert("L")).astype(np.uint16) * 257))
+        return Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
     return picture.convert("RGB").convert("L").convert(mode) if mode in ("I", "F") else picture.convert(mode)
 
 
