@@ -283,14 +283,15 @@ def folders(folder: Path, originals: dict[str, Path], seed: random.Random, odd: 
         def copy(name: str, original=original, layout=layout) -> Path:
             return Path(shutil.copytree(original, folder / f"{layout}-{name}"))
 
-        for file in sorted(path.name for path in original.iterdir() if path.suffix in (".json", ".safetensors", ".txt")):
+        for file in sorted(path.name for path in original.iterdir() if path.suffix in (".json", ".safetensors", ".txt", ".onnx")):
             (copy(f"without-{file}") / file).unlink()
             yield folder / f"{layout}-without-{file}"
             yield from _bytes_changed(copy, file, seed)
             if file.endswith(".json"):
                 raw = json.loads((original / file).read_text(encoding="utf-8"))
                 yield from _json_changed(copy, file, raw, seed, odd if file.endswith("config.json") else 2)
-        yield from _weights_changed(copy, seed)
+        if any(original.glob("*.safetensors")):
+            yield from _weights_changed(copy, seed)
 
 
 def _bytes_changed(copy, file: str, seed: random.Random) -> Iterator[Path]:
@@ -336,8 +337,32 @@ def _weights_changed(copy, seed: random.Random) -> Iterator[Path]:
         yield path.parent
 
 
-def weights(folder: Path, originals: dict[str, Path], seed: int = 0) -> list[Path]:
-    """Write them all -> what load is given. originals: layout -> a whole model folder."""
+def archives(folder: Path, original: Path, seed: random.Random) -> Iterator[Path]:
+    """Copies of one of OpenAI's archives with a fault each: bytes, its end, each of its members."""
+    data = original.read_bytes()
+    contents = {f"archive-cut-{share}": data[:int(len(data) * share)] for share in (0.1, 0.5, 0.999)}
+    for n in range(8):
+        changed = bytearray(data)
+        for _ in range(4 ** (n % 4)):
+            changed[seed.randrange(len(data))] = seed.randrange(256)
+        contents[f"archive-overwritten-{n}"] = bytes(changed)
+    with zipfile.ZipFile(original) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    for n, name in enumerate(seed.sample(sorted(members), min(12, len(members)))):
+        for what, found in (("without", None), ("emptied", b""), ("noise", seed.randbytes(300)), ("large", bytes(30_000_000))):
+            file = io.BytesIO()
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as written:
+                for member, content in members.items():
+                    if member != name or found is not None:
+                        written.writestr(member, content if member != name or found is None else found)
+            contents[f"archive-{what}-{n}"] = file.getvalue()
+    for called, content in contents.items():
+        (folder / f"{called}.pt").write_bytes(content)
+        yield folder / f"{called}.pt"
+
+
+def weights(folder: Path, originals: dict[str, Path], archive: Path, seed: int = 0) -> list[Path]:
+    """Write them all -> what load is given. originals: layout -> a whole model folder; archive: one of OpenAI's."""
     chance = random.Random(seed)
     folder.mkdir(parents=True)
     strange = [folder / os.fsdecode(name) for name in (b"\xbb\xf0", "a\x1b[31m", "new\nline", "🚀" * 40)]
@@ -346,7 +371,8 @@ def weights(folder: Path, originals: dict[str, Path], seed: int = 0) -> list[Pat
     pipe = [folder / "pipe.pt"] if hasattr(os, "mkfifo") else []
     for path in pipe:
         os.mkfifo(path)
-    return [*strange, *pipe, *lone_weights(folder, chance), *folders(folder, originals, chance)]
+    return [*strange, *pipe, *lone_weights(folder, chance), *archives(folder, archive, chance),
+            *folders(folder, originals, chance)]
 
 
 if __name__ == "__main__":
