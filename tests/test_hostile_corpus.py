@@ -28,7 +28,8 @@ from foreign import openai_archive
 from helpers_app import bomb, tiny_embedder
 from hostile_corpus import pictures, weights
 
-SECONDS, GIGABYTES = 10, 3  # of the processor: a busy machine is not the file's fault, and what waits for ever never ends
+# Of the processor: a busy machine is not the file's fault, and what waits for ever never ends.
+SECONDS, GIGABYTES = 10, 3
 
 
 def _peak(anew: bool = False) -> float:
