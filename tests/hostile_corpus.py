@@ -236,11 +236,11 @@ def lone_weights(folder: Path, seed: random.Random) -> Iterator[Path]:
     """Single files called weights."""
     import torch
 
-    def archive(**members: bytes) -> bytes:
+    def archive(members: dict[str, bytes]) -> bytes:
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as opened:
             for name, data in members.items():
-                opened.writestr(name.replace("__", "/"), data)
+                opened.writestr(name, data)
         return file.getvalue()
 
     def saved(content) -> bytes:
@@ -254,10 +254,10 @@ def lone_weights(folder: Path, seed: random.Random) -> Iterator[Path]:
         "empty": b"", "nul": b"\0", "text": b"hello\n", "noise": seed.randbytes(4000), "zeros": bytes(4000),
         "html": b"<html>404</html>",
         "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "json": b"{}", "code": code,
-        "deep-pickle": b"\x80\x04" + b"(" * 100_000 + b".", "archive": archive(a=b"1"), "archive-code": archive(
-            archive__version=b"3", archive__data__pkl=code, **{"archive__data.pkl": code}),
-        "script": archive(**{"archive__version": b"3", "archive__code____torch__.py": b"import os",
-                             "archive__constants.pkl": code, "archive__data.pkl": code}),
+        "deep-pickle": b"\x80\x04" + b"(" * 100_000 + b".", "archive": archive({"a": b"1"}),
+        "archive-code": archive({"archive/version": b"3", "archive/data.pkl": code}),
+        "script": archive({"archive/version": b"3", "archive/code/__torch__.py": b"import os",
+                           "archive/constants.pkl": code, "archive/data.pkl": code}),
         "number": saved(5), "list": saved([1]), "names": saved({"a": 1}),
         "tensors": saved({"a": torch.zeros(3)}), "module": saved({"state_dict": {"visual.proj": torch.zeros(2, 2)}}),
         "head-too-long": struct.pack("<Q", 2**62) + b"{}", "head-lies": struct.pack("<Q", len(head)) + head,
