@@ -38,8 +38,7 @@ def _levels(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
 
 def preprocess(images, size: int, mean: tuple[float, ...], std: tuple[float, ...], interpolation: str = "bicubic",
                resize_mode: str = "shortest", crop: str = "round") -> Tensor:
-    """Pictures (paths, bytes or PIL images, one after the other) to pixels (B, 3, size, size) float32. Raises
-    ImageError.
+    """Pictures (an iterable of paths, bytes or PIL images) to pixels (B, 3, size, size) float32. Raises ImageError.
 
     size: side in pixels; mean, std: of each channel, in units of 0..1; the rest: see resize_and_crop.
     """

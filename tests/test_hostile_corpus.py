@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,16 +18,18 @@ from clipmini import checkpoint
 from clipmini.commands import main
 from clipmini.data import folder as folder_of_pictures
 from clipmini.embedder import Embedder
-from clipmini.families import export
+from clipmini.families import EXPORTS, export
 from clipmini.files import CheckpointError
 from clipmini.picture_file import shown
 from clipmini.tasks import classify as classify_task
 from clipmini.tasks.classify import make_classifier
 from clipmini.tasks.maps import folder as map_folder
+from foreign import openai_archive
 from helpers_app import bomb, tiny_embedder
 from hostile_corpus import pictures, weights
 
-SECONDS, GIGABYTES = 10, 3  # of the processor: a busy machine is not the file's fault, and what waits for ever never ends
+# Of the processor: a busy machine is not the file's fault, and what waits for ever never ends.
+SECONDS, GIGABYTES = 10, 3
 
 
 def _peak(anew: bool = False) -> float:
@@ -132,12 +135,14 @@ def originals(tmp_path_factory, make_clip, tokenizer):
     """Layout -> a whole folder."""
     folder = tmp_path_factory.mktemp("originals")
     model = make_clip("vit-transformer")
+    layouts = [name for name in EXPORTS if name != "onnx" or find_spec("onnx") and find_spec("onnxruntime")]
     return {"ours": checkpoint.save(folder / "ours", model, tokenizer),
-            **{layout: export(model, tokenizer, folder / layout, layout) for layout in ("transformers", "open_clip")}}
+            **{layout: export(model, tokenizer, folder / layout, layout) for layout in layouts}}
 
 
-def test_load_loads_or_names_the_file(originals, tmp_path):
-    found = weights(tmp_path / "corpus", originals)
+def test_load_loads_or_names_the_file(originals, make_clip, tmp_path):
+    archive = openai_archive(tmp_path / "archive.pt", make_clip("vit-transformer"))
+    found = weights(tmp_path / "corpus", originals, archive)
     assert len(found) >= 200
     wrong, slow = [], []
     with bounded_memory():

@@ -28,7 +28,8 @@ from clipmini.picture_mending import what_it_is
 
 NO_RASTER = {".pdf", ".eps", ".ps", ".mpg", ".mpeg", ".h5", ".hdf", ".grib", ".bufr", ".wmf", ".emf"}
 MORE = {".heic", ".heif", ".jxl", ".xcf", ".exr", ".hdr", ".xpm", ".jxr", ".avif"}
-BY_CONTENT = {"JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF", "TIFF", "TIFF or a camera's raw file", "JPEG 2000", "QOI", "PNM"}
+BY_CONTENT = {"JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF", "TIFF", "TIFF or a camera's raw file", "JPEG 2000", "QOI",
+              "PNM"}
 
 
 def raster_files(root: Path) -> Iterator[Path]:
