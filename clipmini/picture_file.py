@@ -268,7 +268,12 @@ def _layers(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | N
         return image, alpha
     if not image.has_transparency_data:
         return (image.convert("RGB") if image.mode in ("P", "1") else image), None
-    rgba = image.convert("RGBA")  # convert("RGB") would uncover whatever colour hides under the transparent parts
+    try:
+        rgba = image.convert("RGBA")  # convert("RGB") would uncover whatever colour hides under the transparent parts
+    except (ValueError, TypeError, OverflowError):  # transparency that such colours cannot have, as 300 of a palette's
+        plain = image.copy()
+        plain.info = {}
+        return plain.convert("RGB"), None
     return (image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")), rgba.getchannel("A")
 
 
