@@ -246,6 +246,14 @@ def test_transparency_of_an_impossible_length_costs_no_picture(mode):
             assert difference(found, open_image(data)) == 0
 
 
+def test_a_missing_palette_is_damage():
+    data = encoded(drawing().convert("P"), transparency=bytes(3))
+    at = data.index(b"PLTE")
+    length = struct.unpack(">I", data[at - 4:at])[0]
+    with pytest.raises(ImageError, match="is damaged or cut short"):
+        open_image(data[:at - 4] + data[at + 8 + length:])
+
+
 def test_a_bitmap_of_a_rare_kind_is_unsupported_not_damaged(tmp_path):
     data = bytearray(encoded(drawing(), "BMP"))
     data[28:30] = (2).to_bytes(2, "little")  # bits of a pixel
