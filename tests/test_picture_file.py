@@ -247,7 +247,7 @@ def test_transparency_of_an_impossible_length_costs_no_picture(mode):
 
 
 def test_a_missing_palette_is_damage():
-    data = encoded(drawing().convert("P"), transparency=bytes(3))
+    data = encoded(drawing().convert("P"))
     at = data.index(b"PLTE")
     length = struct.unpack(">I", data[at - 4:at])[0]
     with pytest.raises(ImageError, match="is damaged or cut short"):
