@@ -77,7 +77,12 @@ def open_image(source, keep_alpha: bool = False, icc: bool = True) -> Image.Imag
         warnings.simplefilter("ignore")  # of damaged metadata; and we refuse bombs earlier, below
         image = _first_shown(_decoded(source, name))
         turn, profile = _turn(image), image.info.get("icc_profile")
-        colours, alpha = _layers(image, name)
+        try:
+            colours, alpha = _layers(image, name)
+        except ImageError:
+            raise
+        except Exception as error:  # decoded, but not whole: a palette is missing; PIL then raises AssertionError
+            raise _refusal(name, b"", error) from error
     if icc and isinstance(profile, bytes):
         colours = _in_srgb(colours, profile)
     if alpha is not None and alpha.getextrema()[1] == 0 and not _is_flat(colours):
@@ -212,7 +217,8 @@ def _refusal(name: str, data: bytes, error: Exception) -> ImageError:
     if str(error).startswith("Unsupported "):  # whole, but of a kind that PIL does not know
         return ImageError(f"{name} is a {kind} of a kind that is not read here ({shown(str(error))}). Save it anew as "
                           "PNG or JPEG.", "unsupported kind")
-    said = "its header cannot be read" if isinstance(error, Image.UnidentifiedImageError) else shown(str(error))
+    said = shown(str(error)) or "a part is missing"
+    said = "its header cannot be read" if isinstance(error, Image.UnidentifiedImageError) else said
     return ImageError(f"{name} is damaged or cut short ({said}). Save it anew as PNG or JPEG.", "damaged or cut short")
 
 
@@ -268,7 +274,12 @@ def _layers(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | N
         return image, alpha
     if not image.has_transparency_data:
         return (image.convert("RGB") if image.mode in ("P", "1") else image), None
-    rgba = image.convert("RGBA")  # convert("RGB") would uncover whatever colour hides under the transparent parts
+    try:
+        rgba = image.convert("RGBA")  # convert("RGB") would uncover whatever colour hides under the transparent parts
+    except (ValueError, TypeError, OverflowError):  # transparency that such colours cannot have, as 300 of a palette's
+        plain = image.copy()
+        plain.info = {}
+        return plain.convert("RGB"), None
     return (image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")), rgba.getchannel("A")
 
 

@@ -67,13 +67,15 @@ def mended(data: bytes, decode: Callable[[bytes], Image.Image]) -> Image.Image |
 
 
 def _png_without_metadata(data: bytes, more: tuple[bytes, ...]) -> bytes:
-    """Only the chunks that pixels depend on, and of `more` those that are whole."""
+    """Only the chunks that pixels depend on, and of `more` those that are whole. Transparency of a length that the kind
+    of colours (grey, RGB, palette) cannot have is passed over, as libpng does."""
     kept, at = [PNG], len(PNG)
     while at + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[at:at + 8])
         chunk = data[at:at + 12 + length]
         whole = chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4]))
-        if kind in PNG_STILL or kind in more and (whole or kind in PNG_ANIMATED):
+        fits = kind != b"tRNS" or {0: length == 2, 2: length == 6, 3: 0 < length <= 256}.get(data[25], False)
+        if kind in PNG_STILL and fits or kind in more and (whole or kind in PNG_ANIMATED):
             kept.append(chunk)
         at += 12 + length
     return b"".join(kept)

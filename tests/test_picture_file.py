@@ -236,6 +236,24 @@ def test_an_animated_png_shows_its_first_frame_not_its_still():
         assert open_image(data).getpixel((3, 3)) == (255, 0, 0)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "LA", "RGBA"])
+def test_transparency_of_an_impossible_length_costs_no_picture(mode):
+    data = encoded(drawing().convert(mode))
+    at = data.index(b"IDAT") - 4
+    for length in (0, 1, 3, 5, 300):
+        found = open_image(data[:at] + chunk(b"tRNS", bytes(length)) + data[at:])
+        if length in (0, 5) and mode != "P":
+            assert difference(found, open_image(data)) == 0
+
+
+def test_a_missing_palette_is_damage():
+    data = encoded(drawing().convert("P"))
+    at = data.index(b"PLTE")
+    length = struct.unpack(">I", data[at - 4:at])[0]
+    with pytest.raises(ImageError, match="is damaged or cut short"):
+        open_image(data[:at - 4] + data[at + 8 + length:])
+
+
 def test_a_bitmap_of_a_rare_kind_is_unsupported_not_damaged(tmp_path):
     data = bytearray(encoded(drawing(), "BMP"))
     data[28:30] = (2).to_bytes(2, "little")  # bits of a pixel
