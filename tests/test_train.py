@@ -297,7 +297,7 @@ def test_the_lock_is_released_however_a_run_ends(ends, make_clip, tokenizer, tmp
 RACE = """
     import json, os, sys, time
     from pathlib import Path
-    from clipmini import files
+    from clipmini import lock as lock_file
 
     lock, inside = Path(sys.argv[1]), Path(sys.argv[2])
     left, children = lock.read_text(), []

@@ -5,6 +5,7 @@ keeps is who is near whom; distances between far groups, and the axes, mean noth
 """
 
 import hashlib
+import io
 import logging
 import os
 import threading
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipmini.files import CheckpointError, written_whole
+from clipmini.files import CheckpointError, sealed, unsealed, written_whole
 
 NEIGHBOURS = 15
 FEWEST = 8  # points; below, neighbourhoods say nothing and PCA answers
@@ -143,16 +144,15 @@ def project(vectors: Tensor, method: str = "umap", seed: int = 0, cache: str | P
         return make()
     content = vectors.numpy().tobytes() + f"{method} {seed} {NEIGHBOURS} {vectors.shape}".encode()
     path = Path(cache) / f"map-{hashlib.sha256(content).hexdigest()[:24]}.npy"
-    try:
-        kept = np.load(path, allow_pickle=False)
-        if kept.shape == (len(vectors), 2) and np.isfinite(kept).all():
-            return torch.from_numpy(kept)
-    except (OSError, ValueError, EOFError):
-        pass  # not there yet, or damaged: made anew
+    kept = unsealed(path)  # None: not there yet, or damaged
+    if kept is not None:
+        return torch.from_numpy(np.load(io.BytesIO(kept), allow_pickle=False))
     xy = make()
     with suppress(CheckpointError):  # a full disk costs the next start some seconds, no more
-        with written_whole(path, "map") as temporary, open(temporary, "wb") as file:
-            np.save(file, xy.numpy(), allow_pickle=False)
+        made = io.BytesIO()
+        np.save(made, xy.numpy(), allow_pickle=False)
+        with written_whole(path, "map") as temporary:
+            temporary.write_bytes(sealed(made.getvalue()))
     return xy
 
 
