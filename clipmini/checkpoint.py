@@ -11,7 +11,15 @@ from pathlib import Path
 import torch
 
 from clipmini.config import CLIPConfig, ConfigError
-from clipmini.files import CheckpointError, check_numbers, check_size, check_storable, read_weights, written_whole
+from clipmini.files import (
+    CheckpointError,
+    check_numbers,
+    check_size,
+    check_storable,
+    read_weights,
+    without_numbers,
+    written_whole,
+)
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer, TokenizerError
 
@@ -86,7 +94,7 @@ def unfilled(config: CLIPConfig, weights: dict[str, torch.Tensor], source: str) 
     numbers = t.vocab_size * t.width + (t.tower == "bert") * t.layers * t.width * (2 * t.mlp_width + 4 * t.width)
     check_size(max(t.layers, *(v.layers if isinstance(v.layers, tuple) else [v.layers])), numbers, weights, source)
     try:
-        with torch.device("meta"):
+        with without_numbers():
             return CLIP(config)
     except Exception as error:  # numbers that no tower has: torch raises many kinds
         raise CheckpointError(f"the configuration of {source} describes a model that cannot be built ({error}); take "

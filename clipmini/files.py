@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 LARGEST_JSON = 64_000_000  # bytes; the largest that a model brings, a tokenizer.json, has half as many
 LONGEST_WORD, LONGEST_MESSAGE = 300, 2_000  # letters
@@ -141,6 +142,27 @@ def within(seconds: float, ask):
     return found
 
 
+class _NoNumbers(TorchFunctionMode):
+    """Makes drawing a parameter's first numbers, and scaling them, cost nothing. On the device "meta" torch would do it
+    by rules that load its whole compiler: more than a second and 70 MB."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is torch.randn:
+            return torch.empty(*args, **kwargs)
+        scales = func is Tensor.mul and not isinstance(args[1], Tensor)
+        if scales or func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", "") == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def without_numbers():
+    """Models that are built in this context have shapes alone: no memory, no random numbers."""
+    with torch.device("meta"), _NoNumbers():
+        yield
+
+
 def check_storable(model: Any, tokenizer: Any) -> None:
     """Raise CheckpointError unless the tokenizer is the model's, and its tensors are those that its configuration
     describes, which packed and quantised matrices are not: a folder of others could not be read back."""
@@ -151,7 +173,7 @@ def check_storable(model: Any, tokenizer: Any) -> None:
         raise CheckpointError("the model has {} token embeddings, a context of {}, start {} and end {}; the tokenizer "
                               "{} ids, a context of {}, start {} and end {}. Save the tokenizer that the model was "
                               "trained with".format(*ours, *theirs))
-    with torch.device("meta"):  # no memory and no random numbers
+    with without_numbers():
         expected = type(model)(model.config).state_dict()
     found = model.state_dict()
     wrong = [n for n in expected if n not in found or found[n].shape != expected[n].shape] or set(found) - set(expected)

@@ -283,3 +283,14 @@ def test_loading_gives_the_embedder_the_same_vectors(tiny_checkpoint, make_clip)
     ours = Embedder(model, tokenizer)
     fresh = Embedder(make_clip(tiny_checkpoint.name), tokenizer)
     assert torch.equal(ours.embed_texts(["a red cat"]), fresh.embed_texts(["a red cat"]))
+
+
+def test_loading_a_model_does_not_load_torchs_compiler():
+    """It takes as long as all the rest of a command."""
+    code = ("import sys, clipmini; from clipmini.config import PRESETS; from clipmini.files import without_numbers; "
+            "from clipmini.model import CLIP\n"
+            "clipmini.load('emoji', device='cpu')\n"
+            "with without_numbers():\n    models = [CLIP(config) for config in PRESETS.values()]\n"
+            "assert all(p.is_meta for m in models for p in m.parameters())\n"
+            "assert 'torch._dynamo' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], check=True)

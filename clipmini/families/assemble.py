@@ -14,7 +14,7 @@ from torch import Tensor
 from clipmini.checkpoint import check_whole, fill, unfilled
 from clipmini.config import CLIPConfig, ConfigError
 from clipmini.families.agreement import check_pictures
-from clipmini.files import CheckpointError, read_json, written_whole
+from clipmini.files import CheckpointError, read_json, without_numbers, written_whole
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 from clipmini.vision import interpolated
@@ -88,7 +88,7 @@ def resized(model: CLIP, image_size: int) -> CLIP:
     weights = dict(model.state_dict())
     for name in (n for n in weights if n.startswith("visual.") and n.endswith("positional_embedding")):
         weights[name] = interpolated(weights[name], config.vision.grid)
-    with torch.device("meta"):
+    with without_numbers():
         other = CLIP(config)
     return fill(other, weights, "the interpolated model", assign=True).eval().requires_grad_(False)
 

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from clipmini import checkpoint
-from clipmini.files import remove_leftovers, written_whole
+from clipmini.files import remove_leftovers, without_numbers, written_whole
 from clipmini.lock import locked
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
@@ -67,7 +67,7 @@ def check(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig) 
     if not isinstance(model, CLIP) or not isinstance(tokenizer, Tokenizer):
         raise TrainingError(f"a {type(model).__name__} with a {type(tokenizer).__name__} cannot be trained here; give "
                             "the model and the tokenizer of a checkpoint whose types are CLIP and Tokenizer")
-    with torch.device("meta"):
+    with without_numbers():
         lacking = CLIP(model.config).state_dict().keys() - model.state_dict().keys()
     if lacking or model.logit_scale.device.type != "cpu":
         raise TrainingError(f"the model is on the device {model.logit_scale.device} and lacks {len(lacking)} of its "
