@@ -11,15 +11,8 @@ from pathlib import Path
 import torch
 
 from clipmini.config import CLIPConfig, ConfigError
-from clipmini.files import (
-    CheckpointError,
-    check_numbers,
-    check_size,
-    check_storable,
-    read_weights,
-    without_numbers,
-    written_whole,
-)
+from clipmini.files import CheckpointError, check_numbers, check_size, check_storable, read_weights, written_whole
+from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer, TokenizerError
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
+
+from clipmini.meta_device import without_numbers
 
 LARGEST_JSON = 64_000_000  # bytes; the largest that a model brings, a tokenizer.json, has half as many
 LONGEST_WORD, LONGEST_MESSAGE = 300, 2_000  # letters
@@ -140,27 +141,6 @@ def within(seconds: float, ask):
     if error is not None:
         raise error
     return found
-
-
-class _NoNumbers(TorchFunctionMode):
-    """Makes drawing a parameter's first numbers, and scaling them, cost nothing. On the device "meta" torch would do it
-    by rules that load its whole compiler: more than a second and 70 MB."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is torch.randn:
-            return torch.empty(*args, **kwargs)
-        scales = func is Tensor.mul and not isinstance(args[1], Tensor)
-        if scales or func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", "") == nn.init.__name__:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
-
-
-@contextmanager
-def without_numbers():
-    """Models that are built in this context have shapes alone: no memory, no random numbers."""
-    with torch.device("meta"), _NoNumbers():
-        yield
 
 
 def check_storable(model: Any, tokenizer: Any) -> None:
@@ -285,6 +265,16 @@ def value_of(section: dict, key: str, path: Path):
     return section[key]
 
 
+def check_downloaded(path: Path) -> None:
+    """Raise CheckpointError for what downloads leave in the place of weights."""
+    with open(path, "rb") as file:
+        start = file.read(64).lstrip()
+    if start.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{str(path)!r} is a Git LFS pointer, not the weights; `git lfs pull` gets them")
+    if start.startswith(b"<"):
+        raise CheckpointError(f"{str(path)!r} is a web page, not weights; download the file itself")
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU."""
     from safetensors.torch import load_file
@@ -292,6 +282,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{str(path.parent)!r} has no {path.name}; the checkpoint is incomplete, copy it again")
     try:
+        check_downloaded(path)
         _check_dtypes(path)
         return load_file(path)
     except CheckpointError:
@@ -377,6 +368,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_weights(path)
     try:
+        check_downloaded(path)
         if zipfile.is_zipfile(path):
             check_unpacked(path)
         found = torch.load(path, map_location="cpu", weights_only=True)

@@ -225,8 +225,10 @@ class Tokenizer:
         file is missing or damaged, or vocab.json and merges.txt disagree."""
         paths = [Path(folder) / name for name in ("tokenizer_config.json", "vocab.json", "merges.txt")]
         config, vocab, merges = _read_json(paths[0]), _read_json(paths[1]), _pairs(paths[2], _read(paths[2]))
+        if not isinstance(repair := config.get("repair", False), bool):
+            raise TokenizerError(f"{paths[0]} says repair {repair!r}, which is true or false. {REMEDY}")
         try:
-            tokenizer = cls(merges, config.get("model_max_length", 77), config.get("repair", False))
+            tokenizer = cls(merges, config.get("model_max_length", 77), repair)
         except TokenizerError as error:
             where = paths[0] if "context_length" in str(error) else paths[2]
             raise TokenizerError(f"{where} is damaged: {error} {REMEDY}") from None

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import clipmini
 from clipmini import checkpoint
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError, written_whole
@@ -287,10 +288,29 @@ def test_loading_gives_the_embedder_the_same_vectors(tiny_checkpoint, make_clip)
 
 def test_loading_a_model_does_not_load_torchs_compiler():
     """It takes as long as all the rest of a command."""
-    code = ("import sys, clipmini; from clipmini.config import PRESETS; from clipmini.files import without_numbers; "
+    code = ("import sys, clipmini; from clipmini.config import PRESETS; from clipmini.meta_device import without_numbers; "
             "from clipmini.model import CLIP\n"
             "clipmini.load('emoji', device='cpu')\n"
             "with without_numbers():\n    models = [CLIP(config) for config in PRESETS.values()]\n"
             "assert all(p.is_meta for m in models for p in m.parameters())\n"
             "assert 'torch._dynamo' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "lone.safetensors", "lone.pt", "lone.bin"])
+@pytest.mark.parametrize("found, said", [(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git lfs pull"),
+                                         (b"\n<!DOCTYPE html><title>Sign in</title>", "is a web page, not weights")])
+def test_what_a_download_leaves_in_the_place_of_weights(name, found, said, copy, tmp_path):
+    path = copy / name if name.startswith("model") else tmp_path / name
+    path.write_bytes(found)
+    with pytest.raises(CheckpointError, match=said) as caught:
+        clipmini.load(copy if name.startswith("model") else path)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["yes", 1, math.nan, {}])
+def test_repair_is_true_or_false(value, copy):
+    path = copy / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"repair": value}))
+    with pytest.raises(CheckpointError, match="tokenizer_config.json says repair"):
+        clipmini.load(copy)

@@ -14,7 +14,8 @@ from torch import Tensor
 from clipmini.checkpoint import check_whole, fill, unfilled
 from clipmini.config import CLIPConfig, ConfigError
 from clipmini.families.agreement import check_pictures
-from clipmini.files import CheckpointError, read_json, without_numbers, written_whole
+from clipmini.files import CheckpointError, read_json, written_whole
+from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 from clipmini.vision import interpolated

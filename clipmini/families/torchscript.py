@@ -27,6 +27,10 @@ class _Module:
         self.__dict__.update(state if isinstance(state, dict) else {})
 
 
+class _Code(pickle.UnpicklingError):
+    """The archive asks for a call that no tensor needs."""
+
+
 class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
     """Reads TorchScript's data.pkl. The only calls it can make are the few below: none runs code of the file. It is
     Python's own unpickler, not C's, which takes any memory that a file asks for."""
@@ -47,7 +51,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
             return name
         if module == "torch.jit._pickle":  # lists of numbers with a type written beside them
             return lambda value, *_: value
-        raise pickle.UnpicklingError(f"it wants to call {module}.{name}")
+        raise _Code(f"it wants to call {module}.{name}")
 
     def persistent_load(self, found):
         _, kind, key, *_ = found
@@ -79,6 +83,9 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
             found = _tensors_of(_Unpickler(archive, root).load())
     except CheckpointError:
         raise
+    except _Code as error:
+        raise CheckpointError(f"{str(path)!r} cannot be read: {error}, and code is not run here. Take the model's "
+                              ".safetensors file") from error
     except Exception as error:  # zipfile, zlib, pickle and struct have kinds of their own
         raise CheckpointError(f"{str(path)!r} cannot be read ({type(error).__name__}: {error}); it is cut short or no "
                               "archive of a CLIP. Download it again") from error

@@ -14,8 +14,9 @@ import torch
 from tqdm import tqdm
 
 from clipmini import checkpoint
-from clipmini.files import remove_leftovers, without_numbers, written_whole
+from clipmini.files import remove_leftovers, written_whole
 from clipmini.lock import locked
+from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 from clipmini.training.config import SAVE_SECONDS, TIMED_STEPS, TrainConfig, TrainingError, current_names
