@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+import clipmini
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import Classifier, LabelTooLongError, build_classifier, classify, make_classifier
-from clipmini.tasks.prompts import EVERYDAY_WORDS, PromptError
+from clipmini.tasks.prompts import EVERYDAY_WORDS, TEMPLATES, PromptError
 from clipmini.tokenizer import TokenLimitError
 from helpers_app import tiny_embedder, two_colours
 
@@ -167,6 +168,22 @@ def test_too_long_a_label_is_named(embedder):
         classify(embedder, [two_colours()], ["cat", long], "emoji")
     assert isinstance(error.value, TokenLimitError) and isinstance(error.value, PromptError)
     assert "the label 'zx zx" in str(error.value) and "the context is 96 tokens (not characters)" in str(error.value)
+
+
+def test_a_long_label_has_the_templates_that_leave_it_room():
+    """The flags of England and Scotland have 30 tokens of the 32 of the embedded model."""
+    model = clipmini.load("emoji", device="cpu")
+    flags = ["\U0001f3f4" + "".join(chr(0xE0000 + ord(c)) for c in code) + "\U000e007f" for code in ("gbeng", "gbsct")]
+    found = classify(model, [two_colours()], ["cat", *flags], "emoji")
+    assert found.labels == ("cat", *flags)
+    assert [len(prompts) for prompts in found.prompts] == [len(TEMPLATES["emoji"]), 2, 2]
+    assert found.prompts[1] == (flags[0], f"a {flags[0]} emoji")
+    note, = [str(n) for n in found.notes if n.kind == "fewer_templates"]
+    assert "context of 32 tokens" in note and flags[0] in note and "cat" not in note
+    alone = build_classifier(model, flags[:1], ["{}", "a {} emoji"])
+    torch.testing.assert_close(found.cosines[:, 1:2], model.embed_images([two_colours()]) @ alone.t(), rtol=0, atol=1e-6)
+    with pytest.raises(LabelTooLongError, match="36 tokens|35 tokens"):
+        classify(model, [two_colours()], flags, ["a small picture of a {}"])
 
 
 @pytest.mark.parametrize("scale", [-1, float("nan"), float("inf")])

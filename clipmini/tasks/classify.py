@@ -52,6 +52,21 @@ def build_classifier(embedder: Embedder, labels, templates) -> Tensor:
     return F.normalize(features.view(len(labels), len(templates), -1).mean(dim=1), dim=-1)  # (K, E)
 
 
+def _with_templates_that_fit(embedder: Embedder, labels, templates) -> tuple[Tensor, list[tuple[str, ...]]]:
+    """build_classifier's vectors, and the templates of each label: all of them, or those whose prompt fits the context.
+    A flag of letters has 30 tokens. Raises LabelTooLongError for a label that no template leaves room for."""
+    try:
+        return build_classifier(embedder, labels, templates), [templates] * len(labels)
+    except LabelTooLongError:
+        room = embedder.tokenizer.context_length - 2  # without start and end
+        fitting = [tuple(t for t in templates if len(embedder.tokenizer.encode(fill(t, label))) <= room)
+                   for label in labels]
+        if not all(fitting):
+            raise
+        return torch.cat([build_classifier(embedder, [label], few)
+                          for label, few in zip(labels, fitting, strict=True)]), fitting
+
+
 def _name_too_long(embedder: Embedder, labels, templates) -> LabelTooLongError:
     limit = embedder.tokenizer.context_length
     label, prompt, count = max(((label, fill(t, label), len(embedder.tokenizer.encode(fill(t, label))) + 2)
@@ -65,7 +80,8 @@ class Classifier:
 
     It belongs to the embedder that made it, with the weights that it had then.
     labels: K; templates: M; texts (K, E): unit vectors of the labels; others (words, E): those of everyday words for
-    "none of these", or None where that was not asked for. prompts: for each label the M texts that were really sent.
+    "none of these", or None where that was not asked for. prompts: for each label the texts that were really sent, M or
+    fewer where the others pass the context.
     notes: what the user should know of the labels. seconds: what it took to make.
     """
 
@@ -88,14 +104,18 @@ def make_classifier(embedder: Embedder, labels, templates="plain", none_of_these
     start = time.perf_counter()
     cleaned, templates = clean_labels(labels), clean_templates(templates)
     notes = [*cleaned.notes, *_unseen_letters(embedder, cleaned.labels)]
-    texts, others = build_classifier(embedder, cleaned.labels, templates), None
+    others, (texts, fitting) = None, _with_templates_that_fit(embedder, cleaned.labels, templates)
+    if long := [shorten(label) for label, few in zip(cleaned.labels, fitting, strict=True) if few != templates]:
+        notes.append(Note("fewer_templates", {"count": len(templates), "labels": listed(long),
+                                              "limit": embedder.tokenizer.context_length}))
     if none_of_these:
         words = build_classifier(embedder, EVERYDAY_WORDS, templates) if everyday is None else everyday
         others = _other_words(cleaned.labels, texts, words)
         notes += [Note("no_words_left")] if not len(others) else []
     elif len(texts) == 1:
         notes.append(Note("one_label"))
-    prompts = tuple(tuple(fill(t, label) for t in templates) for label in cleaned.labels)
+    prompts = tuple(tuple(fill(t, label) for t in few)
+                    for label, few in zip(cleaned.labels, fitting, strict=True))
     return Classifier(cleaned.labels, templates, texts, others, prompts, tuple(notes), time.perf_counter() - start)
 
 

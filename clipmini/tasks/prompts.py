@@ -50,6 +50,8 @@ MESSAGES = {  # kind -> what is said; the app says the same kinds in other langu
     "empty": "left out {count} empty label(s)",
     "invisible": "removed control or invisible characters from {count} label(s): {labels}",
     "one_label": "one label always gets 100 %: add a second one, or switch on 'none of these'",
+    "fewer_templates": "some of the {count} templates would pass the context of {limit} tokens and are left out for: "
+                       "{labels}",
     "unseen": "the model's training texts hardly ever had the letters of: {labels}. It reads single bytes there; "
               "expect guesses, not answers.",
     "no_words_left": "every everyday word is near a label in this model's eyes, so 'none of these' has nothing to win "
