@@ -63,10 +63,14 @@ def test_every_terminal_prints(encoding, twelve, tmp_path):
                     reason="only the superuser can become somebody without a home")
 def test_somebody_without_a_home_maps_twelve_pictures(twelve):
     """As `docker run -u 54321` does: neither a home, nor a name, nor leave to write into the packages."""
-    line = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", sys.executable, "-m", "clipmini", "map",
-            twelve / "pictures", "--model", twelve / "tiny", "--out", twelve / "out" / "map"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=300, cwd=ROOT,
-                          env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"})
+    stranger = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", sys.executable]
+    asked = {"capture_output": True, "text": True, "timeout": 300, "cwd": ROOT,
+             "env": {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"}}
+    look = f"import os, torch; os.listdir({str(twelve)!r}); os.listdir({str(ROOT / 'clipmini')!r})"
+    if subprocess.run([*stranger, "-c", look], **asked).returncode:
+        pytest.skip("Python, the checkout or the folder for temporary files is private, so nobody else can run it")
+    done = subprocess.run([*stranger, "-m", "clipmini", "map", twelve / "pictures", "--model", twelve / "tiny", "--out",
+                           twelve / "out" / "map"], **asked)
     assert done.returncode == 0 and "12 pictures and" in done.stdout, done.stderr
     assert (twelve / "out" / "map" / "map.png").stat().st_size > 5000
     assert not [word for word in ("Matplotlib", "MPLCONFIGDIR", "PCA", "Traceback") if word in done.stderr], done.stderr
