@@ -1,4 +1,4 @@
-"""Files: one writer that leaves nothing half done, a lock, caches that know their checksums, and readers of what other
+"""Files: one writer that leaves nothing half done, caches that know their checksums, and readers of what other
 people wrote. Every error names the file.
 
 No code of any file is run.

@@ -64,6 +64,18 @@ def picture_input(label: str, elem_id: str = "picture", value: str | None = None
     return image
 
 
+def two_columns(page: Page, name: str, left: Callable[[Page], Any], right: Callable[[Page], Any]) -> tuple[Any, Any]:
+    """A tab: what it is about, then inputs beside outputs, on a phone above them -> what left and right return. name:
+    of the tab's texts and its elem_id."""
+    with gr.Tab(page.word(f"tab_{name}"), id=f"{name}-tab"):
+        gr.Markdown(page.word(f"{name}_about"))
+        with gr.Row(equal_height=False, elem_classes="cm-columns"):
+            with gr.Column(scale=4, min_width=280):
+                inputs = left(page)
+            with gr.Column(scale=7, min_width=300):
+                return inputs, right(page)
+
+
 @contextmanager
 def friendly_errors(lang: str) -> Iterator[None]:
     """Turn what a visitor can cause into a message in their language; the app goes on serving."""

@@ -5,7 +5,7 @@ from functools import partial
 import gradio as gr
 
 from clipmini.image import open_image
-from demo_app.page import LIMITS, Page, friendly_errors, gpu, picture_input, plotted, samples_folder
+from demo_app.page import LIMITS, Page, friendly_errors, gpu, picture_input, plotted, samples_folder, two_columns
 from demo_app.shelf import AUTOMATIC, OWN
 from demo_app.texts import say
 
@@ -22,7 +22,7 @@ def look_inside(page: Page, picture: str | None, phrases: str, method: str, choi
 
     with friendly_errors(lang):
         if not picture:
-            raise gr.Error(say(lang, "no_picture"), title=say(lang, "error"), print_exception=False)
+            raise ValueError(say(lang, "no_picture"))
         picked = page.shelf.pick(choice, picture)
         embedder = picked.embedder
         image = open_image(picture)
@@ -34,13 +34,7 @@ def look_inside(page: Page, picture: str | None, phrases: str, method: str, choi
 
 def build(page: Page) -> None:
     """Draw the tab and connect it."""
-    with gr.Tab(page.word("tab_inside"), id="inside-tab"):
-        gr.Markdown(page.word("inside_about"))
-        with gr.Row(equal_height=False, elem_classes="cm-columns"):
-            with gr.Column(scale=4, min_width=280):
-                *inputs, button = _inputs(page)
-            with gr.Column(scale=7, min_width=300):
-                outputs = _outputs(page)
+    (*inputs, button), outputs = two_columns(page, "inside", _inputs, _outputs)
 
     @gpu
     def find_phrases(picture: str | None, phrases: str, method: str, model: str, request: gr.Request,

@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from clipmini.image import ENDINGS, open_image
-from demo_app.page import LIMITS, Page, friendly_errors, gpu, read_samples, samples_folder
+from demo_app.page import LIMITS, Page, friendly_errors, gpu, read_samples, samples_folder, two_columns
 from demo_app.texts import say
 
 KINDS = ("cosine", "over texts", "over pictures")
@@ -19,7 +19,7 @@ def compare_all(page: Page, files: list[str] | None, texts: str, kind: str, lang
 
     with friendly_errors(lang):
         if not files:
-            raise gr.Error(say(lang, "no_pictures"), title=say(lang, "error"), print_exception=False)
+            raise ValueError(say(lang, "no_pictures"))
         found = similarity(page.model.get(), files, texts, [Path(file).name for file in files])
         small = [open_image(file) for file in files]
         folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
@@ -30,13 +30,7 @@ def compare_all(page: Page, files: list[str] | None, texts: str, kind: str, lang
 
 def build(page: Page) -> None:
     """Draw the tab and connect it."""
-    with gr.Tab(page.word("tab_matrix"), id="matrix-tab"):
-        gr.Markdown(page.word("matrix_about"))
-        with gr.Row(equal_height=False, elem_classes="cm-columns"):
-            with gr.Column(scale=4, min_width=280):
-                *inputs, button = _inputs(page)
-            with gr.Column(scale=7, min_width=300):
-                outputs = _outputs(page)
+    (*inputs, button), outputs = two_columns(page, "matrix", _inputs, _outputs)
 
     @gpu
     def similarity_matrix(pictures: list[str] | None, texts: str, kind: str, request: gr.Request):

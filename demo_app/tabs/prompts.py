@@ -15,6 +15,7 @@ from demo_app.page import (
     picture_input,
     read_samples,
     samples_folder,
+    two_columns,
 )
 from demo_app.texts import say
 
@@ -25,7 +26,7 @@ def table(page: Page, picture: str | None, labels: str, templates: str, lang: st
     """The gr.Dataframe of one picture: a row for each template, and two for all together."""
     with friendly_errors(lang):
         if not picture:
-            raise gr.Error(say(lang, "no_picture"), title=say(lang, "error"), print_exception=False)
+            raise ValueError(say(lang, "no_picture"))
         cleaned = clean_labels(labels, limit=MOST_LABELS).labels
         found = on_one_picture(page.model.get(), open_image(picture), cleaned, templates)
     names = [*found.templates, say(lang, "all_vectors"), say(lang, "all_probabilities")]
@@ -36,15 +37,7 @@ def table(page: Page, picture: str | None, labels: str, templates: str, lang: st
 
 def build(page: Page) -> None:
     """Draw the tab and connect it."""
-    lang = page.lang or "en"
-    with gr.Tab(page.word("tab_prompts"), id="prompts-tab"):
-        gr.Markdown(page.word("prompts_about"))
-        with gr.Row(equal_height=False, elem_classes="cm-columns"):
-            with gr.Column(scale=4, min_width=280):
-                picture, labels, chosen, templates, button = _inputs(page)
-            with gr.Column(scale=7, min_width=300):
-                result = gr.Dataframe(headers=[say(lang, "template"), say(lang, "answer")], interactive=False,
-                                      wrap=True, show_label=False, elem_id="workbench-table", max_height=640)
+    (picture, labels, chosen, templates, button), result = two_columns(page, "prompts", _inputs, _output)
 
     @gpu
     def compare_templates(picture: str | None, labels: str, templates: str, request: gr.Request):
@@ -68,3 +61,10 @@ def _inputs(page: Page) -> tuple[gr.Image, gr.Textbox, gr.Dropdown, gr.Textbox, 
         gr.Textbox("\n".join(TEMPLATES[DEFAULT_SET]), label=word("templates"), lines=4, max_lines=10,
                    info=word("templates_info"), elem_id="workbench-templates"),
         gr.Button(word("compare"), variant="primary", elem_id="workbench-go"))
+
+
+def _output(page: Page) -> gr.Dataframe:
+    """The table."""
+    lang = page.lang or "en"
+    return gr.Dataframe(headers=[say(lang, "template"), say(lang, "answer")], interactive=False, wrap=True,
+                        show_label=False, elem_id="workbench-table", max_height=640)

@@ -50,7 +50,7 @@ def answer(page: Page, picture: str | None, labels: str, templates: str, none_of
     start = time.perf_counter()
     with friendly_errors(lang):
         if not picture:
-            raise gr.Error(say(lang, "no_picture"), title=say(lang, "error"), print_exception=False)
+            raise ValueError(say(lang, "no_picture"))
         opened = open_image(picture)
         picked = page.shelf.pick(choice, picture)
         embedder = picked.embedder
