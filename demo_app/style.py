@@ -1,6 +1,7 @@
 """How the app looks: theme, style sheet, and the small pieces of HTML. All user text is escaped here."""
 
 from html import escape
+from pathlib import Path
 
 import gradio as gr
 
@@ -22,7 +23,7 @@ def theme():
     return soft
 
 
-CSS = """
+CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8") + """
 .gradio-container { max-width: 1120px !important; margin: 0 auto !important; }
 .cm-hero h1 { font-size: 1.6rem; margin: .4rem 0 .2rem; letter-spacing: -.01em; }
 .cm-hero p { color: var(--body-text-color-subdued); margin: 0; max-width: 46rem; }
