@@ -41,14 +41,15 @@ def build_demo(model: str = "emoji", lang: str | None = None) -> gr.Blocks:
         shelf = Shelf(own, Model)
         with gr.Column(elem_classes="cm-hero"):
             gr.Markdown(f"# {word('title')}", elem_id="title")
-            gr.Markdown(word("sentence"))
+            gr.Markdown(word("sentence"), elem_classes="cm-sentence")
             line = gr.HTML(style.model_line(lang or "en", *own.try_get()), elem_id="model")
         with gr.Row(equal_height=False, elem_classes="cm-columns"):
             with gr.Column(scale=4, min_width=280, elem_id="bench"):
                 bench, drawn = workbench.draw(word, lang or "en", own, shelf)
             page = Page(demo, own, shelf, lang, word, bench)
-            with gr.Column(scale=7, min_width=300):
-                gr.HTML('<div id="announce" class="cm-hidden" role="status" aria-live="polite"></div>')
+            with gr.Column(scale=7, min_width=300, elem_id="views-column"):
+                gr.HTML('<div id="announce" class="cm-hidden" role="status" aria-live="polite"></div>',
+                        elem_id="announce-box")
                 with gr.Tabs(overflow_behavior="wrap", elem_id="views") as views:
                     for name in tabs.TABLE:
                         tabs.tab(name).build(page)

@@ -36,29 +36,41 @@ class Drawn(NamedTuple):
 
 
 def draw(word: Callable[[str], str], lang: str, model: Model, shelf: Shelf) -> tuple[Bench, Drawn]:
-    """The column with what a visitor brings."""
+    """The column with what a visitor brings, and below it, on a phone below the views, what few change."""
+    with gr.Column(elem_id="bench-main"):
+        picture, gallery, words, example = _brought(word)
+    with gr.Column(elem_id="bench-more"):
+        choice = gr.Dropdown(shelf.labels(partial(say, lang)), value=AUTOMATIC, label=word("which_model"),
+                             elem_id="which-model", filterable=False)
+        loaded = gr.Markdown(visible=False, elem_id="loaded")
+        none_of_these, template_set, templates = _settings(word, first_templates(model.try_get()[0]))
+        copy = gr.Button(word("copy_link"), size="sm", elem_id="copy-link")
+    return (Bench(picture, words, templates, none_of_these, choice),
+            Drawn(gallery, example, gr.State(AUTOMATIC), loaded, template_set, copy))
+
+
+def _brought(word: Callable[[str], str]) -> tuple[gr.Image, gr.Gallery, gr.Textbox, gr.Textbox]:
+    """Picture, examples, words, and the name of the example."""
     samples = read_samples(samples_folder())
     first = samples[0] if samples else {"path": None, "labels": ""}
-    picture = picture_input(word("picture"), value=first["path"], height=260)
-    gallery = gr.Gallery([(s["path"], s["title"]) for s in samples], label=word("examples"), columns=7, height="auto",
-                         container=False, allow_preview=False, interactive=False, visible=bool(samples),
-                         elem_id="examples", buttons=[], object_fit="contain", fit_columns=False, show_label=False)
-    words = gr.Textbox(first["labels"], label=word("labels"), info=word("labels_info"), lines=2, max_lines=8,
-                       elem_id="labels", placeholder=word("labels_placeholder"))
-    choice = gr.Dropdown(shelf.labels(partial(say, lang)), value=AUTOMATIC, label=word("which_model"),
-                         elem_id="which-model", filterable=False)
-    loaded = gr.Markdown(visible=False, elem_id="loaded")
+    return (
+        picture_input(word("picture"), value=first["path"], height=260),
+        gr.Gallery([(s["path"], s["title"]) for s in samples], label=word("examples"), columns=7, height="auto",
+                   container=False, allow_preview=False, interactive=False, visible=bool(samples), buttons=[],
+                   elem_id="examples", object_fit="contain", fit_columns=False, show_label=False),
+        gr.Textbox(first["labels"], label=word("labels"), info=word("labels_info"), lines=2, max_lines=8,
+                   elem_id="labels", placeholder=word("labels_placeholder")),
+        gr.Textbox(_file_name(first["path"]), visible="hidden", elem_id="example"))
+
+
+def _settings(word: Callable[[str], str], first_set: str) -> tuple[gr.Checkbox, gr.Dropdown, gr.Textbox]:
+    """The folded part: none of these, template set, templates."""
     with gr.Accordion(word("settings"), open=False, elem_id="settings"):
-        none_of_these = gr.Checkbox(False, label=word("none_of_these"), info=word("none_info"), elem_id="none-of-these")
-        first_set = first_templates(model.try_get()[0])
-        template_set = gr.Dropdown(list(TEMPLATES), value=first_set, label=word("template_set"), elem_id="template-set",
-                                   filterable=False)
-        templates = gr.Textbox("\n".join(TEMPLATES[first_set]), label=word("templates"), lines=3, max_lines=10,
-                               info=word("templates_info"), elem_id="templates")
-    copy = gr.Button(word("copy_link"), size="sm", elem_id="copy-link")
-    example = gr.Textbox(_file_name(first["path"]), visible="hidden", elem_id="example")
-    bench = Bench(picture, words, templates, none_of_these, choice)
-    return bench, Drawn(gallery, example, gr.State(AUTOMATIC), loaded, template_set, copy)
+        return (gr.Checkbox(False, label=word("none_of_these"), info=word("none_info"), elem_id="none-of-these"),
+                gr.Dropdown(list(TEMPLATES), value=first_set, label=word("template_set"), elem_id="template-set",
+                            filterable=False),
+                gr.Textbox("\n".join(TEMPLATES[first_set]), label=word("templates"), lines=3, max_lines=10,
+                           info=word("templates_info"), elem_id="templates"))
 
 
 def _file_name(path: str | None) -> str:

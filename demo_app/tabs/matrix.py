@@ -1,5 +1,6 @@
 """The view of many pictures and many texts: every cosine at once."""
 
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,8 @@ from demo_app.page import SLOW, Asked, Page, friendly_errors, read_samples, samp
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
 
-KINDS = ("cosine", "over texts", "over pictures")
+# What the page shows -> of Matrix.values. (Not "cosine": Gradio translates a value that is also the key of a text.)
+KINDS = {"cosines": "cosine", "over texts": "over texts", "over pictures": "over pictures"}
 
 
 def compare_all(asked: Asked, files: list[str] | None, kind: str) -> tuple[str, str]:
@@ -19,22 +21,28 @@ def compare_all(asked: Asked, files: list[str] | None, kind: str) -> tuple[str, 
     from clipmini.plots import matrix
     from clipmini.tasks.similarity import similarity
 
-    files = [*([asked.picture] if asked.picture else []), *(files or [])]
+    own = [asked.picture] if asked.picture else []
+    files = own + [file for file in files or [] if not own or not _same(file, own[0])]
     if not files:
         raise ValueError(say(asked.lang, "no_pictures"))
     found = similarity(asked.embedder, files, asked.words, [Path(file).name for file in files])
     small = [open_image(file) for file in files]
     folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
-    matrix(found, small, kind).savefig(folder / "matrix.png", dpi=130)
+    matrix(found, small, KINDS[kind]).savefig(folder / "matrix.png", dpi=130)
     (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # Excel needs the mark for Chinese
     return str(folder / "matrix.png"), str(folder / "matrix.csv")
+
+
+def _same(file: str, other: str) -> bool:
+    """Whether two files hold the same bytes: an example is in both lists."""
+    return os.path.getsize(file) == os.path.getsize(other) and Path(file).read_bytes() == Path(other).read_bytes()
 
 
 def build(page: Page) -> None:
     """Draw the view and connect it."""
     with view(page, "matrix"):
         gr.Markdown(page.word("matrix_about"), elem_classes="cm-about")
-        kind = gr.Radio([(page.word(f"kind_{i}"), kind) for i, kind in enumerate(KINDS)], value=KINDS[0],
+        kind = gr.Radio([(page.word(f"kind_{i}"), kind) for i, kind in enumerate(KINDS)], value="cosines",
                         label=page.word("kind"), elem_id="matrix-kind")
         outputs = _outputs(page)
         files = gr.File([sample["path"] for sample in read_samples(samples_folder())], label=page.word("pictures"),
@@ -48,7 +56,7 @@ def build(page: Page) -> None:
             pictures: files, at most 200.
             texts: at most 200, separated by commas or new lines.
             model: "automatic", or a name on the shelf.
-            kind: what the figure shows: "cosine", "over texts" or "over pictures" (softmax).
+            kind: what the figure shows: "cosines", "over texts" or "over pictures" (softmax).
 
         Returns:
             A figure (PNG), and a table (CSV) with all three numbers of each pair.
