@@ -17,7 +17,7 @@ SAW_SIDE = 256  # pixels on the page
 
 
 def answer(asked: Asked, scale: float | None = None) -> tuple[Prediction, float, dict[str, float], Image.Image]:
-    """Classify the picture -> (prediction, scale, milliseconds, what the model saw). scale: None for the model's own."""
+    """Classify the picture -> (prediction, scale, milliseconds, what the model saw). scale: None: its own."""
     start = time.perf_counter()
     opened, embedder = open_image(asked.need_picture()), asked.embedder
     scale = embedder.logit_scale if scale is None else scale
@@ -43,15 +43,17 @@ def as_data(prediction: Prediction, scale: float, times: dict[str, float], lang:
             "milliseconds": {name: round(value, 1) for name, value in times.items()}}
 
 
+def shown(asked: Asked) -> tuple[str, Image.Image, str, dict]:
+    """HTML of the bars, what the model saw, HTML of the prompts, the numbers."""
+    prediction, scale, times, saw = answer(asked)
+    return (style.bars(asked.lang, prediction, scale, times), enlarged(saw, SAW_SIDE),
+            style.prompt_list(asked.lang, prediction), as_data(prediction, scale, times, asked.lang))
+
+
 def build(page: Page) -> None:
     """Draw the view and connect it."""
     with view(page, "zero_shot"):
         outputs = _outputs(page)
-
-    def shown(asked: Asked):
-        prediction, scale, times, saw = answer(asked)
-        return (style.bars(asked.lang, prediction, scale, times), enlarged(saw, SAW_SIDE),
-                style.prompt_list(asked.lang, prediction), as_data(prediction, scale, times, asked.lang))
 
     def classify_picture(picture: str | None, labels: str, templates: str, none_of_these: bool, model: str,
                          scale: float | None, request: gr.Request) -> dict:
