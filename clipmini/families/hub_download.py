@@ -10,12 +10,13 @@ import re
 import sys
 from pathlib import Path
 
-from clipmini import families
-from clipmini.families import hub_cache, hugging_face, open_clip
+from clipmini import families, hub_cache
+from clipmini.families import hugging_face, open_clip
 from clipmini.families.vocabularies import released_merges
-from clipmini.files import CheckpointError, read_json, within
+from clipmini.files import CheckpointError, read_json
+from clipmini.hub_cache import HURRY, short, within
 
-PATIENCE, HURRY = 20.0, 3.0  # seconds that the hub has to list a model's files: without a copy here, and with one
+PATIENCE = 20.0  # seconds that the hub has to list a model's files, where no copy is here
 SMALL = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json", "merges.txt",
          "vocab.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "spiece.model")
 NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -56,7 +57,7 @@ def fetch(name: str, progress: bool = True) -> Path:
         return _downloaded(huggingface_hub, repo, revision, commit, wanted, progress)
     except Exception as error:  # the hub's, httpx's and the disk's: many kinds
         if copy:
-            why = str(error) if isinstance(error, CheckpointError) else f"the hub was no help ({_short(error)})"
+            why = str(error) if isinstance(error, CheckpointError) else f"the hub was no help ({short(error)})"
             print(f"{why}; {name!r} comes from the cache, revision {copy.name}", file=sys.stderr)
             return copy
         if isinstance(error, CheckpointError):
@@ -194,12 +195,6 @@ def _one(hub, repo: str, commit: str, file: str) -> Path:
     return path
 
 
-def _short(error: Exception) -> str:
-    """An error in one line."""
-    said = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {said[0][:200]}"
-
-
 def _explained(name: str, error: Exception) -> str:
     """What went wrong, for people."""
     from huggingface_hub import errors
@@ -225,5 +220,5 @@ def _explained(name: str, error: Exception) -> str:
                 "login page of the network, or a proxy. Open a page in the browser, log in, and try again")
     if isinstance(error, TimeoutError):
         return f"{name!r} could not be downloaded: {error}. Check the connection and try again"
-    return (f"{name!r} could not be downloaded ({_short(error)}). Check the connection and try again; "
+    return (f"{name!r} could not be downloaded ({short(error)}). Check the connection and try again; "
             "files that arrived whole are kept. Until then the embedded models answer, as in clipmini.load('emoji')")

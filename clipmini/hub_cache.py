@@ -2,12 +2,16 @@
 snapshots/COMMIT holds its files. https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 
 huggingface-hub's own reader refuses a snapshot without files that nobody here wants (those of TensorFlow, say).
+Where a whole copy is here, the hub has HURRY seconds to be of help.
 """
 
+import queue
 import re
+import threading
 from pathlib import Path
 
 COMMIT = re.compile("[0-9a-f]{40}")
+HURRY = 3.0  # seconds
 
 
 def _home(kind: str, repo: str) -> Path:
@@ -40,3 +44,30 @@ def remember(repo: str, revision: str, commit: str) -> None:
     if COMMIT.fullmatch(commit) and not COMMIT.fullmatch(revision) and ".." not in revision.split("/"):
         ref.parent.mkdir(parents=True, exist_ok=True)
         ref.write_text(commit, encoding="utf-8")
+
+
+def within(seconds: float, ask):
+    """What ask() returns or raises. Raises TimeoutError after so many seconds; ask then goes on in a thread that nobody
+    waits for (a time limit of a connection does not cover the search for its address, nor an answer that drips)."""
+    answers: queue.Queue = queue.Queue()
+
+    def run() -> None:
+        try:
+            answers.put((ask(), None))
+        except Exception as error:
+            answers.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        found, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer in {seconds:g} seconds") from None
+    if error is not None:
+        raise error
+    return found
+
+
+def short(error: Exception) -> str:
+    """An error in one line."""
+    said = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {said[0][:200]}"
