@@ -8,13 +8,17 @@ Where a whole copy is here, the hub has HURRY seconds to be of help.
 import queue
 import re
 import threading
+import time
+from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 
 COMMIT = re.compile("[0-9a-f]{40}")
 HURRY = 3.0  # seconds
 
 
-def _home(kind: str, repo: str) -> Path:
+def home(kind: str, repo: str) -> Path:
+    """The folder of a model or dataset, whether it is there or not."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"{kind}s--{repo.replace('/', '--')}"
@@ -24,10 +28,10 @@ def snapshot(kind: str, repo: str, revision: str = "") -> Path | None:
     """The folder of a revision (default: main), whole or not; None where there is none, or no library. kind: "model" or
     "dataset"."""
     try:
-        home, revision = _home(kind, repo), revision or "main"
-        ref = home / "refs" / revision
+        folder, revision = home(kind, repo), revision or "main"
+        ref = folder / "refs" / revision
         commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
-        found = home / "snapshots" / commit
+        found = folder / "snapshots" / commit
         return found if COMMIT.fullmatch(commit) and found.is_dir() else None
     except (ModuleNotFoundError, OSError, ValueError):
         return None
@@ -40,15 +44,16 @@ def files(folder: Path) -> list[str]:
 
 def remember(repo: str, revision: str, commit: str) -> None:
     """Let a model's revision (default: main) mean this commit from now on."""
-    ref = _home("model", repo) / "refs" / (revision or "main")
+    ref = home("model", repo) / "refs" / (revision or "main")
     if COMMIT.fullmatch(commit) and not COMMIT.fullmatch(revision) and ".." not in revision.split("/"):
         ref.parent.mkdir(parents=True, exist_ok=True)
         ref.write_text(commit, encoding="utf-8")
 
 
-def within(seconds: float, ask):
+def within(seconds: float, ask: Callable, heard: Callable[[], float] = lambda: float("-inf")):
     """What ask() returns or raises. Raises TimeoutError after so many seconds; ask then goes on in a thread that nobody
-    waits for (a time limit of a connection does not cover the search for its address, nor an answer that drips)."""
+    waits for (a time limit of a connection does not cover the search for its address, nor an answer that drips).
+    heard() is the time.monotonic() of the last sign of life, from which the seconds count anew."""
     answers: queue.Queue = queue.Queue()
 
     def run() -> None:
@@ -57,11 +62,16 @@ def within(seconds: float, ask):
         except Exception as error:
             answers.put((None, error))
 
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        found, error = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"no answer in {seconds:g} seconds") from None
+    end = time.monotonic() + seconds
+    threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()  # gradio shows progress by context
+    while True:
+        try:
+            found, error = answers.get(timeout=max(0.0, end - time.monotonic()))
+            break
+        except queue.Empty:
+            end = heard() + seconds
+            if end <= time.monotonic():
+                raise TimeoutError(f"no answer in {seconds:g} seconds") from None
     if error is not None:
         raise error
     return found
