@@ -62,7 +62,8 @@ def _with_templates_that_fit(embedder: Embedder, labels, templates) -> tuple[Ten
     except LabelTooLongError:
         room = embedder.tokenizer.context_length - 2  # without start and end
         fitting = [tuple(t for t in templates
-                         if len(embedder.tokenizer.encode(fill_with_one_article(t, label))) <= room) for label in labels]
+                         if len(embedder.tokenizer.encode(fill_with_one_article(t, label))) <= room)
+                   for label in labels]
         if not all(fitting):
             raise
         return torch.cat([build_classifier(embedder, [label], few, fill_with_one_article)
@@ -107,7 +108,8 @@ def make_classifier(embedder: Embedder, labels, templates="plain", none_of_these
     start = time.perf_counter()
     cleaned, templates = clean_labels(labels), clean_templates(templates)
     notes = [*cleaned.notes, *_unseen_letters(embedder, cleaned.labels)]
-    others, rivals = None, ()
+    others: Tensor | None = None
+    rivals: tuple[str, ...] = ()
     texts, fitting = _with_templates_that_fit(embedder, cleaned.labels, templates)
     if long := [shorten(label) for label, few in zip(cleaned.labels, fitting, strict=True) if few != templates]:
         notes.append(Note("fewer_templates", {"count": len(templates), "labels": listed(long),

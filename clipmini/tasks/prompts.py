@@ -119,7 +119,8 @@ def fill(template: str, label: str) -> str:
 
 _ARTICLE = re.compile(r"(?:an?|the) (?=\S)", re.I)
 _LAST_WORD = re.compile(r"\b(?:an?|the) (?={})", re.I)  # "a photo of a {}": the template's article goes
-_EARLIER = re.compile(r"\b(?:one|my|your|this|that|no) {}|(?:^|of )(?:an?|the|one|my) [\w-]+ {}", re.I)  # the label's goes
+# "a photo of my {}", "a photo of a large {}": the label's goes
+_EARLIER = re.compile(r"\b(?:one|my|your|this|that|no) {}|(?:^|of )(?:an?|the|one|my) [\w-]+ {}", re.I)
 
 
 def fill_with_one_article(template: str, label: str) -> str:
