@@ -94,7 +94,7 @@ function build() {
 }
 function strip(box, title, ...keys) {
   const s = make("div", "cm-ar-strip", undefined, box);
-  make("h4", "", title, s);
+  make("h2", "", title, s);
   const words = keys.filter(Boolean).map((key) => say(key, { n: data.words.length }));
   if (keys[0] === "ar_1_about" && data.templates > 1) words.push(say("ar_1_mean", { n: data.templates }));
   const about = make("p", keys[0], words.join(" "), s);

@@ -80,12 +80,12 @@ STYLE = """
 .cm-fails { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(250px, 100%), 1fr)); gap: 14px; }
 .cm-fail { border: 1px solid var(--border-color-primary); border-radius: 12px; padding: 12px; display: flex;
   flex-direction: column; gap: 8px; background: var(--background-fill-primary); color: var(--body-text-color); }
-.cm-fail h3 { margin: 0; font-size: 1.02rem; color: inherit; }
+.cm-fail h2 { margin: 0; font-size: 1.02rem; color: inherit; }
 .cm-fail img { width: 100%; height: 130px; object-fit: contain; background: white; border-radius: 8px; margin: 0; }
 .cm-fail p { margin: 0; font-size: .87rem; line-height: 1.4; color: inherit; overflow-wrap: anywhere; }
 .cm-fail .cm-verdict { font-weight: 650; }
 .cm-fail ul { margin: 0; padding: 0; list-style: none; font-size: .87rem; }
-.cm-fail li { display: grid; grid-template-columns: minmax(0, 1fr) 70px 3.6em; gap: 8px; align-items: center;
+.cm-fail li { display: grid; grid-template-columns: minmax(0, 1fr) 70px 4.2em; gap: 8px; align-items: center;
   margin: 3px 0; overflow-wrap: anywhere; }
 .cm-fail li > :last-child { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .cm-fail button { margin-top: auto; padding: 6px 10px; border-radius: 8px; font-size: .87rem; color: inherit;
@@ -119,7 +119,7 @@ def card(lang: str, number: int, picture: Image.Image, found: Prediction) -> str
     picture.save(file, "WEBP", quality=85)
     shares = "".join(map(_share, found.labels, found.probabilities[0].tolist()))
     name = escape(say(lang, f"{experiment.key}_name"))
-    return (f'<article class="cm-fail"><h3>{name}</h3><img src="{data_address(file.getvalue())}" '
+    return (f'<article class="cm-fail"><h2>{name}</h2><img src="{data_address(file.getvalue())}" '
             f'alt="{escape(say(lang, experiment.key + "_alt"))}"><ul>{shares}</ul>'
             f'<p class="cm-verdict">{escape(verdict(lang, experiment, found))}</p>'
             f"<p>{escape(say(lang, experiment.key))}</p>"
