@@ -235,7 +235,7 @@ def toy(monkeypatch):
 def test_a_tab_is_one_file_and_one_name_in_the_table(toy, tmp_path):
     tabs.add_words("toy")  # as the table does when it is imported
     folder = tiny_checkpoint(tmp_path / "tiny")
-    keys = ("tab_zero_shot", "tab_inside", "tab_map", "tab_matrix", "tab_saw", "tab_prompts", "tab_toy")
+    keys = [f"tab_{name}" for name in tabs.TABLE]
     for lang in texts.LANGUAGES:
         blocks = app.build_demo(str(folder), lang).blocks.values()
         drawn = [block.label for block in blocks if isinstance(block, gr.Tab)]

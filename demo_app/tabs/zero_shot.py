@@ -7,8 +7,8 @@ import gradio as gr
 from PIL import Image
 
 from clipmini.image import open_image
-from clipmini.tasks.classify import Prediction, classify
-from demo_app import style
+from clipmini.tasks.classify import Classifier, Prediction, classify
+from demo_app import arithmetic, style
 from demo_app.page import Asked, Page, friendly_errors
 from demo_app.texts import say, say_message
 from demo_app.views import answers, endpoint, view
@@ -22,13 +22,18 @@ def answer(asked: Asked, scale: float | None = None) -> tuple[Prediction, float,
     opened, embedder = open_image(asked.need_picture()), asked.embedder
     scale = embedder.logit_scale if scale is None else scale
     read = time.perf_counter() - start
-    made = asked.model.model.classifier(asked.words, asked.templates, asked.none_of_these)
+    made = _classifier(asked)
     texts = time.perf_counter() - start - read
     prediction = classify(embedder, [opened], made, logit_scale=scale)
     saw = embedder.see(opened)
     times = {"picture": 1000 * (read + prediction.seconds["pictures"]), "texts": 1000 * texts,
              "total": 1000 * (time.perf_counter() - start)}
     return prediction, scale, times, saw
+
+
+def _classifier(asked: Asked) -> Classifier:
+    """What the words make; the model holds the last ones."""
+    return asked.model.model.classifier(asked.words, asked.templates, asked.none_of_these)
 
 
 def as_data(prediction: Prediction, scale: float, times: dict[str, float], lang: str) -> dict:
@@ -44,9 +49,11 @@ def as_data(prediction: Prediction, scale: float, times: dict[str, float], lang:
 
 
 def shown(asked: Asked) -> tuple[str, Image.Image, str, dict]:
-    """HTML of the bars, what the model saw, HTML of the prompts, the numbers."""
+    """The arithmetic's JSON, what the model saw, HTML of the prompts, the numbers."""
     prediction, scale, times, saw = answer(asked)
-    return (style.bars(asked.lang, prediction, scale, times), enlarged(saw, SAW_SIDE),
+    strips = arithmetic.value(asked.embedder, _classifier(asked), prediction, asked.lang, scale,
+                              asked.model.model.everyday(asked.templates), times=times)
+    return (strips, enlarged(saw, SAW_SIDE),
             style.prompt_list(asked.lang, prediction), as_data(prediction, scale, times, asked.lang))
 
 
@@ -89,9 +96,9 @@ def enlarged(image: Image.Image, side: int) -> Image.Image:
 
 
 def _outputs(page: Page) -> list:
-    """Bars, what the model saw, prompts, numbers."""
+    """The strips, what the model saw, prompts, numbers."""
     word = page.word
-    bars = gr.HTML(elem_id="answer")
+    bars = arithmetic.component(word, page.lang or "en")
     with gr.Accordion(word("prompts"), open=False):
         prompts = gr.HTML(elem_id="prompts")
     with gr.Accordion(word("saw"), open=False):
