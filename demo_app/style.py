@@ -7,7 +7,7 @@ import gradio as gr
 
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import Prediction
-from demo_app.texts import say, say_message
+from demo_app.texts import say
 
 SHOWN_LABELS, SHOWN_PROMPTS = 20, 30  # rows; the rest is summed up in one
 
@@ -85,11 +85,6 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 """ + (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
-def waiting(lang: str) -> str:
-    """The empty card."""
-    return f'<div class="cm-card cm-wait">{escape(say(lang, "waiting"))}</div>'
-
-
 def model_line(lang: str, embedder: Embedder | None, problem: str) -> str:
     """Which model answers, how large it is, and what was measured on it: meta["measured"], a text or one a language."""
     if embedder is None:
@@ -103,46 +98,6 @@ def model_line(lang: str, embedder: Embedder | None, problem: str) -> str:
              f"{size} × {size} px", escape(str(measured))]
     return '<div class="cm-model">' + "".join(f"<span{' class=cm-measured' if i == 3 else ''}>{part}</span>"
                                               for i, part in enumerate(parts) if part) + "</div>"
-
-
-def _row(name: str, probability: float, cosine: str, logit: str, other: bool) -> str:
-    """One bar of the table; other: it stands for more than a label."""
-    percent = f"{100 * probability:.2f}"
-    return (f'<tr{" class=cm-other" if other else ""}><th scope="row" class="cm-name">{escape(name)}</th>'
-            f'<td class="cm-bar"><div class="cm-track" role="meter" aria-label="{escape(name)}" aria-valuemin="0" '
-            f'aria-valuemax="100" aria-valuenow="{percent}" aria-valuetext="{percent} %">'
-            f'<div class="cm-fill" style="width:{percent}%"></div></div></td>'
-            f'<td>{100 * probability:.1f} %</td>'
-            f'<td class="cm-minor">{cosine}</td><td class="cm-minor">{logit}</td></tr>')
-
-
-def bars(lang: str, prediction: Prediction, scale: float, times: dict, why: str = "") -> str:
-    """The answer for one picture: a bar, the probability, the cosine and the logit of each label; notes; times.
-
-    why: a sentence on which model answered, or nothing.
-    """
-    rows = [(p, label, f"{c:+.3f}", f"{x:+.1f}", False) for p, label, c, x in zip(
-        prediction.probabilities[0].tolist(), prediction.labels, prediction.cosines[0].tolist(),
-        prediction.logits[0].tolist(), strict=True)]
-    if prediction.none is not None:
-        rows.append((prediction.none[0].item(), say(lang, "none"), "", "", True))
-    rows.sort(key=lambda row: -row[0])
-    shown, rest = rows[:SHOWN_LABELS], rows[SHOWN_LABELS:]
-    if rest:
-        shown.append((sum(row[0] for row in rest), say(lang, "more_labels", n=len(rest)), "", "", True))
-    head = "".join(f'<th scope="col">{escape(say(lang, key))}</th>' for key in ("probability", "cosine", "logit"))
-    notes = "".join(f"<li>{escape(say_message(lang, note))}</li>" for note in prediction.notes)
-    return (f'<section class="cm-card" aria-label="{escape(say(lang, "answer"))}">'
-            f'<p class="cm-first">{escape(rows[0][1])} <span>{100 * rows[0][0]:.1f} %</span></p>'
-            f'<table class="cm-bars"><caption class="cm-hidden">{escape(say(lang, "answer"))}</caption>'
-            f'<thead><tr><th scope="col" class="cm-name">{escape(say(lang, "label"))}</th><td></td>{head}</tr></thead>'
-            "<tbody>"
-            + "".join(_row(name, p, cosine, logit, other) for p, name, cosine, logit, other in shown)
-            + "</tbody></table>" + (f'<ul class="cm-notes" role="status">{notes}</ul>' if notes else "")
-            + (f'<p class="cm-small">{escape(why)}</p>' if why else "")
-            + f'<p class="cm-small">{escape(say(lang, "formula", scale=scale))}<br>'
-            f'{escape(say(lang, "times", **times))}</p>'
-            "</section>")
 
 
 def prompt_list(lang: str, prediction: Prediction) -> str:

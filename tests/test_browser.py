@@ -68,7 +68,8 @@ def site(tmp_path_factory, browser):
 
 
 class Visit:
-    """A page, every request it made, and every complaint of its scripts."""
+    """A page, every request it made, and every complaint of its scripts. view: which one it opens with, None for a page
+    without views."""
 
     def __init__(self, browser, url, width=1280, locale="en-US", dark=False, view="zero_shot"):
         self.context = browser.new_context(viewport={"width": width, "height": 900}, locale=locale,
@@ -78,8 +79,9 @@ class Visit:
         self.page.on("websocket", lambda socket_: self.requests.append(socket_.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.set_default_timeout(20_000)
+        self.views = view is not None
         self.page.goto(url)
-        self.settled(view)
+        self.settled(view) if self.views else self.page.wait_for_selector("#go")
 
     def ask(self, file, labels):
         """Replace picture and words; no button is pressed. Waits for the answer to both."""
@@ -101,7 +103,7 @@ class Visit:
         self.page.get_by_role("tab", name=name).click()
 
     def bars(self) -> dict:
-        self.settled()
+        self.settled() if self.views else self.page.wait_for_selector(".cm-bars")
         return {bar.get_attribute("aria-label"): float(bar.get_attribute("aria-valuenow"))
                 for bar in self.page.query_selector_all("#answer [role=meter]")}
 

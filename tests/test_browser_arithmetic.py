@@ -58,7 +58,7 @@ def visit(browser, site):  # noqa: F811
     visits = []
 
     def go(case, **options):
-        visits.append(Visit(browser, site, **options))
+        visits.append(Visit(browser, site, view=None, **options))
         page = visits[-1].page
         page.fill("#case textarea, #case input", case)
         page.keyboard.press("Enter")

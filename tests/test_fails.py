@@ -2,19 +2,16 @@
 
 import html
 import re
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 import clipmini
 from clipmini.tasks.classify import classify
-from helpers_app import tiny_checkpoint
+from helpers_app import running, tiny_checkpoint
 
 gr = pytest.importorskip("gradio", reason="the app needs gradio: pip install 'clipmini[app]'")
 from demo_app import texts  # noqa: E402
-from demo_app.app import launch_kwargs  # noqa: E402
-from demo_app.page import picture_input  # noqa: E402
 from demo_app.tabs import fails  # noqa: E402
 from test_browser import Visit, browser  # noqa: E402, F401
 
@@ -62,29 +59,16 @@ def test_a_card_is_taken_along_as_a_file_and_words(tmp_path):
             fails.taken(wrong, str(tmp_path))
 
 
-def test_a_click_fills_the_workbench_of_a_page_that_has_one(browser, tmp_path):  # noqa: F811
-    model, asked = clipmini.load(str(tiny_checkpoint(tmp_path / "tiny"))), []
-    with gr.Blocks() as demo:
-        picture, words, go = picture_input("Picture"), gr.Textbox(elem_id="words"), gr.Button(elem_id="go")
-        page = SimpleNamespace(demo=demo, word=texts.TEXTS["en"].__getitem__, language=lambda request: "en",
-                               picture=picture, words=words, go=go,
-                               model=SimpleNamespace(get=lambda: (asked.append(1), model)[1]))
-        with gr.Tabs():
-            with gr.Tab("Other"):
-                gr.Markdown("nothing")
-            fails.build(page)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, inbrowser=False, **launch_kwargs())
-    try:
+def test_a_click_fills_the_workbench(browser, tmp_path):  # noqa: F811
+    with running(tiny_checkpoint(tmp_path / "tiny"), "en") as url:
         v = Visit(browser, url, width=390)
-        v.page.wait_for_timeout(700)
-        assert not asked  # nothing is computed before the tab is opened
+        assert not v.page.locator(".cm-fail").count()  # nothing is computed before the view is opened
         v.open_tab("Where it fails")
         v.page.wait_for_selector(".cm-fail")
         assert v.overflow() <= 0
         v.page.get_by_role("button", name="Try it yourself: Upside down").press("Enter")
-        v.page.wait_for_function("document.querySelector('#words textarea').value === 'a dog, a bear, a skull'")
-        v.page.wait_for_selector("#picture img")
+        v.page.wait_for_function("document.querySelector('#labels textarea').value === 'a dog, a bear, a skull'")
+        v.open_tab("Zero-shot")
+        assert set(v.bars()) == {"a dog", "a bear", "a skull"}
         assert not v.errors and not v.strangers()
         v.context.close()
-    finally:
-        demo.close(verbose=False)

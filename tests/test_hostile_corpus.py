@@ -189,7 +189,7 @@ def test_the_app_answers_or_names_each_picture(corpus):
 def model_of(embedder):
     """What a view is answered by, without a page."""
     held = make_classifier(embedder, "red, blue", "{}")
-    return SimpleNamespace(get=lambda: embedder, classifier=lambda *asked: held)
+    return SimpleNamespace(get=lambda: embedder, everyday=lambda templates: None, classifier=lambda *asked: held)
 
 
 def asked_of(model, path: str):

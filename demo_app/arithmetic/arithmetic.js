@@ -295,10 +295,9 @@ function light(id) {
 }
 const under = (e) => e.target.closest && e.target.closest("[data-i]");
 function fresh() {
-  const found = parse(props.value);
-  if (!root() || !found) return;
-  data = found;
-  if (data.labels) scale = data.scale;
+  if (!root()) return;
+  data = parse(props.value);  // nothing where an error stands in place of an answer
+  if (data && data.labels) scale = data.scale;
   build();
 }
 const touched = (e) => light(under(e) ? under(e).dataset.i : pinned);
