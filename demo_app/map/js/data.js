@@ -15,11 +15,13 @@ const words = () => state.words || {};
 const say = (key, values) => Object.entries(values || {}).reduce(
   (text, [name, value]) => text.replaceAll("{" + name + "}", value), words()[key] || "");
 
-function legendOf(i) {
-  if (state.by === "kind") return i < state.data.pictures ? 0 : 1;
-  const group = state.data.group[i];
-  return state.data.groups.length <= COLOURS.length ? group : Math.min(group, REST);
+// The number in the legend of each point.
+function sort() {
+  const few = state.data.groups.length <= COLOURS.length, kind = state.by === "kind";
+  state.legend = Uint8Array.from(state.data.group, (group, i) =>
+    kind ? +(i >= state.data.pictures) : few ? group : Math.min(group, REST));
 }
+const legendOf = (i) => state.legend[i];
 const legendNames = () => {
   if (state.by === "kind") return [say("pictures"), say("texts")];
   const groups = state.data.groups;
@@ -31,6 +33,8 @@ const isPicture = (i) => i < state.data.pictures;
 function take(data) {
   state.data = data;
   state.count = data.names.length;
+  state.wide = new Float32Array(state.count);  // of names as they are written, once that is known
+  sort();
   // Who gets a thumbnail first: the same at every redraw, and of all groups.
   state.order = Uint32Array.from({ length: data.pictures }, (_, i) => i)
     .sort((a, b) => (a * 2654435761 >>> 0) - (b * 2654435761 >>> 0));

@@ -61,12 +61,12 @@ function dots(W, H, ratio) {
   const full = COLOURS.map((c) => abgr(c, 1, 255)), rim = COLOURS.map((c) => abgr(c, 0.55, 255));
   const shapes = [stamp("diamond", r), stamp("disc", r)], big = [stamp("diamond", r * 1.6), stamp("disc", r * 1.6)];
   const v = state.view, sx = v.scale * ratio, ox = v.x * ratio, oy = v.y * ratio, reach = Math.ceil(r) + 1;
-  const pictures = state.data.pictures;
-  for (let i = 0; i < state.count; i++) {
-    const x = Math.round(ox + sx * state.xs[i]), y = Math.round(oy - sx * state.ys[i]);
+  const pictures = state.data.pictures, { xs, ys, count, legend } = state, off = COLOURS.map((_, k) => state.hidden.has(k));
+  for (let i = 0; i < count; i++) {
+    const x = Math.round(ox + sx * xs[i]), y = Math.round(oy - sx * ys[i]);
     if (x < -reach || y < -reach || x >= W + reach || y >= H + reach) continue;
-    const k = legendOf(i);
-    if (state.hidden.has(k)) continue;
+    const k = legend[i];
+    if (off[k]) continue;
     put(shapes[+(i < pictures)], x, y, W, H, fill[k], edge[k], reach);
   }
   near.forEach((i) => {
@@ -125,6 +125,7 @@ function cell(g, i, x, y, side) {
 }
 
 // ---- words ----
+const WORDS = 160, TRIED = 2000;  // most in a picture, most that are looked at
 const short = (text) => text.length > 24 ? text.slice(0, 23) + "…" : text;
 function written(g, text, x, y, ink, ground) {
   g.lineWidth = 3; g.strokeStyle = ground; g.strokeText(text, x, y);
@@ -133,24 +134,26 @@ function written(g, text, x, y, ink, ground) {
 function labels(g, w, h, ink, ground, pictures) {
   g.font = "12px system-ui, sans-serif"; g.textBaseline = "middle"; g.textAlign = "center"; g.lineJoin = "round";
   const near = state.marks.near, chosen = new Set(near), dim = chosen.size > 0 || state.marks.query;
-  let written_ = 0;
+  let many = 0, tried = 0;
+  const width = (i) => state.wide[i] || (state.wide[i] = g.measureText(short(state.data.names[i])).width);
   const under = ([i, x, y]) => {
-    const text = short(state.data.names[i]), wide = g.measureText(text).width;
-    if (room(x - wide / 2, y + 4, wide, 10)) { written(g, text, x, y + 9, ink, ground); written_++; }
+    const wide = width(i);
+    if (room(x - wide / 2, y + 4, wide, 10)) { written(g, short(state.data.names[i]), x, y + 9, ink, ground); many++; }
   };
   const word = (i) => {
     const x = px(i), y = py(i);
     if (x < 0 || y < 0 || x > w || y > h || !shown(i)) return;
-    const text = short(state.data.names[i]), wide = g.measureText(text).width;
+    const wide = width(i);
+    tried++;
     if (!room(x - wide / 2, y - 17, wide, 10)) return;
     g.globalAlpha = dim && !chosen.has(i) ? 0.5 : 1;
-    written(g, text, x, y - 11, ink, ground); written_++;
+    written(g, short(state.data.names[i]), x, y - 11, ink, ground); many++;
     g.globalAlpha = 1;
   };
   near.slice(0, 40).forEach((i) => { if (i < state.count && !isPicture(i)) word(i); });
   if (state.data.own || closeness() > 5) pictures.slice(0, 120).forEach(under);
   if (closeness() > 2.5 || state.count - state.data.pictures < 40)
-    for (let i = state.data.pictures; i < state.count && written_ < 160; i++) if (!chosen.has(i)) word(i);
+    for (let i = state.data.pictures; i < state.count && many < WORDS && tried < TRIED; i++) if (!chosen.has(i)) word(i);
 }
 function placeTitles(g, w, h) {
   const levels = state.data.titles && state.data.titles[state.name];

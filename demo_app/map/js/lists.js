@@ -131,6 +131,7 @@ function coloured() {
   if (!state.data) return;
   if (state.by !== props.by) state.hidden.clear();
   state.by = props.by || "group";
+  sort();
   legend(); results(); redraw();
 }
 
