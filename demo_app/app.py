@@ -20,7 +20,9 @@ if __name__ == "__main__" and not __package__:  # run as a file, as a Space does
 
 import gradio as gr  # noqa: E402
 
+from clipmini.files import CheckpointError  # noqa: E402
 from demo_app import style, tabs, workbench  # noqa: E402
+from demo_app.map import stored  # noqa: E402
 from demo_app.page import PRIVATE, Page, samples_folder  # noqa: E402
 from demo_app.shelf import Model, Shelf  # noqa: E402
 from demo_app.texts import LANGUAGES, TEXTS, say  # noqa: E402
@@ -111,11 +113,19 @@ def main(argv=None) -> int:
     parser.add_argument("--share", action="store_true", help="make a public link; this one needs the network")
     parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
     parser.add_argument("--lang", choices=LANGUAGES, help="language (default: the browser's)")
+    parser.add_argument("--map", type=Path, metavar="FOLDER",
+                        help="show the map that `clipmini map` wrote there; --model must be the model that made it")
     args = parser.parse_args(argv)
-    _, problem = Model(args.model).try_get()
+    embedder, problem = Model(args.model).try_get()
     if problem:
         hint = " Or start with --hub, which lets the app fetch it." if "/" in args.model and not args.hub else ""
         print(f"{say('en', 'no_model')}: {problem}.{hint}", file=sys.stderr)
+        return 2
+    try:
+        if args.map and embedder:
+            stored.serve(args.model, args.map, embedder)
+    except CheckpointError as error:
+        print(f"The app could not start: {error}", file=sys.stderr)
         return 2
     page = demo if (args.model, args.lang) == ("emoji", None) else build_demo(args.model, args.lang)
     try:

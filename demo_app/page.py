@@ -103,12 +103,14 @@ class Page:
         return self.lang or language_of(request)
 
     def asked(self, picture: str | None, words: str, templates: str, none_of_these: bool, choice: str,
-              lang: str) -> Asked:
-        """The bench's values as one question. Raises ValueError, ImageError and CheckpointError."""
-        picked = Picked(self.model, "") if choice == AUTOMATIC and not picture else self.shelf.pick(choice, picture)
-        own, _ = self.model.try_get()
+              lang: str, blind: bool = False) -> Asked:
+        """The bench's values as one question. blind: the automatic choice does not look at the picture. Raises
+        ValueError, ImageError and CheckpointError."""
+        own = choice == AUTOMATIC and (blind or not picture)
+        picked = Picked(self.model, "") if own else self.shelf.pick(choice, picture)
+        first, _ = self.model.try_get()
         embedder = picked.embedder
-        if own is not None and embedder is not own and templates.split("\n") == list(TEMPLATES[first_templates(own)]):
+        if first and embedder is not first and templates.split("\n") == list(TEMPLATES[first_templates(first)]):
             templates = "\n".join(TEMPLATES[first_templates(embedder)])
         return Asked(picture, words, templates, none_of_these, picked, lang)
 

@@ -10,7 +10,7 @@ open, and when it is opened and was not asked since. Until the answer is there, 
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import Any
@@ -43,17 +43,18 @@ def said_by(asked: Asked) -> str:
     return f'<p class="cm-who" data-model="{escape(name)}">{escape(why)}</p>'
 
 
-def answers(page: Page, name: str, function: Callable[..., Any], own: list, outputs: list, lane: dict[str, Any] = QUICK
-            ) -> None:
-    """Connect a view. function(asked, *values of own) -> the outputs, or a generator of them; what a visitor can cause
-    is shown in the head, in place of all outputs."""
+def answers(page: Page, name: str, function: Callable[..., Any], own: list, outputs: list,
+            lane: dict[str, Any] = QUICK, given: Sequence = (), blind: bool = False) -> None:
+    """Connect a view. function(asked, *values of own and given) -> the outputs, or a generator of them; what a visitor
+    can cause is shown in the head, in place of all outputs. own: inputs that make it answer anew; given: those that do
+    not. blind: the automatic choice of a model does not look at the picture."""
     blank, shared = [_emptied(component) for component in outputs], len(page.bench.asked)
 
     # Gradio gives request and progress by their kinds, and then the values of the inputs.
     def answer(request: gr.Request, progress=gr.Progress(track_tqdm=True), *values):  # noqa: B008 (gradio's way)
         lang, (_, *values) = page.language(request), values
         try:
-            asked = page.asked(*values[:shared], lang=lang)
+            asked = page.asked(*values[:shared], lang=lang, blind=blind)
             found = function(asked, *values[shared:])
             for each in found if inspect.isgenerator(found) else [found]:
                 yield [said_by(asked), *(each if isinstance(each, tuple) else (each,))]
@@ -61,7 +62,7 @@ def answers(page: Page, name: str, function: Callable[..., Any], own: list, outp
             yield [problem(lang, error), *blank]
 
     _, stamp, head = page.views[name]
-    stamp.change(gpu(answer), [stamp, *page.bench.asked, *own], [head, *outputs], show_progress="minimal",
+    stamp.change(gpu(answer), [stamp, *page.bench.asked, *own, *given], [head, *outputs], show_progress="minimal",
                  trigger_mode="always_last", **PRIVATE, **lane).then(
         None, stamp, None, js=f"(stamp) => cm.done('{name}', stamp)", **PRIVATE)
     if changes := [c.change for c in own if hasattr(c, "change")]:

@@ -1,39 +1,42 @@
-"""Which points of a map are near a vector, as the page lists and marks them."""
+"""Which points of a map are near a vector, as the canvas marks and lists them."""
 
 from torch import Tensor
 
 from clipmini.tasks.maps import projection
 from demo_app.map.canvas import Opened, map_name, marks
 
-NEAR = 12  # neighbours that are listed
+NEAR = 12  # pictures that are listed, and half as many words
 
 
-def neighbours(o: Opened, vector: Tensor, kind: str, gap: bool, own: int | None = None) -> tuple[list, list, str]:
-    """The nearest pictures, and half as many words, of a unit vector (E,); own: the number of the point that it is of.
+def nearest_points(o: Opened, vector: Tensor, own: int | None = None, words: bool = True) -> dict[int, float]:
+    """The NEAR nearest pictures, and half as many words, of a unit vector (E,): point -> cosine, nearest first. own:
+    the number of the point that it is of.
 
-    -> (thumbnails for a gr.Gallery, rows for a table, marks for the canvas). Pictures and words are searched apart, for
-    the modality gap makes every word nearer to words than to any picture.
+    Pictures and words are searched apart, for the modality gap makes every word nearer to words than to any picture.
+    Centred vectors were tried: they find no more (recall@1 of the 1,442 words 73.6 % against 73.4 %).
     """
     found = o.found
-    near: list[int] = []
-    cosines: dict[int, float] = {}
+    near: dict[int, float] = {}
     for first, end, most in ((0, found.pictures, NEAR), (found.pictures, len(found.names), NEAR // 2)):
-        if first == end:
-            continue
-        nearest = projection.nearest(vector[None], found.vectors[first:end], min(most + 1, end - first))
-        indices, distances = (t[0].tolist() for t in nearest)
-        named = {first + i: 1 - d for i, d in zip(indices, distances, strict=True) if first + i != own}
-        near += list(named)[:most]
-        cosines |= named
+        if first < end and (words or not first):
+            nearest = projection.nearest(vector[None], found.vectors[first:end], min(most + 1, end - first))
+            indices, distances = (t[0].tolist() for t in nearest)
+            named = [(first + i, 1 - d) for i, d in zip(indices, distances, strict=True) if first + i != own]
+            near |= dict(named[:most])
+    return near
+
+
+def marked(o: Opened, vector: Tensor, kind: str, gap: bool, label: str, own: int | None = None,
+           thumb: str | None = None, quiet: bool = False) -> str:
+    """Marks for the canvas: the neighbours of a text or picture called `label`, or of the point `own`. quiet: the other
+    points do not step back.
+
+    A typed text is answered by pictures only: a CLIP never learned which words are alike ("vehicle" is near "burrito").
+    """
+    near = nearest_points(o, vector, own, words=own is not None or thumb is not None)
+    cosines = {i: round(c, 4) for i, c in near.items()}
     if own is not None:
-        return *listed(o, near, cosines), marks([*near, own])
-    there = projection.place(vector[None], found.vectors, found.maps[map_name(kind, gap)])[0].tolist()
-    return *listed(o, near, cosines), marks(near, there)
-
-
-def listed(o: Opened, near: list[int], cosines: dict[int, float]) -> tuple[list, list]:
-    """Points as (thumbnails, rows of name, kind, group, cosine)."""
-    found = o.found
-    gallery = [(found.thumbnail(i), found.names[i]) for i in near[:60] if i < found.pictures]
-    return gallery, [[found.names[i], "▣" if i < found.pictures else "T", found.groups[i],
-                      f"{cosines[i]:.3f}" if i in cosines else ""] for i in near[:200]]
+        return marks(list(near), cosines=cosines, label=label, own=own, what="point")
+    there = projection.place(vector[None], o.found.vectors, o.found.maps[map_name(kind, gap)])[0].tolist()
+    return marks(list(near), cosines=cosines, label=label, query=there, thumb=thumb, what="query",
+                 quiet=quiet)

@@ -1,43 +1,58 @@
-"""The tab with the map: thousands of pictures and words as points, neighbours near each other."""
+"""The tab with the map: thousands of pictures and words as points, neighbours near each other, for any model."""
 
-import io
 from collections.abc import Iterator
-from importlib.util import find_spec
+from contextlib import closing
+from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
 from torch import Tensor
 
 from clipmini.image import ENDINGS, open_image
 from clipmini.tasks.maps import projection
-from clipmini.tasks.maps.folder import EmbeddingMap, gather, with_umap
+from clipmini.tasks.maps.folder import EmbeddingMap
 from clipmini.tasks.prompts import clean_labels
-from demo_app.map import canvas
-from demo_app.map.canvas import Opened, drawn, map_path, opened
-from demo_app.map.neighbours import listed, neighbours
-from demo_app.page import PRIVATE, Page, friendly_errors, gpu, picture_input
-from demo_app.page import QUICK as LIMITS
+from demo_app.map import canvas, made
+from demo_app.map.canvas import Opened, as_address, drawn, opened
+from demo_app.map.neighbours import marked, nearest_points
+from demo_app.map.stored import FILM, shipped, stored_path
+from demo_app.page import PRIVATE, QUICK, Asked, Page, friendly_errors, gpu
+from demo_app.shelf import AUTOMATIC, Model
 from demo_app.texts import say
-from demo_app.views import view as as_view
+from demo_app.views import answers, endpoint, view
 
 MOST_OWN = 500  # pictures of a visitor on a map
-FILM = "film"  # assets/maps/film: how a model learned, step by step
+MAPS: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "maps"}  # one is made, one says that it waits
+# Words to click: at least 10 of the 12 drawings that the shipped model finds nearest are right, and mostly all 12
+# (tests/test_maps_search.py). It reads Chinese; of other models that is not known, so they are asked in English.
+TRY = ("fruit", "vegetable", "vehicle", "heart", "clock", "arrow", "sad face", "hands", "zodiac")
+TRY_ZH = (("水果", "fruit"), ("汽车", "car"), ("心", "heart"), ("时钟", "clock"), ("箭头", "arrow"), ("月亮", "moon"),
+          ("星座", "zodiac"), ("手", "hands"), ("钱", "money"))
 
 
-def own_map(page: Page, files: list[str] | None, lang: str) -> Iterator[Opened]:
-    """A map of a visitor's pictures, twice: by PCA at once, then by UMAP where it is installed."""
-    with friendly_errors(lang):
-        if not files or len(files) > MOST_OWN:
-            raise ValueError(say(lang, "own_count", n=len(files or []), limit=MOST_OWN))
-        names = [Path(file).stem.replace("_", " ") for file in files]
-        found = gather(page.model.get(), files, names)
-        buffer = io.BytesIO()
-        found.thumbnails.save(buffer, "webp", quality=82)
-        sprite = canvas.data_address(buffer.getvalue())
-        yield Opened(found, sprite)
-        if find_spec("umap") is not None:
-            yield Opened(with_umap(found), sprite)
+def chosen(page: Page, choice: str) -> Model:
+    """The model whose map is shown. Raises ValueError for one that is not on the shelf."""
+    return page.model if choice == AUTOMATIC else page.shelf.pick(choice, None).model
+
+
+def of_model(model: Model) -> Opened | None:
+    """The map of a model, where it is stored or was made. Raises CheckpointError."""
+    path = stored_path(model.name)
+    return opened(path) if path else made.ready(model.get())
+
+
+def current(model: Model, mine: Opened | None, lang: str) -> Opened:
+    """The map that a visitor looks at. Raises ValueError where there is none yet."""
+    o = theirs(mine, model) or of_model(model)
+    if o is None:
+        raise ValueError(say(lang, "map_js_not_yet", model=model.name))
+    return o
+
+
+def theirs(mine: Opened | None, model: Model) -> Opened | None:
+    """A visitor's own map, if this model made it."""
+    return mine if mine is not None and mine.found.model == model.get().name else None
 
 
 def gap_sentence(found: EmbeddingMap, lang: str) -> str:
@@ -49,201 +64,295 @@ def gap_sentence(found: EmbeddingMap, lang: str) -> str:
                after=projection.modality_gap(*projection.without_gap(images, texts)))
 
 
+def status(lang: str, key: str, aloud: bool = True, **values) -> str:
+    """A sentence; aloud: a screen reader says it when it changes, which would be tiresome every second."""
+    role = ' role="status"' if aloud else ""
+    return f'<p{role} class="cm-small">{escape(say(lang, f"map_js_{key}", **values), quote=False)}</p>'
+
+
+def title(o: Opened, lang: str) -> str:
+    """Whose map it is."""
+    found = o.found
+    return status(lang, "own" if o.own else "of", model=found.model, n=found.pictures,
+                  m=len(found.names) - found.pictures, how="UMAP" if found.by_umap else "PCA")
+
+
+def progress(step: made.Step, lang: str, model: str) -> str:
+    """How far a map is, in words."""
+    aloud = step.note not in ("pictures", "words", "placing")
+    return status(lang, f"step_{step.note}", aloud, done=step.done, total=step.total, model=model, why=step.why)
+
+
 class Controls(NamedTuple):
-    """What a visitor sets. mine: a map of their own or the film, as Opened, or None for the map of the page's model."""
+    """What a visitor sets. mine: a map of their own pictures as Opened, or None for the map of the model."""
 
     mine: gr.State
     kind: gr.Radio
     gap: gr.Checkbox
     by: gr.Radio
+    choice: gr.Dropdown
 
 
 class Results(NamedTuple):
     """What a visitor sees."""
 
     view: gr.HTML
-    said: gr.Markdown
     gap_said: gr.Markdown
-    gallery: gr.Gallery
-    table: gr.Dataframe
+    said: gr.HTML
 
 
 def build(page: Page) -> None:
-    """Draw the tab and connect it; nothing is read before a visitor opens it."""
-    word, path = page.word, map_path(page.model.name)
-    there = (path / "points.json").is_file()
-    filmed = there and (map_path(FILM) / "points.json").is_file()
-    with as_view(page, "map") as tab:
-        gr.Markdown(word("map_about") if there else word("no_map"))
-        with gr.Row(equal_height=False, elem_classes="cm-columns"):
-            with gr.Column(scale=7, min_width=300):
-                view = canvas.component(page.lang or "en")
-                said = gr.Markdown(elem_id="map-said")
-                film = _film(page, filmed)
-                own = _own(page, there)
-            with gr.Column(scale=4, min_width=280):
-                kind, gap, by = _choices(page)
-                query = gr.Textbox(label=word("map_search"), placeholder="something to eat", elem_id="map-query",
-                                   max_lines=1)
-                picture = picture_input(word("map_place"), "map-picture")
-                gallery, table = _neighbours(page)
-                results = Results(view, said, gr.Markdown(elem_id="map-gap-said"), gallery, table)
-        controls = Controls(gr.State(None, time_to_live=3600), kind, gap, by)
-    stored = path if there else None
-    _connect_controls(page, stored, tab, controls, results)
-    _connect_search(page, stored, query, picture, controls, results)
-    if filmed:
-        _connect_film(page, *film, controls, results)
-    _connect_own(page, path, *own, controls, results)
-
-
-def _film(page: Page, filmed: bool) -> tuple[gr.Slider, gr.Button]:
-    """The folded part with the film: the moment, and the button."""
-    with gr.Accordion(page.word("film"), open=False, visible=filmed):
-        gr.Markdown(page.word("film_about"))
-        return (gr.Slider(0, 1, value=0, step=1, label=page.word("film_step"), elem_id="film-step", interactive=True),
-                gr.Button(page.word("film_show"), elem_id="film-go"))
-
-
-def _own(page: Page, there: bool) -> tuple[gr.File, gr.Button, gr.Button]:
-    """The folded part for a visitor's own pictures: files, and the buttons that make a map and go back to the first."""
-    word = page.word
-    with gr.Accordion(word("own_map"), open=not there):
-        files = gr.File(label=word("pictures"), file_count="multiple", file_types=list(ENDINGS), type="filepath",
-                        elem_id="own-files", height=140)
-        with gr.Row():
-            return (files, gr.Button(word("own_make"), variant="primary", elem_id="own-go"),
-                    gr.Button(word("own_back"), elem_id="own-back", visible=there))
+    """Draw the view and connect it; nothing is read before a visitor opens it."""
+    word, lang = page.word, page.lang or "en"
+    with view(page, "map"):
+        gr.Markdown(word("map_about"), elem_classes="cm-about")
+        said = gr.HTML(elem_id="map-said")
+        query = gr.Textbox(label=word("map_search"), placeholder="fruit", elem_id="map-query", max_lines=1)
+        with gr.Row(elem_id="map-try"):
+            tries = [gr.Button(word(f"map_js_try_{i}"), size="sm", min_width=70, elem_id=f"map-try-{i}")
+                     for i in range(len(TRY))]
+        shown = canvas.component(lang)
+        with gr.Row(equal_height=False):
+            kind, gap, by = _choices(page)
+        results = Results(shown, gr.Markdown(elem_id="map-gap-said"), said)
+        own = _own(page)
+        film = _film(page, lang)
+        controls = Controls(gr.State(None, time_to_live=3600), kind, gap, by, page.bench.choice)
+        drawn_now = gr.State("")
+    _connect_map(page, drawn_now, controls, results)
+    _connect_search(page, query, tries, controls, results)
+    _connect_own(page, *own, controls, results, drawn_now)
+    _connect_film(page, *film, controls)
+    endpoint(page, "map", "search_map", _search_map(page), [query, page.bench.choice], {"found": gr.JSON})
+    endpoint(page, "map", "map_pictures", _map_pictures(page), [own[0], page.bench.choice], {"map": gr.JSON}, MAPS)
 
 
 def _choices(page: Page) -> tuple[gr.Radio, gr.Checkbox, gr.Radio]:
     """Which map, with the modality gap or without, and what the colours mean."""
     word = page.word
-    return (gr.Radio([("UMAP", "umap"), ("PCA", "pca")], value="umap", label=word("map_kind"), elem_id="map-kind"),
-            gr.Checkbox(True, label=word("map_gap"), info=word("map_gap_info"), elem_id="map-gap"),
+    return (gr.Radio([("UMAP", "umap"), ("PCA", "pca")], value="umap", label=word("map_kind"), elem_id="map-kind",
+                     min_width=140),
+            gr.Checkbox(True, label=word("map_gap"), info=word("map_gap_info"), elem_id="map-gap", min_width=200),
             gr.Radio([(word("map_by_group"), "group"), (word("map_by_kind"), "kind")], value="group",
-                     label=word("map_by"), elem_id="map-by"))
+                     label=word("map_by"), elem_id="map-by", min_width=200))
 
 
-def _neighbours(page: Page) -> tuple[gr.Gallery, gr.Dataframe]:
-    """Where neighbours are listed."""
-    lang = page.lang or "en"
-    return (gr.Gallery(label=page.word("map_near"), columns=4, height=260, interactive=False, allow_preview=False,
-                       elem_id="map-gallery", buttons=[]),
-            gr.Dataframe(headers=[say(lang, "map_name"), " ", say(lang, "map_group"), say(lang, "cosine")],
-                         interactive=False, max_height=300, elem_id="map-table", show_label=False, wrap=True))
+def _own(page: Page) -> tuple[gr.File, gr.Button, gr.Button]:
+    """The folded part for a visitor's own pictures: files, and the buttons that make a map and go back to the first."""
+    word = page.word
+    with gr.Accordion(word("own_map"), open=False):
+        files = gr.File(label=word("pictures"), file_count="multiple", file_types=list(ENDINGS), type="filepath",
+                        elem_id="own-files", height=140)
+        with gr.Row():
+            return (files, gr.Button(word("own_make"), variant="primary", elem_id="own-go"),
+                    gr.Button(word("own_back"), elem_id="own-back"))
 
 
-def _current(mine: Opened | None, stored: Path | None) -> Opened | None:
-    """The map that a visitor looks at, if there is one."""
-    return mine if mine is not None else opened(stored) if stored else None
+def _film(page: Page, lang: str) -> tuple[gr.Button, gr.Slider, gr.HTML, gr.HTML]:
+    """The folded part with the film: its button, its moment, its own canvas, a sentence."""
+    there = (shipped(FILM) / "points.json").is_file()
+    with gr.Accordion(page.word("film"), open=False, visible=there):
+        gr.Markdown(page.word("film_about"))
+        return (gr.Button(page.word("film_show"), elem_id="film-go"),
+                gr.Slider(0, 1, value=0, step=1, label=page.word("film_step"), elem_id="film-step", visible=False,
+                          interactive=True),
+                gr.HTML(elem_id="film-said"), canvas.component(lang, "film-view", visible=False))
 
 
-def _connect_controls(page: Page, stored: Path | None, tab: gr.Tab, c: Controls, r: Results) -> None:
-    """Draw the map when the tab is opened, and again when another one or other colours are chosen."""
-    def show(mine, kind: str, gap: bool, by: str, request: gr.Request):
-        lang = page.language(request)
-        with friendly_errors(lang):
-            o = _current(mine, stored)
-            if o is None:
-                return gr.skip(), gr.skip()
-            return drawn(o, canvas.map_name(kind, gap), by), gap_sentence(o.found, lang)
+def _connect_map(page: Page, drawn_now: gr.State, c: Controls, r: Results) -> None:
+    """Draw the map of the model, after it was made where there is none, and put the picture on it; move its points and
+    colour them."""
+    def show(asked: Asked, mine, now: str, kind: str, gap: bool, by: str) -> Iterator[tuple]:
+        model, lang = asked.model.model, asked.lang
+        o = theirs(mine, model) or of_model(model)
+        if o is None:
+            yield gr.HTML(words=canvas.words(lang)), "", status(lang, "step_none", model=model.name), now
+            with closing(_steps(made.sample_map(model.get()), kind, gap, by, lang)) as steps:
+                for o, *outputs in steps:  # noqa: B007 (the last one is put on the canvas)
+                    yield *outputs, now
+            o = of_model(model)
+        assert o is not None
+        name, marks = canvas.map_name(kind, gap), _marks_of_picture(asked, o, kind, gap)
+        if now == (key := f"{id(o)} {lang}"):
+            yield gr.HTML(marks=marks), gr.skip(), gr.skip(), now
+        else:
+            whole = drawn(o, name, by, lang, marks=marks)
+            yield whole, gap_sentence(o.found, lang), title(o, lang), key
 
-    def move(mine, kind: str, gap: bool):
-        o = _current(mine, stored)
+    def move(mine, kind: str, gap: bool, choice: str):
+        model = chosen(page, choice)
+        o = theirs(mine, model) or of_model(model)
         return gr.HTML(xy=canvas.places(o, canvas.map_name(kind, gap)), marks=canvas.marks()) if o else gr.skip()
 
-    tab.select(show, list(c), [r.view, r.gap_said], **PRIVATE)
-    c.by.input(show, list(c), [r.view, r.gap_said], **PRIVATE)
-    gr.on([c.kind.input, c.gap.input], move, [c.mine, c.kind, c.gap], r.view, **PRIVATE)
+    answers(page, "map", show, [], [r.view, r.gap_said, r.said, drawn_now], MAPS,
+            given=[c.mine, drawn_now, c.kind, c.gap, c.by], blind=True)
+    c.by.input(lambda by: gr.HTML(by=by), c.by, r.view, **PRIVATE)
+    gr.on([c.kind.input, c.gap.input], move, [c.mine, c.kind, c.gap, c.choice], r.view, **PRIVATE)
 
 
-def _connect_search(page: Page, stored: Path | None, query: gr.Textbox, picture: gr.Image, c: Controls,
-                    r: Results) -> None:
-    """List and mark the neighbours of a text, of a picture, or of a point that is clicked; or the points in a frame."""
-    where, lists, nothing = [c.mine, c.kind, c.gap], [r.gallery, r.table, r.view], (gr.skip(), gr.skip(), gr.skip())
+def _marks_of_picture(asked: Asked, o: Opened, kind: str, gap: bool) -> str:
+    """Where the picture of the bench is on the map, and who is near it. Raises ImageError."""
+    if not asked.picture:
+        return canvas.marks()
+    image = open_image(asked.picture)
+    vector = asked.embedder.embed_images([image])[0]
+    image.thumbnail((88, 88))
+    return marked(o, vector, kind, gap, Path(asked.picture).stem, thumb=as_address(image), quiet=True)
 
-    def answer(o: Opened | None, vector: Tensor, kind: str, gap: bool, own: int | None = None):
-        if o is None:
-            return nothing
-        near, rows, marks = neighbours(o, vector, kind, gap, own)
-        return near, rows, gr.HTML(marks=marks)
+
+def _steps(made_so_far: Iterator[made.Step], kind: str, gap: bool, by: str, lang: str) -> Iterator[tuple]:
+    """What the page shows of each Step: (the map, view, gap sentence, sentence). Closing it ends the work."""
+    model, last, skip = "", None, gr.skip()
+    with closing(made_so_far) as steps:  # type: ignore[type-var]
+        for step in steps:
+            if step.o is None or step.o is last:
+                yield skip, skip, skip, progress(step, lang, model)
+                continue
+            last, model = step.o, step.o.found.model
+            told = title(last, lang) if step.note == "umap" else progress(step, lang, model)
+            yield last, drawn(last, canvas.map_name(kind, gap), by, lang), gap_sentence(last.found, lang), told
+
+
+def _connect_search(page: Page, query: gr.Textbox, tries: list[gr.Button], c: Controls, r: Results) -> None:
+    """List and mark the neighbours of a text, or of a point that is clicked; or the points in a frame."""
+    where: list = [c.mine, c.kind, c.gap, c.choice]
 
     @gpu
-    def search_map(text: str, mine, kind: str, gap: bool, request: gr.Request):
-        """The points of the map that are nearest to a text: thumbnails, and a table of names, groups and cosines."""
-        with friendly_errors(page.language(request)):
-            text = clean_labels([text], limit=1).labels[0]
-            vector = page.model.get().embed_texts([text], truncate=True)[0]
-            return answer(_current(mine, stored), vector, kind, gap)
+    def search(text: str, mine, kind: str, gap: bool, choice: str, request: gr.Request):
+        lang = page.language(request)
+        with friendly_errors(lang):
+            model = chosen(page, choice)
+            text, vector = _text_vector(model, text)
+            return gr.HTML(marks=marked(current(model, mine, lang), vector, kind, gap, text))
 
+    def suggest(number: int):
+        def say_it(choice: str, request: gr.Request):
+            if page.language(request) != "zh":
+                return TRY[number]
+            return TRY_ZH[number][0 if chosen(page, choice).name == made.SAMPLES else 1]
+        return say_it
+
+    def pick(mine, kind: str, gap: bool, choice: str, event: gr.EventData, request: gr.Request):
+        lang = page.language(request)
+        with friendly_errors(lang):
+            found = (o := current(chosen(page, choice), mine, lang)).found
+            points = [i for i in event.points if isinstance(i, int) and 0 <= i < len(found.names)]
+            if event.what == "box":
+                return gr.HTML(marks=canvas.marks(points, what="box"))
+            if not points:
+                return gr.skip()
+            i = points[0]
+            return gr.HTML(marks=marked(o, found.vectors[i], kind, gap, found.names[i], i))
+
+    query.submit(search, [query, *where], r.view, **PRIVATE, **QUICK)
+    for number, button in enumerate(tries):
+        button.click(suggest(number), c.choice, query, **PRIVATE).then(search, [query, *where], r.view, **PRIVATE,
+                                                                       **QUICK)
+    r.view.select(pick, where, r.view, trigger_mode="always_last", **PRIVATE)
+
+
+def _text_vector(model: Model, text: str) -> tuple[str, Tensor]:
+    """A visitor's text, cleaned, and its vector (E,). Raises PromptError, CheckpointError."""
+    text = clean_labels([text], limit=1).labels[0]
+    return text, model.get().embed_texts([text], truncate=True)[0]
+
+
+def _search_map(page: Page):
+    def search_map(text: str, model: str, request: gr.Request) -> list[dict]:
+        """Which pictures of the map are nearest to a text?
+
+        Args:
+            text: what to look for.
+            model: "automatic", or a name on the shelf.
+
+        Returns:
+            A list of {"name": str, "group": str, "cosine": float}, nearest first.
+        """
+        lang = page.language(request)
+        with friendly_errors(lang):
+            picked = chosen(page, model)
+            text, vector = _text_vector(picked, text)
+            o = current(picked, None, lang)
+            return [{"name": o.found.names[i], "group": o.found.groups[i], "cosine": round(c, 4)}
+                    for i, c in nearest_points(o, vector, words=False).items()]
+    return search_map
+
+
+def _map_pictures(page: Page):
+    def map_pictures(pictures: list[str] | None, model: str, request: gr.Request) -> dict:
+        """A map of pictures: what is alike lies near each other.
+
+        Args:
+            pictures: files, at most 500; their names become words of the map.
+            model: "automatic", or a name on the shelf.
+
+        Returns:
+            The model, how the map was made (UMAP or PCA), and for each picture and word its name, kind and place.
+        """
+        lang = page.language(request)
+        with friendly_errors(lang):
+            *_, last = made.own_map(chosen(page, model).get(), *_named(pictures, lang))
+        found = last.o.found
+        kinds = ["picture" if i < found.pictures else "word" for i in range(len(found.names))]
+        points = [{"name": name, "kind": kind, "x": x, "y": y}
+                  for name, kind, (x, y) in zip(found.names, kinds, found.maps["umap"].tolist(), strict=True)]
+        return {"model": found.model, "method": "UMAP" if found.by_umap else "PCA", "points": points}
+    return map_pictures
+
+
+def _named(paths: list[str] | None, lang: str) -> tuple[list[str], list[str]]:
+    """A visitor's files and their names. Raises ValueError for none and for too many."""
+    if not paths or len(paths) > MOST_OWN:
+        raise ValueError(say(lang, "own_count", n=len(paths or []), limit=MOST_OWN))
+    return paths, [Path(path).stem.replace("_", " ") for path in paths]
+
+
+def _connect_own(page: Page, files: gr.File, make: gr.Button, back: gr.Button, c: Controls, r: Results,
+                 drawn_now: gr.State) -> None:
+    """Make a map of a visitor's pictures, and go back to the model's."""
     @gpu
-    def place_picture(file: str | None, mine, kind: str, gap: bool, request: gr.Request):
-        if not file:
-            return nothing
-        with friendly_errors(page.language(request)):
-            vector = page.model.get().embed_images([open_image(file)])[0]
-            return answer(_current(mine, stored), vector, kind, gap)
+    def map_own(paths: list[str] | None, kind: str, gap: bool, by: str, choice: str, request: gr.Request):
+        lang = page.language(request)
+        with friendly_errors(lang):
+            steps = _steps(made.own_map(chosen(page, choice).get(), *_named(paths, lang)), kind, gap, by, lang)
+            for step in steps:
+                yield *step, "own"
 
-    def pick(mine, kind: str, gap: bool, event: gr.EventData):
-        o = _current(mine, stored)
-        if o is None:
-            return nothing
-        chosen = [i for i in event.points if isinstance(i, int) and 0 <= i < len(o.found.names)]
-        if event.what == "box":
-            return *listed(o, chosen, {}), gr.HTML(marks=canvas.marks(chosen))
-        return answer(o, o.found.vectors[chosen[0]], kind, gap, chosen[0]) if chosen else nothing
+    def go_back(kind: str, gap: bool, by: str, choice: str, request: gr.Request):
+        lang = page.language(request)
+        with friendly_errors(lang):
+            o = current(chosen(page, choice), None, lang)
+            return (None, drawn(o, canvas.map_name(kind, gap), by, lang), gap_sentence(o.found, lang), title(o, lang),
+                    f"{id(o)} {lang}")
 
-    query.submit(search_map, [query, *where], lists, **PRIVATE, **LIMITS)
-    gr.on([picture.upload, picture.change], place_picture, [picture, *where], lists, **PRIVATE, **LIMITS)
-    r.view.select(pick, where, lists, **PRIVATE)
+    make.click(map_own, [files, c.kind, c.gap, c.by, c.choice], [c.mine, *r, drawn_now], show_progress="hidden",
+               **PRIVATE, **MAPS)
+    back.click(go_back, [c.kind, c.gap, c.by, c.choice], [c.mine, *r, drawn_now], **PRIVATE)
 
 
-def _connect_film(page: Page, moment: gr.Slider, play: gr.Button, c: Controls, r: Results) -> None:
-    """Put the film on the canvas, and show the step that the slider is at."""
-    path = map_path(FILM)
+def _connect_film(page: Page, play: gr.Button, moment: gr.Slider, said: gr.HTML, view: gr.HTML, c: Controls) -> None:
+    """Put the film on its own canvas, and show the step that the slider is at: no other map knows of it."""
+    path = shipped(FILM)
 
-    def sentence(steps: list[int], number: int, lang: str) -> str:
-        return say(lang, "film_said", step=steps[number], last=steps[-1])
+    def sentence(found: EmbeddingMap, number: int, lang: str) -> str:
+        return status(lang, "film", step=found.steps[number], last=found.steps[-1], model=found.model)
 
     def start(by: str, request: gr.Request):
         lang = page.language(request)
         with friendly_errors(lang):
             o = opened(path)
             steps = o.found.steps
-            first = drawn(o, f"step {steps[0]}", by)
-        return o, first, "", sentence(steps, 0, lang), gr.Slider(0, len(steps) - 1, value=0)
+            first = canvas.points(o, lang, still=True)
+            return (gr.HTML(first, xy=canvas.places(o, f"step {steps[0]}"), by=by, words=canvas.words(lang),
+                            visible=True),
+                    sentence(o.found, 0, lang), gr.Slider(0, len(steps) - 1, value=0, visible=True))
 
     def seek(number: int, request: gr.Request):
         o = opened(path)
         steps = o.found.steps
         number = min(max(int(number), 0), len(steps) - 1)
-        return gr.HTML(xy=canvas.places(o, f"step {steps[number]}")), sentence(steps, number, page.language(request))
+        return (gr.HTML(xy=canvas.places(o, f"step {steps[number]}")),
+                sentence(o.found, number, page.language(request)))
 
-    play.click(start, c.by, [c.mine, r.view, r.gap_said, r.said, moment], **PRIVATE)
-    moment.input(seek, moment, [r.view, r.said], trigger_mode="always_last", **PRIVATE)
-
-
-def _connect_own(page: Page, stored: Path, files: gr.File, make: gr.Button, back: gr.Button, c: Controls,
-                 r: Results) -> None:
-    """Make a map of a visitor's pictures, and go back to the stored one where there is one."""
-    outputs = [c.mine, r.view, r.gap_said, r.said]
-
-    @gpu
-    def map_own(files: list[str] | None, kind: str, gap: bool, by: str, request: gr.Request):
-        lang = page.language(request)
-        for step, o in zip(("own_pca", "own_umap"), own_map(page, files, lang), strict=False):
-            yield (o, drawn(o, canvas.map_name(kind, gap), by), gap_sentence(o.found, lang),
-                   say(lang, step, n=o.found.pictures))
-
-    def go_back(kind: str, gap: bool, by: str, request: gr.Request):
-        o = opened(stored)
-        return None, drawn(o, canvas.map_name(kind, gap), by), gap_sentence(o.found, page.language(request)), ""
-
-    def warm() -> None:  # while the visitor still looks at the files
-        if find_spec("umap") is not None and not projection.is_warm():
-            projection.warm_up()
-
-    files.upload(warm, None, None, **PRIVATE)
-    make.click(map_own, [files, c.kind, c.gap, c.by], outputs, **PRIVATE, **LIMITS)
-    back.click(go_back, [c.kind, c.gap, c.by], outputs, **PRIVATE)
+    play.click(start, c.by, [view, said, moment], **PRIVATE)
+    moment.input(seek, moment, [view, said], trigger_mode="always_last", **PRIVATE)
