@@ -15,7 +15,8 @@ class CLIP(nn.Module):
     """Radford et al. 2021, figure 3.
 
     visual, text: the towers. logit_scale: the logarithm of what cosines are multiplied with (a larger one is a
-    smaller temperature). logit_bias: only for the sigmoid loss. learnt: how many numbers it has, in any form of storage.
+    smaller temperature). logit_bias: only for the sigmoid loss. learnt: how many numbers it has, packed
+    and in int8 too.
     """
 
     def __init__(self, config: CLIPConfig):

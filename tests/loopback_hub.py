@@ -1,7 +1,8 @@
 """A Hugging Face hub on this computer, for tests: the few routes that a download uses, and the ways they fail.
 
 What a model is called decides how it behaves: "good/..." is served well; "cut/..." drops the first download of the
-weights at 60%, and with server.dead all later ones at once; "damaged/..." sends other bytes than its checksum promises;
+weights at 60%, and with server.dead all later ones at once; "slow/..." sends weights in pieces, a pause after each;
+"damaged/..." sends other bytes than its checksum promises;
 "broken/..." answers 500; "private/..." 401; "gone/..." 404; "gated/..." 403.
 """
 
@@ -9,11 +10,13 @@ import hashlib
 import json
 import re
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SLICE = 2**20  # bytes that a slow hub sends at once
 REFUSALS = {"broken": (500, ""), "private": (401, "RepoNotFound"), "gone": (404, "RepoNotFound"),
             "gated": (403, "GatedRepo")}
 
@@ -62,6 +65,8 @@ class Hub(BaseHTTPRequestHandler):
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest if large else digest[:40]}"', "Accept-Ranges": "bytes"}
         if large:
             headers |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(content))}
+        if kind == "slow" and large:
+            headers["slow"] = "yes"
         if kind == "damaged" and large:
             content = content[:-4] + b"evil"
         start = re.match(r"bytes=(\d+)-", self.headers.get("Range") or "")
@@ -80,7 +85,15 @@ class Hub(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if body:
+        if body and headers.get("slow"):
+            for first in range(0, len(content), SLICE):
+                try:
+                    self.wfile.write(content[first:first + SLICE])
+                except OSError:  # whoever asked is gone
+                    self.close_connection = True
+                    return
+                time.sleep(self.server.pause)
+        elif body:
             self.wfile.write(content[:stop])
         if stop is not None:
             self.wfile.flush()
@@ -92,6 +105,7 @@ def loopback_hub(folders: dict[str, Path], dead: bool = False):
     """A running hub -> its server, with .url and .requests. dead: what was cut once never comes."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.folders, server.requests, server.dead, server.was_cut = folders, [], dead, False
+    server.pause = 0.1
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
