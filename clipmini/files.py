@@ -119,30 +119,6 @@ def _replace(temporary: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def within(seconds: float, ask):
-    """What ask() returns or raises. Raises TimeoutError after so many seconds; ask then goes on in a thread that nobody
-    waits for (a time limit of a connection does not cover the search for its address, nor an answer that drips)."""
-    import queue
-    import threading
-
-    answers: queue.Queue = queue.Queue()
-
-    def run() -> None:
-        try:
-            answers.put((ask(), None))
-        except Exception as error:
-            answers.put((None, error))
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        found, error = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"no answer in {seconds:g} seconds") from None
-    if error is not None:
-        raise error
-    return found
-
-
 def check_storable(model: Any, tokenizer: Any) -> None:
     """Raise CheckpointError unless the tokenizer is the model's, and its tensors are those that its configuration
     describes, which packed and quantised matrices are not: a folder of others could not be read back."""

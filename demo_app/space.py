@@ -44,7 +44,7 @@ regex>=2024.5
 safetensors>=0.6
 torch>=2.10,<3
 tqdm>=4.66
-huggingface-hub>=1.0
+huggingface-hub>=1.1
 tokenizers>=0.20
 transformers>=5.3,<6
 """

@@ -1,9 +1,10 @@
 """A Hugging Face hub on this computer, for tests: the few routes that a download uses, and the ways they fail.
 
 What a model is called decides how it behaves: "good/..." is served well; "cut/..." drops the first download of the
-weights at 60%, and with server.dead all later ones at once; "slow/..." sends weights in pieces, a pause after each;
-"damaged/..." sends other bytes than its checksum promises;
-"broken/..." answers 500; "private/..." 401; "gone/..." 404; "gated/..." 403.
+weights at 60%, and with server.dead all later ones at once; "damaged/..." sends other bytes than its checksum promises;
+"broken/..." answers 500; "private/..." 401; "gone/..." 404; "gated/..." 403. These list their files well, but then:
+"silent/..." does not answer; "stalled/..." sends half of the weights and no more, until server.awake is set; "slow/..."
+takes four seconds for them; "failing/..." answers 500; "html/..." answers a page in HTML.
 """
 
 import hashlib
@@ -16,7 +17,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SLICE = 2**20  # bytes that a slow hub sends at once
 REFUSALS = {"broken": (500, ""), "private": (401, "RepoNotFound"), "gone": (404, "RepoNotFound"),
             "gated": (403, "GatedRepo")}
 
@@ -53,6 +53,12 @@ class Hub(BaseHTTPRequestHandler):
             info = {"id": model, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names], "tags": [],
                     "downloads": 0}
             return self.send(200, json.dumps(info).encode(), {"Content-Type": "application/json"}, body)
+        if kind == "failing":
+            return self.send(500, b"", {}, body)
+        if kind == "html":
+            return self.send(200, b"<html>Log in</html>", {"Content-Type": "text/html"}, body)
+        if kind == "silent":
+            self.server.awake.wait(60)
         file = self.server.folders[model] / path.partition("/resolve/")[2].partition("/")[2]
         if not file.is_file():
             return self.send(404, b"", {"X-Error-Code": "EntryNotFound"}, body)
@@ -65,8 +71,6 @@ class Hub(BaseHTTPRequestHandler):
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest if large else digest[:40]}"', "Accept-Ranges": "bytes"}
         if large:
             headers |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(content))}
-        if kind == "slow" and large:
-            headers["slow"] = "yes"
         if kind == "damaged" and large:
             content = content[:-4] + b"evil"
         start = re.match(r"bytes=(\d+)-", self.headers.get("Range") or "")
@@ -78,23 +82,21 @@ class Hub(BaseHTTPRequestHandler):
             stop = 0 if self.server.was_cut else int(0.6 * len(part))
             self.server.was_cut = True
             return self.send(206 if start else 200, part, headers, body, stop)
-        self.send(206 if start else 200, part, headers, body)
+        waits = {"stalled": [lambda: self.server.awake.wait(60)], "slow": [lambda: time.sleep(0.5)] * 8}
+        self.send(206 if start else 200, part, headers, body, waits=waits.get(kind, []) if large else [])
 
-    def send(self, status: int, content: bytes, headers: dict, body: bool, stop: int | None = None) -> None:
+    def send(self, status: int, content: bytes, headers: dict, body: bool, stop: int | None = None, waits=()) -> None:
+        """stop: bytes after which the connection is cut; waits: what to call between parts of equal size."""
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if body and headers.get("slow"):
-            for first in range(0, len(content), SLICE):
-                try:
-                    self.wfile.write(content[first:first + SLICE])
-                except OSError:  # whoever asked is gone
-                    self.close_connection = True
-                    return
-                time.sleep(self.server.pause)
-        elif body:
-            self.wfile.write(content[:stop])
+        size = len(content) // (len(waits) + 1)
+        for i, wait in enumerate(waits if body else []):
+            self.wfile.write(content[i * size:(i + 1) * size])
+            wait()
+        if body:
+            self.wfile.write(content[len(waits) * size:stop])
         if stop is not None:
             self.wfile.flush()
             self.close_connection = True
@@ -102,16 +104,17 @@ class Hub(BaseHTTPRequestHandler):
 
 @contextmanager
 def loopback_hub(folders: dict[str, Path], dead: bool = False):
-    """A running hub -> its server, with .url and .requests. dead: what was cut once never comes."""
+    """A running hub -> its server, with .url, .requests and .awake. dead: what was cut once never comes."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.folders, server.requests, server.dead, server.was_cut = folders, [], dead, False
-    server.pause = 0.1
+    server.awake = threading.Event()
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
         yield server
     finally:
+        server.awake.set()
         server.shutdown()
         server.server_close()
         thread.join()

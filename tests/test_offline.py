@@ -6,6 +6,7 @@ The hub's library reads its address when it is imported, so each test asks a fre
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +36,7 @@ for name in sys.argv[1:] or map(str.strip, sys.stdin):
     print("FOUND" + json.dumps(found), flush=True)
 """
 NOBODY = "http://127.0.0.1:9"  # connections are refused
+OLD = "f" * 40  # a commit
 
 
 def environment(url: str, home: Path) -> dict[str, str]:
@@ -173,24 +175,77 @@ def test_the_offline_switch_and_a_commit_ask_nobody(models, home, tmp_path):
         assert [path for _, path, _ in server.requests] == ["/api/models/good/hf"] and "from the cache" not in said
 
 
-def test_a_newer_revision_that_is_cut_short_leaves_the_older_one_whole(models, home, tmp_path):
+def older_copy(root: Path, home: Path, *kinds: str) -> None:
+    """Let an older commit of "KIND/hf" be whole in a cache."""
+    for kind in kinds:
+        folder = home / f"hub/models--{kind}--hf"
+        shutil.copytree(root / "hf", folder / "snapshots" / OLD)
+        (folder / "refs").mkdir()
+        (folder / "refs/main").write_text(OLD)
+
+
+def test_a_newer_revision_that_is_cut_short_leaves_the_older_one_whole(models, tmp_path):
     root, expected = models
-    old = "f" * 40
-    shutil.copytree(home / "hub/models--good--hf", tmp_path / "hub/models--cut--hf", symlinks=True)
-    (tmp_path / f"hub/models--cut--hf/snapshots/{COMMIT}").rename(tmp_path / f"hub/models--cut--hf/snapshots/{old}")
-    (tmp_path / "hub/models--cut--hf/refs/main").write_text(old)
-    shutil.rmtree(tmp_path / "hub/models--cut--hf/blobs")  # and so the old links lead nowhere: put the files there
-    for file in (root / "hf").iterdir():
-        (tmp_path / f"hub/models--cut--hf/snapshots/{old}/{file.name}").unlink(missing_ok=True)
-        shutil.copy(file, tmp_path / f"hub/models--cut--hf/snapshots/{old}/{file.name}")
+    older_copy(root, tmp_path, "cut")
     with loopback_hub({"cut/hf": root / "hf"}, dead=True) as server:
         found, said = ask(server.url, tmp_path, "cut/hf")
-        assert found[0]["vector"] == expected["hf"] and f"revision {old}" in said
+        assert found[0]["vector"] == expected["hf"] and f"revision {OLD}" in said
         found, said = ask(NOBODY, tmp_path, "cut/hf")  # the half of the new one is not taken for main
-        assert found[0]["vector"] == expected["hf"] and f"revision {old}" in said
+        assert found[0]["vector"] == expected["hf"] and f"revision {OLD}" in said
         server.dead = False
         found, said = ask(server.url, tmp_path, "cut/hf")
         assert COMMIT in found[0]["cached"] and "from the cache" not in said
+
+
+def test_a_newer_revision_that_does_not_come_is_given_up(models, tmp_path):
+    root, expected = models
+    kinds = ["silent", "failing", "html", "stalled"]
+    older_copy(root, tmp_path, *kinds)
+    code = ASK + ("import threading\nsys.stdin.readline()\n"
+                  "for thread in threading.enumerate():\n    thread.join(20) if '(run)' in thread.name else None\n"
+                  "print('FOUND', [thread.name for thread in threading.enumerate() if '(run)' in thread.name])")
+    with loopback_hub({f"{kind}/hf": root / "hf" for kind in kinds}) as server, subprocess.Popen(
+            [sys.executable, "-c", code, *(f"{kind}/hf" for kind in kinds)], stdin=subprocess.PIPE, text=True,
+            env=environment(server.url, tmp_path) | {"TQDM_POSITION": "-1"},  # with progress bars
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        found = [json.loads(process.stdout.readline().removeprefix("FOUND")) for _ in kinds]
+        server.awake.set()  # and what was given up may go on, if it wants
+        left, said = process.communicate("\n", timeout=60)
+    assert left == "FOUND []\n"
+    for kind, answer in zip(kinds, found, strict=True):
+        assert answer["vector"] == expected["hf"] and OLD in answer["cached"] and answer["seconds"] < 6, (kind, answer)
+        assert (tmp_path / f"hub/models--{kind}--hf/refs/main").read_text() == OLD
+    told = [line for line in said.splitlines() if line and "B/s]" not in line]  # but for progress bars
+    assert len(told) == 4 and all(f"comes from the cache, revision {OLD}" in line for line in told), said
+    assert "nothing more of 'model.safetensors' came in 3 seconds" in said.splitlines()[-1], said
+    assert not [*tmp_path.rglob(f"{COMMIT}/model.safetensors"), *tmp_path.rglob("*.incomplete")]
+
+
+def test_a_slow_download_is_not_given_up(models, tmp_path):
+    root, expected = models
+    older_copy(root, tmp_path, "slow")
+    with loopback_hub({"slow/hf": root / "hf"}) as server:
+        found, said = ask(server.url, tmp_path, "slow/hf")
+    assert found[0]["vector"] == expected["hf"] and COMMIT in found[0]["cached"] and "from the cache" not in said
+    assert found[0]["seconds"] > 3.5
+
+
+@pytest.mark.parametrize("by", ["a stall", "Ctrl-C"])
+def test_a_program_that_ends_leaves_no_half_file(by, models, tmp_path):
+    root, _ = models
+    older_copy(root, tmp_path, "stalled")
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + ASK  # background jobs ignore it
+    with loopback_hub({"stalled/hf": root / "hf"}) as server, subprocess.Popen(
+            [sys.executable, "-c", code, "stalled/hf"], env=environment(server.url, tmp_path), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True) as process:
+        while not any(path.stat().st_size for path in tmp_path.rglob("*.incomplete")):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        if by == "Ctrl-C":
+            process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+    assert ("KeyboardInterrupt" in said) if by == "Ctrl-C" else (OLD in said and "FOUND" in out), said
+    assert not list(tmp_path.rglob("*.incomplete"))
 
 
 def test_files_that_nobody_here_wants_may_be_missing(home, tmp_path):

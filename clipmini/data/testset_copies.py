@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from clipmini.files import within
-
-HURRY = 3.0  # seconds that the hub has where a copy is here
+from clipmini import hub_cache
+from clipmini.hub_cache import HURRY, short, within
 
 
 def hub_rows(repo: str, config: str | None, split: str) -> Any:
@@ -30,8 +29,8 @@ def hub_rows(repo: str, config: str | None, split: str) -> Any:
         newest = within(HURRY, lambda: HfApi().dataset_info(repo, timeout=HURRY)).sha
         return rows if newest == revision else streamed()
     except Exception as error:  # the network's, the hub's and datasets' own: many kinds
-        said = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
-        print(f"the hub was no help ({said}); {repo!r} comes from the cache, revision {revision}", file=sys.stderr)
+        print(f"the hub was no help ({short(error)}); {repo!r} comes from the cache, revision {revision}",
+              file=sys.stderr)
         return rows
 
 
@@ -49,14 +48,11 @@ def copied(repo: str, config: str | None, split: str) -> tuple[str, Any] | None:
 def _downloaded(repo: str, config: str | None, split: str) -> tuple[str, Any] | None:
     """A snapshot in the hub's cache."""
     import datasets
-    from huggingface_hub import constants
 
-    home = Path(constants.HF_HUB_CACHE) / f"datasets--{repo.replace('/', '--')}"
-    revision = (home / "refs" / "main").read_text(encoding="utf-8").strip()
-    folder = home / "snapshots" / revision
-    if not _whole([path for path in folder.rglob("*") if path.is_file()]):
+    folder = hub_cache.snapshot("dataset", repo)
+    if folder is None or not _whole([folder / file for file in hub_cache.files(folder)]):
         return None
-    return revision, datasets.load_dataset(str(folder), config, split=split, streaming=True)
+    return folder.name, datasets.load_dataset(str(folder), config, split=split, streaming=True)
 
 
 def _whole(files: list[Path]) -> bool:

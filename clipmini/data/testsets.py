@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from clipmini.data.base import Package, Question, Source, SourceError, contact_sheet, option
 from clipmini.data.classnames import CLASS_NAMES, imagenet_names
-from clipmini.data.testset_copies import HURRY, hub_rows
+from clipmini.data.testset_copies import hub_rows
+from clipmini.hub_cache import HURRY
 from clipmini.image import ImageError, open_image
 
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 The downloading is huggingface-hub's: its cache (HF_HOME), its offline mode (HF_HUB_OFFLINE=1), its tokens, and its
 retries, which go on where a connection broke. Nothing is fetched on import. A model that is whole in the cache needs no
-network: the hub has three seconds to name a newer one, and whatever else happens, the copy answers.
+network: the hub has three seconds to name a newer one, and a download that stands still for three is given up; then,
+and whatever else happens, the copy answers.
 """
 
 import hashlib
@@ -10,12 +11,13 @@ import re
 import sys
 from pathlib import Path
 
-from clipmini import families
-from clipmini.families import hub_cache, hugging_face, open_clip
+from clipmini import families, hub_cache
+from clipmini.families import hub_stall, hugging_face, open_clip
 from clipmini.families.vocabularies import released_merges
-from clipmini.files import CheckpointError, read_json, within
+from clipmini.files import CheckpointError, read_json
+from clipmini.hub_cache import HURRY, short, within
 
-PATIENCE, HURRY = 20.0, 3.0  # seconds that the hub has to list a model's files: without a copy here, and with one
+PATIENCE = 20.0  # seconds that the hub has to list a model's files, where no copy is here
 SMALL = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json", "merges.txt",
          "vocab.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "spiece.model")
 NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -53,10 +55,10 @@ def fetch(name: str, progress: bool = True) -> Path:
         wanted = _wanted(name, files)
         if copy and copy.name == commit and all((copy / file).is_file() for file in wanted):
             return copy
-        return _downloaded(huggingface_hub, repo, revision, commit, wanted, progress)
+        return _downloaded(huggingface_hub, repo, revision, commit, wanted, progress, copy is not None)
     except Exception as error:  # the hub's, httpx's and the disk's: many kinds
         if copy:
-            why = str(error) if isinstance(error, CheckpointError) else f"the hub was no help ({_short(error)})"
+            why = str(error) if isinstance(error, CheckpointError) else f"the hub was no help ({short(error)})"
             print(f"{why}; {name!r} comes from the cache, revision {copy.name}", file=sys.stderr)
             return copy
         if isinstance(error, CheckpointError):
@@ -153,21 +155,21 @@ def _wanted(name: str, files: list[str]) -> list[str]:
                           f"{', '.join(dict.fromkeys(hugging_face.WEIGHTS + open_clip.WEIGHTS))}; choose another model")
 
 
-def _downloaded(hub, repo: str, revision: str, commit: str, wanted: list[str], progress: bool) -> Path:
+def _downloaded(hub, repo: str, revision: str, commit: str, wanted: list[str], progress: bool, hurry: bool) -> Path:
     """All files of one commit. Only when all are here, the cache's revision is moved to it: one that was whole stays
     whole when a newer one is cut short."""
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
     disable_progress_bars() if not progress else None
     try:
-        paths = [_one(hub, repo, commit, file) for file in wanted[:-1]]
+        paths = [_one(hub, repo, commit, file, hurry) for file in wanted[:-1]]
         if paths:  # the configuration may say that the weights are not for us, and they are large
             families.claimant(paths[0].parents[wanted[0].count("/")])
-        paths.append(_one(hub, repo, commit, wanted[-1]))
+        paths.append(_one(hub, repo, commit, wanted[-1], hurry))
         if wanted[-1].endswith(".index.json"):
             where = wanted[-1].rpartition("/")[0]
             for shard in _shards(paths[-1]):
-                _one(hub, repo, commit, f"{where}/{shard}".lstrip("/"))
+                _one(hub, repo, commit, f"{where}/{shard}".lstrip("/"), hurry)
     finally:
         enable_progress_bars() if not progress else None
     hub_cache.remember(repo, revision, commit)
@@ -178,10 +180,12 @@ def _shards(index: Path) -> list[str]:
     return sorted(set(read_json(index).get("weight_map", {}).values()))
 
 
-def _one(hub, repo: str, commit: str, file: str) -> Path:
-    """One file; when it has just been downloaded, its checksum is compared with what the hub promised."""
+def _one(hub, repo: str, commit: str, file: str, hurry: bool) -> Path:
+    """One file, given up when it stalls if there is a hurry; when it has just been downloaded, its checksum is compared
+    with what the hub promised."""
     had = isinstance(hub.try_to_load_from_cache(repo, file, revision=commit), str)
-    path = Path(hub.hf_hub_download(repo, file, revision=commit))
+    path = Path(hub_stall.download(hub, repo, file, commit) if hurry else
+                hub.hf_hub_download(repo, file, revision=commit))
     blob = path.resolve()
     if not had and re.fullmatch(r"[0-9a-f]{64}", blob.name):  # large files are stored under their SHA-256
         with open(blob, "rb") as opened:
@@ -192,12 +196,6 @@ def _one(hub, repo: str, commit: str, file: str) -> Path:
             raise CheckpointError(f"{file!r} of {repo!r} arrived damaged: its checksum is {found[:12]}, the hub says "
                                   f"{blob.name[:12]}. It was deleted; try again")
     return path
-
-
-def _short(error: Exception) -> str:
-    """An error in one line."""
-    said = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {said[0][:200]}"
 
 
 def _explained(name: str, error: Exception) -> str:
@@ -225,5 +223,5 @@ def _explained(name: str, error: Exception) -> str:
                 "login page of the network, or a proxy. Open a page in the browser, log in, and try again")
     if isinstance(error, TimeoutError):
         return f"{name!r} could not be downloaded: {error}. Check the connection and try again"
-    return (f"{name!r} could not be downloaded ({_short(error)}). Check the connection and try again; "
+    return (f"{name!r} could not be downloaded ({short(error)}). Check the connection and try again; "
             "files that arrived whole are kept. Until then the embedded models answer, as in clipmini.load('emoji')")

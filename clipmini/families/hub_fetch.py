@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipmini import families
-from clipmini.families import hub_cache, hub_download
+from clipmini import families, hub_cache
+from clipmini.families import hub_download
 from clipmini.files import CheckpointError
 from clipmini.lock import locked
 
@@ -126,7 +126,7 @@ def _fetched(name: str) -> Path:
     commit, names = hub_download._listed(huggingface_hub, repo, revision or None)
     wanted = hub_download._wanted(name, names)
     files = [_described(huggingface_hub, repo, commit, file) for file in wanted]
-    blobs = hub_cache._home("model", repo) / "blobs"
+    blobs = hub_cache.home("model", repo) / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
     with _alone(blobs, name):
         _sweep(blobs, files)
