@@ -20,7 +20,7 @@ if __name__ == "__main__" and not __package__:  # run as a file, as a Space does
 
 import gradio as gr  # noqa: E402
 
-from demo_app import style, tabs  # noqa: E402
+from demo_app import style, tabs, workbench  # noqa: E402
 from demo_app.page import PRIVATE, Page, samples_folder  # noqa: E402
 from demo_app.shelf import Model, Shelf  # noqa: E402
 from demo_app.texts import LANGUAGES, TEXTS, say  # noqa: E402
@@ -38,14 +38,22 @@ def build_demo(model: str = "emoji", lang: str | None = None) -> gr.Blocks:
     word = cast(Callable[[str], str], I18N) if lang is None else TEXTS[lang].__getitem__
     with gr.Blocks(title="clipmini", delete_cache=(ONE_HOUR, ONE_HOUR), analytics_enabled=False) as demo:
         own = Model(model)
-        page = Page(demo, own, Shelf(own, Model), lang, word)
+        shelf = Shelf(own, Model)
         with gr.Column(elem_classes="cm-hero"):
             gr.Markdown(f"# {word('title')}", elem_id="title")
-            gr.Markdown(word("sentence"))
-            line = gr.HTML(style.model_line(lang or "en", *page.model.try_get()), elem_id="model")
-        with gr.Tabs():
-            for name in tabs.TABLE:
-                tabs.tab(name).build(page)
+            gr.Markdown(word("sentence"), elem_classes="cm-sentence")
+            line = gr.HTML(style.model_line(lang or "en", *own.try_get()), elem_id="model")
+        with gr.Row(equal_height=False, elem_classes="cm-columns"):
+            with gr.Column(scale=4, min_width=280, elem_id="bench"):
+                bench, drawn = workbench.draw(word, lang or "en", own, shelf)
+            page = Page(demo, own, shelf, lang, word, bench)
+            with gr.Column(scale=7, min_width=300, elem_id="views-column"):
+                gr.HTML('<div id="announce" class="cm-hidden" role="status" aria-live="polite"></div>',
+                        elem_id="announce-box")
+                with gr.Tabs(overflow_behavior="wrap", elem_id="views") as views:
+                    for name in tabs.TABLE:
+                        tabs.tab(name).build(page)
+        workbench.connect(page, drawn, views)
 
         def model_line(request: gr.Request):
             return style.model_line(page.language(request), *page.model.try_get())
@@ -56,7 +64,8 @@ def build_demo(model: str = "emoji", lang: str | None = None) -> gr.Blocks:
 
 def launch_kwargs() -> dict[str, Any]:
     """What demo.launch needs besides the address."""
-    return {"theme": style.theme(), "css": style.CSS, "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
+    script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+    return {"theme": style.theme(), "css": style.CSS, "head": f"<script>{script}</script>", "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
             "run_history": False, "footer_links": ["api", "settings"], "allowed_paths": [str(samples_folder())],
             "ssr_mode": False, "enable_monitoring": False, "pwa": False, "mcp_server": False}
 

@@ -1,12 +1,12 @@
-"""What every tab shares: the page that it is built on, the picture that can't crash the app, the examples, errors."""
+"""What every view shares: the page, what a visitor asks, the picture that can't crash the app, the examples, errors."""
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio.components.plot import PlotData
@@ -16,7 +16,7 @@ from clipmini.embedder import Embedder, assets_folder
 from clipmini.files import CheckpointError
 from clipmini.image import ImageError
 from clipmini.tasks.prompts import TEMPLATES, PromptError
-from demo_app.shelf import Model, Shelf
+from demo_app.shelf import Model, Picked, Shelf
 from demo_app.texts import language_of, say, say_error
 
 try:  # on a Space with ZeroGPU a function gets its GPU by this decorator; elsewhere nobody has the package
@@ -26,17 +26,68 @@ except ImportError:
         """The function itself."""
         return function
 
-# What events are connected with. One picture at a time goes through the model; private ones are no endpoints.
-LIMITS: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+# What events are connected with: a lane each for what takes a moment and for what takes seconds, so that nobody waits
+# with a click behind another one's map. Private events are no endpoints.
+QUICK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "quick"}
+SLOW: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "slow"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 DEFAULT_SET = "emoji"
 
 
 @dataclass(frozen=True)
+class Bench:
+    """What all views answer with, as components. choice: of the shelf; templates: one a line."""
+
+    picture: gr.Image
+    words: gr.Textbox
+    templates: gr.Textbox
+    none_of_these: gr.Checkbox
+    choice: gr.Dropdown
+
+    @property
+    def asked(self) -> list:
+        """In the order in which functions get them."""
+        return [self.picture, self.words, self.templates, self.none_of_these, self.choice]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a visitor asks. picture: path, or None; model: who answers; templates: one a line, those of that model where
+    the visitor left the page's own."""
+
+    picture: str | None
+    words: str
+    templates: str
+    none_of_these: bool
+    model: Picked
+    lang: str
+
+    @property
+    def embedder(self) -> Embedder:
+        """The Embedder that answers. Raises CheckpointError."""
+        return self.model.embedder
+
+    def need_picture(self) -> str:
+        """The picture's path. Raises ValueError without one."""
+        if not self.picture:
+            raise ValueError(say(self.lang, "no_picture"))
+        return self.picture
+
+
+class View(NamedTuple):
+    """A tab. stamp: a number that changes when it has to answer again; head: says who answered, or what went wrong."""
+
+    tab: gr.Tab
+    stamp: gr.Number
+    head: gr.HTML
+
+
+@dataclass(frozen=True)
 class Page:
-    """What a tab is built from. lang: fixed language, or None to follow the browser; word: key -> text for the page.
+    """What a view is built from. lang: fixed language, or None to follow the browser; word: key -> text for the page.
 
     Where lang is None, word gives no str but gr.I18n's stand-in for one, which the browser translates.
+    bench: what all views share; views: by their names, in the order of the page.
     """
 
     demo: gr.Blocks
@@ -44,10 +95,21 @@ class Page:
     shelf: Shelf
     lang: str | None
     word: Callable[[str], str]
+    bench: Bench
+    views: dict[str, View] = field(default_factory=dict)
 
     def language(self, request) -> str:
         """The language of one visitor."""
         return self.lang or language_of(request)
+
+    def asked(self, picture: str | None, words: str, templates: str, none_of_these: bool, choice: str, lang: str) -> Asked:
+        """The bench's values as one question. Raises ValueError, ImageError and CheckpointError."""
+        picked = self.shelf.pick(choice, picture)
+        own, _ = self.model.try_get()
+        embedder = picked.embedder
+        if own is not None and embedder is not own and templates.split("\n") == list(TEMPLATES[first_templates(own)]):
+            templates = "\n".join(TEMPLATES[first_templates(embedder)])
+        return Asked(picture, words, templates, none_of_these, picked, lang)
 
 
 def uploaded_path(payload) -> str | None:
@@ -55,25 +117,16 @@ def uploaded_path(payload) -> str | None:
     return payload.path if payload is not None and payload.path else None
 
 
-def picture_input(label: str, elem_id: str = "picture", value: str | None = None) -> gr.Image:
+def picture_input(label: str, elem_id: str = "picture", value: str | None = None, height: int = 300) -> gr.Image:
     """Where a visitor uploads, pastes or takes a picture; it can't crash the app."""
     image = gr.Image(value, label=label, type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"],
-                     height=300, elem_id=elem_id, buttons=["fullscreen"])
+                     height=height, elem_id=elem_id, buttons=["fullscreen"], alt_text=label)
     # Not a subclass: Gradio writes a .pyi file beside the source of each, which a read-only installation forbids.
     image.preprocess = uploaded_path  # type: ignore[method-assign]
     return image
 
 
-def two_columns(page: Page, name: str, left: Callable[[Page], Any], right: Callable[[Page], Any]) -> tuple[Any, Any]:
-    """A tab: what it is about, then inputs beside outputs, on a phone above them -> what left and right return. name:
-    of the tab's texts and its elem_id."""
-    with gr.Tab(page.word(f"tab_{name}"), id=f"{name}-tab"):
-        gr.Markdown(page.word(f"{name}_about"))
-        with gr.Row(equal_height=False, elem_classes="cm-columns"):
-            with gr.Column(scale=4, min_width=280):
-                inputs = left(page)
-            with gr.Column(scale=7, min_width=300):
-                return inputs, right(page)
+CAUSED = (ImageError, PromptError, CheckpointError, ValueError)  # errors that a visitor can cause
 
 
 @contextmanager
@@ -81,7 +134,7 @@ def friendly_errors(lang: str) -> Iterator[None]:
     """Turn what a visitor can cause into a message in their language; the app goes on serving."""
     try:
         yield
-    except (ImageError, PromptError, CheckpointError, ValueError) as error:
+    except CAUSED as error:
         # The page shows the message as HTML, and it may quote file names and labels.
         raise gr.Error(escape(say_error(lang, error), quote=False), title=say(lang, "error"),
                        print_exception=False) from None

@@ -1,6 +1,7 @@
 """How the app looks: theme, style sheet, and the small pieces of HTML. All user text is escaped here."""
 
 from html import escape
+from pathlib import Path
 
 import gradio as gr
 
@@ -81,7 +82,7 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
   .tab-wrapper { contain: inline-size; overflow-x: auto; }
   .tab-container button { padding-left: 8px !important; padding-right: 8px !important; font-size: 14px; }
 }
-"""
+""" + (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
 def waiting(lang: str) -> str:
@@ -100,7 +101,8 @@ def model_line(lang: str, embedder: Embedder | None, problem: str) -> str:
     large = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
     parts = [f"{say(lang, 'model')} <b>{escape(embedder.name)}</b>", f"{large} {say(lang, 'parameters')}",
              f"{size} × {size} px", escape(str(measured))]
-    return '<div class="cm-model">' + "".join(f"<span>{part}</span>" for part in parts if part) + "</div>"
+    return '<div class="cm-model">' + "".join(f"<span{' class=cm-measured' if i == 3 else ''}>{part}</span>"
+                                              for i, part in enumerate(parts) if part) + "</div>"
 
 
 def _row(name: str, probability: float, cosine: str, logit: str, other: bool) -> str:

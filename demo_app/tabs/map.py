@@ -16,8 +16,9 @@ from clipmini.tasks.prompts import clean_labels
 from demo_app.map import canvas
 from demo_app.map.canvas import Opened, drawn, map_path, opened
 from demo_app.map.neighbours import listed, neighbours
-from demo_app.page import LIMITS, PRIVATE, Page, friendly_errors, gpu, picture_input
+from demo_app.page import PRIVATE, QUICK as LIMITS, Page, friendly_errors, gpu, picture_input
 from demo_app.texts import say
+from demo_app.views import view as as_view
 
 MOST_OWN = 500  # pictures of a visitor on a map
 FILM = "film"  # assets/maps/film: how a model learned, step by step
@@ -71,7 +72,7 @@ def build(page: Page) -> None:
     word, path = page.word, map_path(page.model.name)
     there = (path / "points.json").is_file()
     filmed = there and (map_path(FILM) / "points.json").is_file()
-    with gr.Tab(word("tab_map"), id="map-tab") as tab:
+    with as_view(page, "map") as tab:
         gr.Markdown(word("map_about") if there else word("no_map"))
         with gr.Row(equal_height=False, elem_classes="cm-columns"):
             with gr.Column(scale=7, min_width=300):

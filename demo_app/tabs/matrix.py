@@ -1,57 +1,74 @@
-"""The tab of many pictures and many texts: every cosine at once."""
+"""The view of many pictures and many texts: every cosine at once."""
 
+import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
 
 from clipmini.image import ENDINGS, open_image
-from demo_app.page import LIMITS, Page, friendly_errors, gpu, read_samples, samples_folder, two_columns
+from demo_app.page import SLOW, Asked, Page, friendly_errors, read_samples, samples_folder
 from demo_app.texts import say
+from demo_app.views import answers, endpoint, view
 
-KINDS = ("cosine", "over texts", "over pictures")
+# What the page shows -> of Matrix.values. (Not "cosine": Gradio translates a value that is also the key of a text.)
+KINDS = {"cosines": "cosine", "over texts": "over texts", "over pictures": "over pictures"}
 
 
-def compare_all(page: Page, files: list[str] | None, texts: str, kind: str, lang: str) -> tuple[str, str]:
-    """Pictures by texts -> (path of the figure, path of the table)."""
+def compare_all(asked: Asked, files: list[str] | None, kind: str) -> tuple[str, str]:
+    """The picture of the bench, if there is one, and files by words -> (path of the figure, path of the table)."""
     from clipmini.plots import matrix
     from clipmini.tasks.similarity import similarity
 
-    with friendly_errors(lang):
-        if not files:
-            raise ValueError(say(lang, "no_pictures"))
-        found = similarity(page.model.get(), files, texts, [Path(file).name for file in files])
-        small = [open_image(file) for file in files]
-        folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
-        matrix(found, small, kind).savefig(folder / "matrix.png", dpi=130)
-        (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # Excel needs the mark for Chinese
+    own = [asked.picture] if asked.picture else []
+    files = own + [file for file in files or [] if not own or not _same(file, own[0])]
+    if not files:
+        raise ValueError(say(asked.lang, "no_pictures"))
+    found = similarity(asked.embedder, files, asked.words, [Path(file).name for file in files])
+    small = [open_image(file) for file in files]
+    folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
+    matrix(found, small, KINDS[kind]).savefig(folder / "matrix.png", dpi=130)
+    (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # Excel needs the mark for Chinese
     return str(folder / "matrix.png"), str(folder / "matrix.csv")
 
 
+def _same(file: str, other: str) -> bool:
+    """Whether two files hold the same bytes: an example is in both lists."""
+    return os.path.getsize(file) == os.path.getsize(other) and Path(file).read_bytes() == Path(other).read_bytes()
+
+
 def build(page: Page) -> None:
-    """Draw the tab and connect it."""
-    (*inputs, button), outputs = two_columns(page, "matrix", _inputs, _outputs)
+    """Draw the view and connect it."""
+    with view(page, "matrix"):
+        gr.Markdown(page.word("matrix_about"), elem_classes="cm-about")
+        kind = gr.Radio([(page.word(f"kind_{i}"), kind) for i, kind in enumerate(KINDS)], value="cosines",
+                        label=page.word("kind"), elem_id="matrix-kind")
+        outputs = _outputs(page)
+        files = gr.File([sample["path"] for sample in read_samples(samples_folder())], label=page.word("pictures"),
+                        file_count="multiple", file_types=list(ENDINGS), type="filepath", elem_id="matrix-files",
+                        height=220)
 
-    @gpu
-    def similarity_matrix(pictures: list[str] | None, texts: str, kind: str, request: gr.Request):
-        """Every picture against every text (separated by commas or lines, at most 200). kind: "cosine", "over texts" or
-        "over pictures" (softmax). A figure (PNG) and a table (CSV) with all three numbers of each pair."""
-        return compare_all(page, pictures, texts, kind, page.language(request))
+    def similarity_matrix(pictures: list[str] | None, texts: str, model: str, kind: str, request: gr.Request):
+        """Every picture against every text.
 
-    button.click(similarity_matrix, inputs, outputs, api_name="similarity_matrix", **LIMITS)
+        Args:
+            pictures: files, at most 200.
+            texts: at most 200, separated by commas or new lines.
+            model: "automatic", or a name on the shelf.
+            kind: what the figure shows: "cosines", "over texts" or "over pictures" (softmax).
 
+        Returns:
+            A figure (PNG), and a table (CSV) with all three numbers of each pair.
+        """
+        lang = page.language(request)
+        with friendly_errors(lang):
+            return compare_all(page.asked(None, texts, "{}", False, model, lang), pictures, kind)
 
-def _inputs(page: Page) -> tuple[gr.File, gr.Textbox, gr.Radio, gr.Button]:
-    """Files, texts, what to show, and the button."""
-    word, paths = page.word, [sample["path"] for sample in read_samples(samples_folder())]
-    return (
-        gr.File(paths, label=word("pictures"), file_count="multiple", file_types=list(ENDINGS), type="filepath",
-                elem_id="matrix-files", height=220),
-        gr.Textbox(", ".join(Path(path).stem.replace("_", " ") for path in paths), label=word("texts"),
-                   info=word("labels_info"), lines=3, max_lines=10, elem_id="matrix-texts"),
-        gr.Radio([(word(f"kind_{i}"), kind) for i, kind in enumerate(KINDS)], value=KINDS[0], label=word("kind"),
-                 elem_id="matrix-kind"),
-        gr.Button(word("compare"), variant="primary", elem_id="matrix-go"))
+    answers(page, "matrix", compare_all, [files, kind], outputs, SLOW)
+    endpoint(page, "matrix", "similarity_matrix", similarity_matrix,
+             [files, page.bench.words, page.bench.choice, kind],
+             {"figure": partial(gr.Image, format="png", type="filepath"), "table": gr.File}, SLOW)
 
 
 def _outputs(page: Page) -> list:

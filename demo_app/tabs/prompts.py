@@ -1,70 +1,80 @@
-"""The tab of prompts: one picture, the same labels, and what each template makes of them."""
+"""The view of prompts: the same picture and words, and what each template makes of them."""
+
+from html import escape
 
 import gradio as gr
 
 from clipmini.image import open_image
 from clipmini.tasks.prompts import TEMPLATES, clean_labels
-from clipmini.tasks.templates import on_one_picture
-from demo_app.page import (
-    DEFAULT_SET,
-    LIMITS,
-    PRIVATE,
-    Page,
-    friendly_errors,
-    gpu,
-    picture_input,
-    read_samples,
-    samples_folder,
-    two_columns,
-)
+from clipmini.tasks.templates import OnePicture, on_one_picture
+from demo_app.page import DEFAULT_SET, PRIVATE, Asked, Page, friendly_errors
 from demo_app.texts import say
+from demo_app.views import answers, endpoint, view
 
 MOST_LABELS = 12  # columns of the table
 
 
-def table(page: Page, picture: str | None, labels: str, templates: str, lang: str) -> dict:
-    """The gr.Dataframe of one picture: a row for each template, and two for all together."""
-    with friendly_errors(lang):
-        if not picture:
-            raise ValueError(say(lang, "no_picture"))
-        cleaned = clean_labels(labels, limit=MOST_LABELS).labels
-        found = on_one_picture(page.model.get(), open_image(picture), cleaned, templates)
+def compare(asked: Asked, templates: str) -> tuple[OnePicture, tuple[str, ...]]:
+    """What each of the templates, one a line, makes of the picture -> (that, the labels)."""
+    picture, labels = open_image(asked.need_picture()), clean_labels(asked.words, limit=MOST_LABELS).labels
+    return on_one_picture(asked.embedder, picture, labels, templates), labels
+
+
+def table(asked: Asked, templates: str) -> str:
+    """A row for each template, and two for all together, as HTML; the darker, the surer."""
+    found, labels = compare(asked, templates)
+    lang = asked.lang
     names = [*found.templates, say(lang, "all_vectors"), say(lang, "all_probabilities")]
-    rows = [[name, cleaned[row.argmax()], *(f"{p:.1%}" for p in row.tolist())]
-            for name, row in zip(names, found.probabilities, strict=True)]
-    return {"headers": [say(lang, "template"), say(lang, "answer"), *cleaned], "data": rows}
+    head = "".join(f'<th scope="col">{escape(label)}</th>' for label in labels)
+    rows = "".join(f'<tr><th scope="row">{escape(name)}</th>{_cells(row.tolist())}</tr>'
+                   for name, row in zip(names, found.probabilities, strict=True))
+    return (f'<div class="cm-wide" tabindex="0" role="region" aria-label="{escape(say(lang, "tab_prompts"))}">'
+            f'<table class="cm-shades"><thead><tr><th scope="col">{escape(say(lang, "template"))}</th>{head}</tr></thead>'
+            f"<tbody>{rows}</tbody></table></div>")
+
+
+def _cells(shares: list[float]) -> str:
+    """The cells of a row; the largest is bold."""
+    best = max(shares)
+    return "".join(f'<td style="--share:{p:.3f}"{" class=cm-best" if p == best else ""}>{100 * p:.1f} %</td>'
+                   for p in shares)
 
 
 def build(page: Page) -> None:
-    """Draw the tab and connect it."""
-    (picture, labels, chosen, templates, button), result = two_columns(page, "prompts", _inputs, _output)
+    """Draw the view and connect it."""
+    word = page.word
+    with view(page, "prompts"):
+        gr.Markdown(word("prompts_about"), elem_classes="cm-about")
+        shades = gr.HTML(elem_id="workbench-table")
+        chosen = gr.Dropdown(list(TEMPLATES), value=DEFAULT_SET, label=word("template_set"), filterable=False,
+                             elem_id="workbench-set")
+        templates = gr.Textbox("\n".join(TEMPLATES[DEFAULT_SET]), label=word("templates"), lines=4, max_lines=10,
+                               info=word("templates_info"), elem_id="workbench-templates")
 
-    @gpu
-    def compare_templates(picture: str | None, labels: str, templates: str, request: gr.Request):
-        """What each template makes of one picture: the probability of each label (at most 12), and of all templates
-        together."""
-        return table(page, picture, labels, templates, page.language(request))
+    def compare_templates(picture: str | None, labels: str, model: str, templates: str, request: gr.Request) -> dict:
+        """What does each template make of the picture?
 
-    button.click(compare_templates, [picture, labels, templates], result, api_name="compare_templates", **LIMITS)
+        Args:
+            picture: the picture.
+            labels: at most 12, separated by commas or new lines.
+            model: "automatic", or a name on the shelf.
+            templates: sentences around a label, {} is its place, separated by new lines.
+
+        Returns:
+            For each template, for the mean of their vectors and for the mean of their probabilities the probability of
+            each label.
+        """
+        lang = page.language(request)
+        with friendly_errors(lang):
+            asked = page.asked(picture, labels, templates, False, model, lang)
+            found, names = compare(asked, templates)
+        rows = [*found.templates, "all: mean of vectors", "all: mean of probabilities"]
+        return {"model": asked.embedder.name,
+                "templates": {row: dict(zip(names, p.tolist(), strict=True))
+                              for row, p in zip(rows, found.probabilities, strict=True)}}
+
+    answers(page, "prompts", table, [templates], [shades])
     chosen.input(lambda name: "\n".join(TEMPLATES[name]), chosen, templates, **PRIVATE)
-
-
-def _inputs(page: Page) -> tuple[gr.Image, gr.Textbox, gr.Dropdown, gr.Textbox, gr.Button]:
-    """Picture, labels, template set, templates, and the button."""
-    word, samples = page.word, read_samples(samples_folder())
-    first = samples[0] if samples else {"path": None, "labels": ""}
-    return (
-        picture_input(word("picture"), "workbench-picture", first["path"]),
-        gr.Textbox(first["labels"], label=word("labels"), info=word("labels_info"), lines=2, max_lines=6,
-                   elem_id="workbench-labels"),
-        gr.Dropdown(list(TEMPLATES), value=DEFAULT_SET, label=word("template_set")),
-        gr.Textbox("\n".join(TEMPLATES[DEFAULT_SET]), label=word("templates"), lines=4, max_lines=10,
-                   info=word("templates_info"), elem_id="workbench-templates"),
-        gr.Button(word("compare"), variant="primary", elem_id="workbench-go"))
-
-
-def _output(page: Page) -> gr.Dataframe:
-    """The table."""
-    lang = page.lang or "en"
-    return gr.Dataframe(headers=[say(lang, "template"), say(lang, "answer")], interactive=False, wrap=True,
-                        show_label=False, elem_id="workbench-table", max_height=640)
+    bench = page.bench
+    endpoint(page, "prompts", "compare_templates", compare_templates,
+             [bench.picture, bench.words, bench.choice, templates], {"table": gr.JSON})

@@ -1,30 +1,22 @@
-"""The tab of what the model really gets: the pixels, the tokens, and experiments that show what it does not get."""
+"""The view of what the model really gets: pixels of one size, and the numbers of word pieces."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from html import escape
 
 import gradio as gr
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from clipmini.embedder import Embedder
 from clipmini.image import open_image
-from clipmini.tasks.classify import classify
-from demo_app import style
-from demo_app.page import (
-    LIMITS,
-    PRIVATE,
-    Page,
-    first_templates,
-    friendly_errors,
-    gpu,
-    picture_input,
-    samples_folder,
-)
+from clipmini.tasks.prompts import clean_labels, clean_templates, fill
+from demo_app.page import Asked, Page, friendly_errors
+from demo_app.tabs.zero_shot import enlarged
 from demo_app.texts import say
+from demo_app.views import answers, endpoint, view
 
 SHOWN_SIDE = 288  # pixels
 LETTERS = 2000  # of a text that is shown in pieces
+MOST_TEXTS = 8  # whose pieces are shown
 
 
 def kept_part(embedder: Embedder, image: Image.Image) -> Image.Image:
@@ -57,105 +49,47 @@ def token_meter(lang: str, embedder: Embedder, text: str) -> str:
             f'<p class="cm-tokens">{chips}</p></section>')
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """draw: () -> the picture; labels: what to choose from; key: of the sentence in texts.TEXTS on what to expect."""
-
-    key: str
-    draw: Callable[[], Image.Image]
-    labels: tuple[str, ...]
-
-
-def _sample(name: str, side: int = 200) -> Image.Image:
-    """One of the example pictures."""
-    return open_image(samples_folder() / name).resize((side, side), Image.Resampling.LANCZOS)
-
-
-def _side_by_side(*names: str) -> Image.Image:
-    """Several of them in a row."""
-    sheet = Image.new("RGB", (200 * len(names), 200), "white")
-    for k, name in enumerate(names):
-        sheet.paste(_sample(name), (200 * k, 0))
-    return sheet
-
-
-def _labelled(name: str, words: str) -> Image.Image:
-    """One of them with a sign on it."""
-    picture = _sample(name)
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=44)
-    pen.rectangle((16, 124, 184, 180), fill="white", outline="black", width=2)
-    pen.text((100, 151), words, fill="black", font=font, anchor="mm")
-    return picture
-
-
-EXPERIMENTS = (
-    Experiment("try_typographic", lambda: _labelled("guitar.png", "pizza"), ("guitar", "pizza")),
-    Experiment("try_negation", lambda: _sample("dog_face.png"), ("a dog", "not a dog", "no dog")),
-    Experiment("try_counting", lambda: _side_by_side(*["pizza.png"] * 3), ("one pizza", "two pizzas", "three pizzas")),
-    Experiment("try_order", lambda: _sample("dog_face.png"), ("dog bites man", "man bites dog")),
-    Experiment("try_sides", lambda: _side_by_side("rocket.png", "guitar.png"),
-               ("a rocket left of a guitar", "a guitar left of a rocket")),
-)
-
-
-def see(page: Page, picture: str | None, text: str, lang: str) -> tuple:
-    """(the picture with what is cut away, what the model sees, HTML of the tokens)"""
-    with friendly_errors(lang):
-        embedder = page.model.get()
-        if len(text) > LETTERS:
-            raise ValueError(say(lang, "long_for_pieces", n=len(text), limit=LETTERS))
-        tokens = token_meter(lang, embedder, text)
-        if not picture:
-            return None, None, tokens
-        image = open_image(picture)
-        saw = embedder.see(image)
-        side = saw.width * max(1, SHOWN_SIDE // saw.width)
-        return kept_part(embedder, image), saw.resize((side, side), Image.Resampling.NEAREST), tokens
-
-
-def experiment(page: Page, number: int, lang: str) -> tuple:
-    """(the picture, HTML of the answer with a sentence on what to look for)"""
-    chosen = EXPERIMENTS[number]
-    with friendly_errors(lang):
-        embedder, picture = page.model.get(), chosen.draw()
-        found = classify(embedder, [picture], list(chosen.labels), "plain" if number else first_templates(embedder))
-    times = {"picture": 1000 * found.seconds["pictures"], "texts": 1000 * found.seconds["texts"],
-             "total": 1000 * sum(found.seconds.values())}
-    return picture, style.bars(lang, found, embedder.logit_scale, times, say(lang, chosen.key))
+def see(asked: Asked) -> tuple:
+    """(the picture with what is cut away, what the model sees, HTML of the tokens of each word's first prompt)"""
+    embedder = asked.embedder
+    template = clean_templates(asked.templates)[0]
+    prompts = [fill(template, word) for word in clean_labels(asked.words).labels[:MOST_TEXTS]]
+    tokens = "".join(token_meter(asked.lang, embedder, prompt) for prompt in prompts)
+    image = open_image(asked.need_picture())
+    return kept_part(embedder, image), enlarged(embedder.see(image), SHOWN_SIDE), tokens
 
 
 def build(page: Page) -> None:
-    """Draw the tab and connect it."""
-    with gr.Tab(page.word("tab_saw"), id="saw-tab"):
-        gr.Markdown(page.word("saw_about"))
-        with gr.Row(equal_height=False, elem_classes="cm-columns"):
-            with gr.Column(min_width=280):
-                picture, text, button = _inputs(page)
-            with gr.Column(min_width=280):
-                outputs = _outputs(page)
-        buttons, answer = _experiments(page)
+    """Draw the view and connect it."""
+    with view(page, "saw"):
+        gr.Markdown(page.word("saw_about"), elem_classes="cm-about")
+        outputs = _outputs(page)
 
-    @gpu
-    def what_it_saw(picture: str | None, text: str, request: gr.Request):
-        """The picture with what is cut away, the pixels that the model gets, and the pieces of a text with their
-        ids."""
-        return see(page, picture, text, page.language(request))
+    def what_it_saw(picture: str | None, text: str, model: str, request: gr.Request):
+        """What does the model get of a picture, and of a text?
 
-    button.click(what_it_saw, [picture, text], outputs, api_name="what_it_saw", **LIMITS)
-    for number, pressed in enumerate(buttons):
-        def run(request: gr.Request, number=number):
-            return experiment(page, number, page.language(request))
+        Args:
+            picture: the picture.
+            text: any text of at most 2,000 characters.
+            model: "automatic", or a name on the shelf.
 
-        pressed.click(run, None, answer, **PRIVATE, **LIMITS)
+        Returns:
+            The picture with what is cut away, the pixels that the model gets, the pieces of the text and their ids.
+        """
+        lang = page.language(request)
+        with friendly_errors(lang):
+            if len(text) > LETTERS:
+                raise ValueError(say(lang, "long_for_pieces", n=len(text), limit=LETTERS))
+            asked = page.asked(picture, text, "{}", False, model, lang)
+            embedder, image = asked.embedder, open_image(asked.need_picture())
+            ids = embedder.tokenizer.token_lists([text], truncate=True)[0]
+            pieces = [{"piece": piece, "id": i} for piece, i in zip(embedder.tokenizer.pieces(ids), ids, strict=True)]
+            return kept_part(embedder, image), enlarged(embedder.see(image), SHOWN_SIDE), pieces
 
-
-def _inputs(page: Page) -> tuple[gr.Image, gr.Textbox, gr.Button]:
-    """Picture, text, and the button."""
-    word, scene = page.word, samples_folder() / "scene.png"
-    return (picture_input(word("picture"), "saw-picture", str(scene) if scene.is_file() else None),
-            gr.Textbox("a drawing of a dog and a rocket", label=word("any_text"), lines=2, max_lines=6,
-                       elem_id="saw-text"),
-            gr.Button(word("show"), variant="primary", elem_id="saw-go"))
+    answers(page, "saw", see, [], outputs)
+    pixels = partial(gr.Image, format="png")
+    endpoint(page, "saw", "what_it_saw", what_it_saw, [page.bench.picture, page.bench.words, page.bench.choice],
+             {"kept": pixels, "pixels": pixels, "tokens": gr.JSON})
 
 
 def _outputs(page: Page) -> list:
@@ -165,15 +99,3 @@ def _outputs(page: Page) -> list:
             gr.Image(label=page.word("saw"), interactive=False, format="png", buttons=[], elem_id="saw-pixels",
                      height=300),
             gr.HTML(elem_id="saw-tokens")]
-
-
-def _experiments(page: Page) -> tuple[list[gr.Button], list]:
-    """A button for each experiment, and where its answer appears: a picture and a text."""
-    gr.Markdown(page.word("experiments"))
-    with gr.Row():
-        buttons = [gr.Button(page.word(e.key + "_name"), elem_id=e.key.replace("_", "-")) for e in EXPERIMENTS]
-    with gr.Row(equal_height=False, elem_classes="cm-columns"):
-        shown = gr.Image(label=page.word("picture"), interactive=False, format="png", buttons=[], elem_id="try-picture",
-                         height=240)
-        said = gr.HTML(elem_id="try-answer")
-    return buttons, [shown, said]

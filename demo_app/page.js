@@ -1,0 +1,74 @@
+// What the page does without the server: which view has to answer, what is out of date, the address.
+// Gradio calls these from its events; views answer when their stamp changes (see views.py).
+window.cm = (() => {
+  const WAIT = 350;  // milliseconds after the last key
+  let order = [], open = "", last = 0, typed = 0, typing = false, ready = false;
+  const asked = {}, stale = new Set();
+
+  document.addEventListener("input", (e) => { typing = e.target.matches("textarea, input[type=text]"); }, true);
+  document.addEventListener("change", () => { typing = false; }, true);
+  const panel = (name) => document.getElementById("view-" + name);
+  const grey = (name, on) => panel(name)?.classList.toggle("cm-stale", on);
+  const pause = () => new Promise((go) => setTimeout(go, typing ? WAIT : 0));
+
+  function begin(names, name) { order = names; open = name || open || names[0]; ready = true; }
+
+  // Something on the bench has changed: the open view answers now, the others when they are opened.
+  async function ask(...stamps) {
+    if (!ready) return stamps;
+    order.forEach((name) => { stale.add(name); grey(name, true); });
+    const mine = ++typed;
+    await pause();
+    if (mine !== typed) return stamps;  // somebody typed on
+    return answer(stamps);
+  }
+  function answer(stamps) {
+    const k = order.indexOf(open);
+    if (k < 0) return stamps;
+    stale.delete(open);
+    grey(open, true);
+    stamps[k] = asked[open] = ++last;
+    return stamps;
+  }
+  // A view was opened.
+  function show(name, ...stamps) {
+    open = name;
+    address({ view: name });
+    if (!ready || asked[name] && !stale.has(name)) return stamps;
+    return answer(stamps);
+  }
+  // One of a view's own inputs has changed.
+  async function again(name, stamp) {
+    if (!ready || name !== open) { stale.add(name); return stamp; }
+    grey(name, true);
+    const mine = ++typed;
+    await pause();
+    return mine === typed ? (asked[name] = ++last) : stamp;
+  }
+  // A view has answered; if it was asked again since, its answer is old.
+  function done(name, stamp) {
+    if (stamp !== asked[name]) return;
+    if (!stale.has(name)) grey(name, false);
+    if (name !== open) return;
+    const said = panel(name)?.querySelector(".cm-problem, .cm-first"), live = document.getElementById("announce");
+    if (live && said) live.textContent = said.textContent;
+  }
+
+  // What others need to see the same: it stands in the address.
+  function address(values) {
+    if (!ready) return;
+    const url = new URL(location.href);
+    for (const [key, value] of Object.entries(values))
+      value === "" || value === null || String(value).length > 1500 ? url.searchParams.delete(key) : url.searchParams.set(key, value);
+    history.replaceState(history.state, "", url);
+  }
+  function remember(words, templates, none, choice, example, first) {
+    address({ words, templates: templates === first ? "" : templates, none: none ? "1" : "", model: choice === "automatic" ? "" : choice, example });
+  }
+  async function copy(button) {
+    await navigator.clipboard.writeText(location.href);
+    const live = document.getElementById("announce");
+    if (live) live.textContent = button;
+  }
+  return { begin, ask, show, again, done, remember, copy };
+})();

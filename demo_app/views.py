@@ -1,0 +1,83 @@
+"""A view of the page: a tab that answers with the one picture, the one list of words and the one model of the bench.
+
+    with view(page, "where"):                       # a tab, with a head that says who answered, or what went wrong
+        method = gr.Dropdown(...)                   # its own inputs
+        figure = gr.Plot(...)                       # its outputs
+        answers(page, "where", find, [method], [figure], SLOW)
+
+page.js changes a view's stamp when it has to answer: when something on the bench or of its own has changed and it is
+open, and when it is opened and was not asked since. Until the answer is there, the old one is grey.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from demo_app.page import CAUSED, PRIVATE, QUICK, Asked, Page, View, gpu
+from demo_app.texts import say, say_error
+
+
+@contextmanager
+def view(page: Page, name: str) -> Iterator[gr.Tab]:
+    """The tab of a view. name: its file in tabs/, its word is tab_NAME; it is also its name in the address."""
+    with gr.Tab(page.word(f"tab_{name}"), id=name, elem_id=f"view-{name}", elem_classes="cm-view") as tab:
+        page.views[name] = View(tab, gr.Number(0, visible="hidden", elem_id=f"stamp-{name}"),
+                                gr.HTML(elem_id=f"{name}-head", elem_classes="cm-head"))
+        yield tab
+
+
+def problem(lang: str, error: Exception) -> str:
+    """What went wrong, as HTML in place of an answer."""
+    return (f'<div class="cm-problem" role="alert"><b>{escape(say(lang, "error"))}</b> '
+            f"{escape(say_error(lang, error))}</div>")
+
+
+def said_by(asked: Asked) -> str:
+    """Who answered, and why, as HTML."""
+    name = asked.embedder.name
+    why = say(asked.lang, asked.model.why, name=name) if asked.model.why else say(asked.lang, "answered_by", name=name)
+    return f'<p class="cm-who" data-model="{escape(name)}">{escape(why)}</p>'
+
+
+def answers(page: Page, name: str, function: Callable[..., Any], own: list, outputs: list, lane: dict[str, Any] = QUICK
+            ) -> None:
+    """Connect a view. function(asked, *values of own) -> the outputs, or a generator of them; what a visitor can cause
+    is shown in the head, in place of all outputs."""
+    blank, shared = [_emptied(component) for component in outputs], len(page.bench.asked)
+
+    # Gradio gives request and progress by their kinds, and then the values of the inputs.
+    def answer(request: gr.Request, progress=gr.Progress(track_tqdm=True), *values):  # noqa: B008 (gradio's way)
+        lang, (_, *values) = page.language(request), values
+        try:
+            asked = page.asked(*values[:shared], lang=lang)
+            found = function(asked, *values[shared:])
+            for each in found if inspect.isgenerator(found) else [found]:
+                yield [said_by(asked), *(each if isinstance(each, tuple) else (each,))]
+        except CAUSED as error:
+            yield [problem(lang, error), *blank]
+
+    _, stamp, head = page.views[name]
+    stamp.change(gpu(answer), [stamp, *page.bench.asked, *own], [head, *outputs], show_progress="minimal",
+                 trigger_mode="always_last", **PRIVATE, **lane).then(
+        None, stamp, None, js=f"(stamp) => cm.done('{name}', stamp)", **PRIVATE)
+    if changes := [c.change for c in own if hasattr(c, "change")]:
+        gr.on(changes, None, stamp, stamp, js=f"(stamp) => cm.again('{name}', stamp)", **PRIVATE)
+
+
+def _emptied(component):
+    """What an output shows beside an error: nothing."""
+    return "" if isinstance(component, (gr.HTML, gr.Markdown)) else None
+
+
+def endpoint(page: Page, view: str, name: str, function: Callable[..., Any], inputs: list, outputs: dict[str, Any],
+             lane: dict[str, Any] = QUICK) -> None:
+    """A function for programs and agents: its parameters, types and docstring are the endpoint's; its results are named
+    by the keys of outputs, their kinds by the classes. inputs may be made by functions, when no visitor sets them."""
+    with page.views[view].tab:
+        inputs = [component if isinstance(component, gr.components.Component) else component() for component in inputs]
+        shown = [kind(label=label, visible=False) for label, kind in outputs.items()]
+        gr.Button(visible=False).click(gpu(function), inputs, shown, api_name=name, **lane)

@@ -1,0 +1,159 @@
+"""The workbench: the one picture, the one list of words and the one model that all views answer with."""
+
+from collections.abc import Callable
+from functools import partial
+from html import escape
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from clipmini.files import CheckpointError
+from clipmini.tasks.prompts import TEMPLATES
+from demo_app.page import (
+    PRIVATE,
+    SLOW,
+    Bench,
+    Page,
+    first_templates,
+    picture_input,
+    read_samples,
+    samples_folder,
+)
+from demo_app.shelf import AUTOMATIC, Model, Shelf, state
+from demo_app.texts import say
+
+
+class Drawn(NamedTuple):
+    """The workbench's parts that no view asks for. example: the file of the example that is shown, or nothing; serving:
+    the last choice of a model that could be loaded; loaded: what is said about it; template_set: a name."""
+
+    gallery: gr.Gallery
+    example: gr.Textbox
+    serving: gr.State
+    loaded: gr.Markdown
+    template_set: gr.Dropdown
+    copy: gr.Button
+
+
+def draw(word: Callable[[str], str], lang: str, model: Model, shelf: Shelf) -> tuple[Bench, Drawn]:
+    """The column with what a visitor brings, and below it, on a phone below the views, what few change."""
+    with gr.Column(elem_id="bench-main"):
+        picture, gallery, words, example = _brought(word)
+    with gr.Column(elem_id="bench-more"):
+        choice = gr.Dropdown(shelf.labels(partial(say, lang)), value=AUTOMATIC, label=word("which_model"),
+                             elem_id="which-model", filterable=False)
+        loaded = gr.Markdown(visible=False, elem_id="loaded")
+        none_of_these, template_set, templates = _settings(word, first_templates(model.try_get()[0]))
+        copy = gr.Button(word("copy_link"), size="sm", elem_id="copy-link")
+    return (Bench(picture, words, templates, none_of_these, choice),
+            Drawn(gallery, example, gr.State(AUTOMATIC), loaded, template_set, copy))
+
+
+def _brought(word: Callable[[str], str]) -> tuple[gr.Image, gr.Gallery, gr.Textbox, gr.Textbox]:
+    """Picture, examples, words, and the name of the example."""
+    samples = read_samples(samples_folder())
+    first = samples[0] if samples else {"path": None, "labels": ""}
+    return (
+        picture_input(word("picture"), value=first["path"], height=260),
+        gr.Gallery([(s["path"], s["title"]) for s in samples], label=word("examples"), columns=7, height="auto",
+                   container=False, allow_preview=False, interactive=False, visible=bool(samples), buttons=[],
+                   elem_id="examples", object_fit="contain", fit_columns=False, show_label=False),
+        gr.Textbox(first["labels"], label=word("labels"), info=word("labels_info"), lines=2, max_lines=8,
+                   elem_id="labels", placeholder=word("labels_placeholder")),
+        gr.Textbox(_file_name(first["path"]), visible="hidden", elem_id="example"))
+
+
+def _settings(word: Callable[[str], str], first_set: str) -> tuple[gr.Checkbox, gr.Dropdown, gr.Textbox]:
+    """The folded part: none of these, template set, templates."""
+    with gr.Accordion(word("settings"), open=False, elem_id="settings"):
+        return (gr.Checkbox(False, label=word("none_of_these"), info=word("none_info"), elem_id="none-of-these"),
+                gr.Dropdown(list(TEMPLATES), value=first_set, label=word("template_set"), elem_id="template-set",
+                            filterable=False),
+                gr.Textbox("\n".join(TEMPLATES[first_set]), label=word("templates"), lines=3, max_lines=10,
+                           info=word("templates_info"), elem_id="templates"))
+
+
+def _file_name(path: str | None) -> str:
+    """"rocket" of ".../rocket.png"."""
+    return "" if not path else path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+
+
+def connect(page: Page, drawn: Drawn, tabs: gr.Tabs) -> None:
+    """Let the views answer when something on the bench changes, and when they are opened."""
+    bench, stamps = page.bench, [view.stamp for view in page.views.values()]
+    first = bench.templates.value
+    for name, view in page.views.items():
+        view.tab.select(None, stamps, stamps, js=f"(...s) => cm.show('{name}', ...s)", **PRIVATE)
+    ask: dict[str, Any] = {"fn": None, "inputs": stamps, "outputs": stamps, "js": "(...s) => cm.ask(...s)", **PRIVATE}
+    gr.on([c.change for c in bench.asked], trigger_mode="multiple", **ask)
+    shared = [bench.words, bench.templates, bench.none_of_these, bench.choice, drawn.example]
+    gr.on([c.change for c in shared], None, shared, None, trigger_mode="multiple",
+          js=f"(...v) => cm.remember(...v, {first!r})", **PRIVATE)
+    _connect_examples(page, drawn)
+    _connect_choice(page, drawn)
+    drawn.template_set.input(lambda name: "\n".join(TEMPLATES[name]), drawn.template_set, bench.templates, **PRIVATE)
+    drawn.copy.click(None, None, None, js="() => cm.copy()", **PRIVATE)
+    restored = [bench.picture, *bench.asked[1:], drawn.example, drawn.serving, drawn.loaded, tabs]
+
+    def arrive(request: gr.Request):
+        return restore(page, request)
+
+    page.demo.load(arrive, None, restored, **PRIVATE).then(
+        None, stamps, stamps, js=f"(...s) => {{ cm.begin({list(page.views)!r}); return cm.ask(...s) }}", **PRIVATE)
+
+
+def _connect_examples(page: Page, drawn: Drawn) -> None:
+    """An example brings its words along; another picture is no example."""
+    samples = read_samples(samples_folder())
+
+    def show_sample(event: gr.SelectData):
+        sample = samples[event.index]
+        return sample["path"], sample["labels"], _file_name(sample["path"])
+
+    drawn.gallery.select(show_sample, None, [page.bench.picture, page.bench.words, drawn.example], **PRIVATE)
+    page.bench.picture.input(None, None, drawn.example, js="() => ''", **PRIVATE)
+
+
+def _connect_choice(page: Page, drawn: Drawn) -> None:
+    """Load a model when it is chosen; when it cannot be loaded, the one before goes on answering."""
+    def choose_model(name: str, before: str, request: gr.Request,
+                     progress=gr.Progress(track_tqdm=True)):  # noqa: B008 (gradio's way)
+        lang = page.language(request)
+        progress(0, desc=say(lang, "loading", name=name))
+        name, note = load_choice(page.shelf, name, before, lang)
+        return name, name, gr.update(value=note, visible=bool(note))
+
+    page.bench.choice.input(choose_model, [page.bench.choice, drawn.serving],
+                            [page.bench.choice, drawn.serving, drawn.loaded], **PRIVATE, **SLOW)
+
+
+def load_choice(shelf: Shelf, name: str, before: str, lang: str) -> tuple[str, str]:
+    """Load the model that was chosen -> (name of the model that will answer, what to tell the visitor)."""
+    if "/" not in name:
+        return name, ""
+    if state(name) == "offline":
+        return before, say(lang, "not_here", name=name, before=before)
+    try:
+        shelf.published(name).get()
+    except CheckpointError as error:
+        return before, say(lang, "not_loaded", name=name, before=before, why=escape(str(error), quote=False))
+    return name, say(lang, "loaded", name=name)
+
+
+def restore(page: Page, request: gr.Request) -> list:
+    """What stands in the address, as values of the bench; what it does not say, or says wrongly, stays as it is."""
+    query, lang = dict(request.query_params), page.language(request)
+    sample = next((s for s in read_samples(samples_folder()) if _file_name(s["path"]) == query.get("example")), None)
+    choice, note = AUTOMATIC, ""
+    if query.get("model") in page.shelf.choices:
+        choice, note = load_choice(page.shelf, query["model"], AUTOMATIC, lang)
+    choices = page.shelf.labels(partial(say, lang))
+    words = query.get("words") or (sample["labels"] if sample else None)
+    view = query.get("view")
+    return [sample["path"] if sample else gr.skip(), words if words else gr.skip(),
+            query["templates"] if query.get("templates") else gr.skip(), query.get("none") == "1",
+            gr.update(choices=choices, value=choice), _file_name(sample["path"]) if sample else gr.skip(), choice,
+            gr.update(value=note, visible=bool(note)),
+            gr.Tabs(selected=view) if view in page.views else gr.skip()]
+
+
