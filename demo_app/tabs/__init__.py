@@ -10,7 +10,7 @@ from typing import Protocol
 from demo_app.page import Page
 from demo_app.texts import LANGUAGES, TEXTS
 
-TABLE = ("zero_shot", "inside", "map", "matrix", "saw", "prompts")  # in the order of the page
+TABLE = ("zero_shot", "inside", "map", "matrix", "saw", "prompts", "models")  # in the order of the page
 
 
 class Tab(Protocol):

@@ -10,7 +10,7 @@ from clipmini.image import open_image
 from clipmini.tasks.classify import Prediction, classify
 from demo_app import style
 from demo_app.page import Asked, Page, friendly_errors
-from demo_app.texts import say, say_message
+from demo_app.texts import say_message
 from demo_app.views import answers, endpoint, view
 
 SAW_SIDE = 256  # pixels on the page
@@ -72,7 +72,7 @@ def build(page: Page) -> None:
         with friendly_errors(lang):
             asked = page.asked(picture, labels, templates, none_of_these, model, lang)
             prediction, used, times, _ = answer(asked, scale)
-        why = say(lang, asked.model.why, name=asked.embedder.name) if asked.model.why else ""
+        why = asked.model.said(lang)
         return {"model": asked.embedder.name, "why": why} | as_data(prediction, used, times, lang)
 
     answers(page, "zero_shot", shown, [], outputs)
