@@ -78,11 +78,16 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 .cm-tokens b { display: block; font-size: 14px; }
 #models-head { display: none; } #models-head:has(.cm-problem) { display: block; }
 .cm-halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: .8rem; }
-.cm-half { min-width: 0; } .cm-half .cm-model { margin: 0 0 .4rem; overflow-wrap: anywhere; }
-.cm-models { width: 100%; border-collapse: collapse; font-size: .85rem; color: var(--body-text-color); }
+.cm-half { min-width: 0; } .cm-half .cm-bars :is(th, td):last-child { display: none; }
+.cm-half .cm-bars th.cm-name { min-width: 5.5rem; max-width: none; } .cm-half .cm-bars td.cm-bar { width: 30%; }
+.cm-part { font-weight: 650; font-size: 1.05rem; margin-top: .6rem; } .cm-half .cm-model { margin: 0 0 .4rem; overflow-wrap: anywhere; }
+.cm-models { width: 100%; border: 0 !important; border-collapse: collapse; font-size: .85rem; color: var(--body-text-color); }
 .cm-models th, .cm-models td { padding: .35rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere;
   border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; background: none !important; }
+.cm-models tr { border: 0 !important; }
 .cm-models thead th { font-weight: 500; color: var(--body-text-color-subdued); }
+.cm-models th, .cm-models td:nth-child(2) { overflow-wrap: normal; } .cm-models td:nth-child(2) { white-space: nowrap; }
+.cm-models td:last-child { overflow-wrap: break-word; min-width: 5.5rem; }
 #models-told progress { width: 100%; height: .8rem; accent-color: #6366f1; }
 @media (max-width: 900px) {
   .cm-models thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

@@ -1,6 +1,6 @@
 """A model of the hub fetched by a process of its own: it says how far it is, can be stopped, and goes on where it was.
 
-huggingface-hub reads HF_HUB_OFFLINE for a whole process, so a page that must talk to nobody stays offline while this one
+huggingface-hub reads HF_HUB_OFFLINE for a whole process: a page that must talk to nobody stays offline while this one
 asks. Its own downloads begin anew when they are stopped (each has a temporary file of its own); here what has arrived
 stays beside the blobs of the cache, under the checksum of what it is a part of, until it is whole and compared.
 """

@@ -57,7 +57,8 @@ def ready(shelf: Shelf, lang: str) -> list[tuple[str, str]]:
 
 def second(shelf: Shelf) -> str:
     """The model that is compared first: one that is not the page's own, where there is one."""
-    return next((name for name in reversed(shelf.ready) if name != shelf.own.name), AUTOMATIC)
+    able = [name for name in shelf.ready if name not in (AUTOMATIC, shelf.own.name)]
+    return next((name for name in able if name in BY_NAME), able[0] if able else AUTOMATIC)
 
 
 def table(shelf: Shelf, lang: str) -> str:
@@ -86,8 +87,9 @@ def _own_row(shelf: Shelf, name: str, lang: str) -> tuple[str, ...]:
     stored = file_bytes(source, embedder.meta.get("file", "") if embedder else "")
     licence = "models_licence_own" if known else "models_none_stated"
     good = f"models_good_{name}" if known or name == devise.NAME else "models_good_own"
-    return (shelf.own.called if name == shelf.own.name else name, readable(stored) if stored else "–",
-            say(lang, licence), say(lang, good), say(lang, "models_no_number"), say(lang, "state_ready"))
+    title = say(lang, f"models_choice_{name}") if name == devise.NAME else name
+    return (shelf.own.called if name == shelf.own.name else title, readable(stored) if stored else "–",
+            say(lang, licence), say(lang, good), "–", say(lang, "state_ready"))
 
 
 def fetchable(lang: str) -> list[tuple[str, str]]:
@@ -128,14 +130,14 @@ def build(page: Page) -> None:
                                 elem_id=f"models-{side}", min_width=240)
                     for side, value in (("left", AUTOMATIC), ("right", second(shelf)))]
         both = gr.HTML(elem_id="models-both")
-        gr.Markdown(f"### {word('models_shelf')}" if page.lang else word("models_shelf"))
-        rows = gr.HTML(table(shelf, lang), elem_id="models-table")
+        gr.Markdown(word("models_shelf"), elem_classes="cm-part")
         with gr.Row(equal_height=True):
             which = gr.Dropdown(fetchable(lang), label=word("models_which"), filterable=False, elem_id="models-which",
                                 scale=3, min_width=240, visible=False)
             button = gr.Button(visible=False, variant="primary", elem_id="models-fetch", min_width=160)
             stop = gr.Button(word("models_stop"), visible=False, elem_id="models-stop", min_width=80)
         told = gr.HTML(elem_id="models-told")
+        rows = gr.HTML(table(shelf, lang), elem_id="models-table")
     answers(page, "models", partial(side_by_side, page), pair, [both], SLOW)
     _connect_fetching(page, pair, rows, which, button, stop, told)
     _endpoint(page, pair)
