@@ -87,7 +87,7 @@ PUBLISHED = (  # sizes as float32 where the hub holds float32: parameters x 4 by
 
 
 def state(name: str) -> str:
-    """"ready" (on this computer), "download" (the hub may be asked) or "offline"."""
+    """"ready" (on this computer), "download" (the hub may be asked; whether it answers is not known) or "offline"."""
     if hub.cached(name):
         return "ready"
     return "download" if hub.may_download() else "offline"

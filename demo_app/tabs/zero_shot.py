@@ -9,6 +9,7 @@ import gradio as gr
 from PIL import Image
 
 from clipmini.embedder import Embedder
+from clipmini.families import hub_download as hub
 from clipmini.files import CheckpointError
 from clipmini.image import open_image
 from clipmini.tasks.classify import Prediction, classify
@@ -88,8 +89,10 @@ def load_choice(page: Page, name: str, before: str, lang: str) -> tuple[str, str
     """
     if "/" not in name:
         return name, ""
-    if state(name) == "offline":
+    if (found := state(name)) == "offline":
         return before, say(lang, "not_here", name=name, before=before)
+    if found == "download" and not hub.reachable():
+        return before, say(lang, "no_connection", name=name, before=before)
     try:
         page.shelf.published(name).get()
     except CheckpointError as error:
