@@ -354,17 +354,25 @@ def test_published_models_load_on_demand_and_a_failure_leaves_the_old_one(monkey
     assert zero_shot.load_choice(page, b32, "emoji", "en")[0] == "emoji" and not made
     assert "without `--hub`" in zero_shot.load_choice(page, b32, "emoji", "en")[1]
     monkeypatch.setattr(shelf.hub, "may_download", lambda: True)
+    monkeypatch.setattr(shelf.hub, "reachable", lambda: False)
+    name, note = zero_shot.load_choice(page, b32, "emoji", "en")
+    assert name == "emoji" and "is not on this computer, and the Hugging Face hub cannot be reached" in note and not made
+    monkeypatch.setattr(shelf.hub, "reachable", lambda: True)
     assert zero_shot.load_choice(page, "automatic", "automatic", "en") == ("automatic", "") and not made
     assert zero_shot.load_choice(page, b32, "automatic", "en") == (b32, f"{b32} is ready and will answer.")
     assert ours.pick(b32, None).why == "why_chosen" and made == [b32]  # loaded once
     name, note = zero_shot.load_choice(page, l14, b32, "zh")
     assert name == b32 and "500" in note and "<b>" not in note and b32 in note
-    for known, may, expected in ((None, False, "offline"), (None, True, "will be downloaded"), ("/x", False, "ready")):
+    monkeypatch.setattr(shelf.hub, "reachable", lambda: pytest.fail("a page that is drawn waits for no network"))
+    for known, may, expected in ((None, False, "not on this computer; needs a connection"), ("/x", False, "ready"),
+                                 (None, True, "not on this computer; downloaded when chosen, if there is a connection")):
         monkeypatch.setattr(shelf.hub, "cached", lambda name, known=known: known)
         monkeypatch.setattr(shelf.hub, "may_download", lambda may=may: may)
         labels = dict((value, label) for label, value in ours.labels(lambda key: texts.say("en", key)))
         assert labels[b32] == f"OpenAI ViT-B/32 (605 MB, MIT): {expected}"
         assert "10.2 GB" in labels[shelf.PUBLISHED[3].name]
+    monkeypatch.setattr(shelf.hub, "cached", lambda name: "/x")
+    assert zero_shot.load_choice(page, b32, "emoji", "en")[0] == b32  # what is here asks nobody
 
 
 def test_templates_and_scale_follow_the_model_unless_changed():

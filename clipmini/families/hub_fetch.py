@@ -122,6 +122,8 @@ def _fetched(name: str) -> Path:
     except ModuleNotFoundError:
         raise CheckpointError("fetching needs the package huggingface-hub; pip install huggingface-hub") from None
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK
+    if not hub_download.reachable():
+        raise CheckpointError("the Hugging Face hub cannot be reached; connect and try again. What has arrived is kept")
     repo, _, revision = name.partition("@")
     commit, names = hub_download._listed(huggingface_hub, repo, revision or None)
     wanted = hub_download._wanted(name, names)
