@@ -112,13 +112,18 @@ def fill(model: CLIP, weights: dict[str, torch.Tensor], source: str, assign: boo
         raise CheckpointError(f"{source} does not fit its configuration: it {'; it '.join(problems)}; copy both files "
                               "again")
     check_numbers(weights, source)
-    bad = [name for name, t in weights.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
-    if bad:
-        raise CheckpointError(f"{source} holds NaN or infinite numbers, first in {bad[0]!r}; the training had "
-                              "diverged, train anew with a lower learning rate")
+    check_finite(weights, source)
     weights = {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
     model.load_state_dict(weights, strict=True, assign=assign)
     return model
+
+
+def check_finite(weights: dict[str, torch.Tensor], source: str) -> None:
+    """Raise CheckpointError for NaN and infinite weights."""
+    bad = next((name for name, t in weights.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())), "")
+    if bad:
+        raise CheckpointError(f"{source} holds NaN or infinite numbers, first in {bad!r}; the training had diverged, "
+                              "train anew with a lower learning rate")
 
 
 def read_description(folder: str | Path) -> tuple[CLIPConfig, Tokenizer, dict, dict]:

@@ -10,6 +10,7 @@ import os
 import stat
 import unicodedata
 import warnings
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,19 @@ def fills_a_batch(opened: list, most: int = 64) -> bool:
     """Whether pictures (and what could not be opened) are enough for a batch: few of them, where they are large."""
     pixels = sum(image.width * image.height for image in opened if isinstance(image, Image.Image))
     return len(opened) >= most or pixels > MAX_PIXELS
+
+
+def batches(rows: Iterable[tuple], most: int = 64) -> Iterator[list[tuple]]:
+    """Rows that begin with an opened picture, or None, as lists that fill a batch. A caller who drops a list before it
+    asks for the next has no more than that one's pictures in memory."""
+    batch: list[tuple] = []
+    for row in rows:
+        batch.append(row)
+        if fills_a_batch([picture for picture, *_ in batch], most):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def is_blank(image: Image.Image) -> bool:

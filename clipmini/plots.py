@@ -120,9 +120,13 @@ PHRASE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e
                   "#666666")
 
 
+DIM = 0.25  # how bright the map of a thing that is not there may be
+
+
 @as_typed
 def heatmaps(found, title: str | None = None) -> Figure:
-    """A picture, and over it the map of each phrase, all from 0 to 1 in the same colours.
+    """A picture, and over it the map of each phrase, all from 0 to 1 in the same colours; what is not there is dim, and
+    says so.
 
     found: a tasks.heatmap.Heatmap.
     """
@@ -136,10 +140,13 @@ def heatmaps(found, title: str | None = None) -> Figure:
     axes.flat[0].imshow(found.image)
     axes.flat[0].set_title("the picture", fontsize=10, color=INK)
     box = (0, found.image.width, found.image.height, 0)
-    for ax, phrase, map_ in zip(axes.flat[1:], found.phrases, found.maps, strict=False):
+    scores = [None] * len(found.phrases) if found.scores is None else found.scores.tolist()
+    for ax, phrase, map_, there, score in zip(axes.flat[1:], found.phrases, found.maps, found.present, scores,
+                                              strict=False):
         ax.imshow(found.image.convert("L"), cmap="gray", extent=box, vmin=-80, vmax=255)
-        drawn = ax.imshow(map_, cmap="inferno", alpha=0.65, extent=box, vmin=0, vmax=1)
-        ax.set_title(short(phrase, 28), fontsize=10, color=INK)
+        drawn = ax.imshow(map_ * (DIM if there is False else 1), cmap="inferno", alpha=0.65, extent=box, vmin=0, vmax=1)
+        said = "" if score is None else f"\n{'there' if there else 'not there'} ({score:+.1f})"
+        ax.set_title(short(phrase, 28) + said, fontsize=10, color=INK)
     figure.colorbar(drawn, ax=axes, shrink=0.7, label="least to most,\nwithin each map")
     figure.suptitle(title or f"Where is it? Method: {found.method}", color=INK, fontsize=11)
     return figure

@@ -78,7 +78,8 @@ def _connect_head(page: Page, sentence: gr.Markdown, line: gr.HTML, instead: sta
 def launch_kwargs() -> dict[str, Any]:
     """What demo.launch needs besides the address."""
     script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
-    return {"theme": style.theme(), "css": style.CSS, "head": f"<script>{script}</script>", "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
+    return {"theme": style.theme(), "css": style.CSS, "head": f"<script>{script}</script>",
+            "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
             "run_history": False, "footer_links": ["api", "settings"], "allowed_paths": [str(samples_folder())],
             "ssr_mode": False, "enable_monitoring": False, "pwa": False, "mcp_server": False}
 

@@ -102,7 +102,8 @@ def _of_the_cosines(embedder: Embedder, image, prediction: Prediction, everyday:
     texts = embedder.embed_texts([prompts[0] for prompts in prediction.prompts])
     others = everyday[(everyday @ texts.t()).amax(dim=1) < NEAR]
     best = prediction.cosines[0].max().item()
-    better = int((embedder.embed_images([image])[0] @ others.t() > best).sum()) if len(others) else 0
+    vector = embedder.embed_images([image])[0] if prediction.vectors is None else prediction.vectors[0]
+    better = int((vector @ others.t() > best).sum())
     if better < MANY_BETTER * len(EVERYDAY_WORDS):
         return []
     label = prediction.labels[int(prediction.cosines[0].argmax())]

@@ -13,29 +13,30 @@ window.cm = (() => {
 
   function begin(names, name) { order = names; open = name || open || names[0]; ready = true; }
 
+  const stamps = () => order.map((name) => asked[name] || 0);  // as they are now, not as they were before a pause
+
   // Something on the bench has changed: the open view answers now, the others when they are opened.
-  async function ask(...stamps) {
-    if (!ready) return stamps;
+  async function ask(...before) {
+    if (!ready) return before;
     order.forEach((name) => { stale.add(name); grey(name, true); });
     const mine = ++typed;
     await pause();
-    if (mine !== typed) return stamps;  // somebody typed on
-    return answer(stamps);
+    return mine === typed ? answer() : stamps();  // or somebody typed on
   }
-  function answer(stamps) {
-    const k = order.indexOf(open);
-    if (k < 0) return stamps;
-    stale.delete(open);
-    grey(open, true);
-    stamps[k] = asked[open] = ++last;
-    return stamps;
+  function answer() {
+    if (order.includes(open)) {
+      stale.delete(open);
+      grey(open, true);
+      asked[open] = ++last;
+    }
+    return stamps();
   }
   // A view was opened.
-  function show(name, ...stamps) {
+  function show(name, ...before) {
     open = name;
     address({ view: name });
-    if (!ready || asked[name] && !stale.has(name)) return stamps;
-    return answer(stamps);
+    if (!ready) return before;
+    return asked[name] && !stale.has(name) ? stamps() : answer();
   }
   // One of a view's own inputs has changed.
   async function again(name, stamp) {
@@ -43,7 +44,8 @@ window.cm = (() => {
     grey(name, true);
     const mine = ++typed;
     await pause();
-    return mine === typed ? (asked[name] = ++last) : stamp;
+    if (mine === typed) asked[name] = ++last;
+    return asked[name] || 0;
   }
   // A view has answered; if it was asked again since, its answer is old.
   function done(name, stamp) {

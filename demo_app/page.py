@@ -16,7 +16,7 @@ from clipmini.embedder import Embedder, assets_folder
 from clipmini.files import CheckpointError
 from clipmini.image import ImageError
 from clipmini.tasks.prompts import TEMPLATES, PromptError
-from demo_app.shelf import Model, Picked, Shelf
+from demo_app.shelf import AUTOMATIC, Model, Picked, Shelf
 from demo_app.texts import language_of, say, say_error
 
 try:  # on a Space with ZeroGPU a function gets its GPU by this decorator; elsewhere nobody has the package
@@ -45,7 +45,7 @@ class Bench:
     choice: gr.Dropdown
 
     @property
-    def asked(self) -> list:
+    def asked(self) -> list[Any]:
         """In the order in which functions get them."""
         return [self.picture, self.words, self.templates, self.none_of_these, self.choice]
 
@@ -102,9 +102,10 @@ class Page:
         """The language of one visitor."""
         return self.lang or language_of(request)
 
-    def asked(self, picture: str | None, words: str, templates: str, none_of_these: bool, choice: str, lang: str) -> Asked:
+    def asked(self, picture: str | None, words: str, templates: str, none_of_these: bool, choice: str,
+              lang: str) -> Asked:
         """The bench's values as one question. Raises ValueError, ImageError and CheckpointError."""
-        picked = self.shelf.pick(choice, picture)
+        picked = Picked(self.model, "") if choice == AUTOMATIC and not picture else self.shelf.pick(choice, picture)
         own, _ = self.model.try_get()
         embedder = picked.embedder
         if own is not None and embedder is not own and templates.split("\n") == list(TEMPLATES[first_templates(own)]):

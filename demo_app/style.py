@@ -1,6 +1,5 @@
 """How the app looks: theme, style sheet, and the small pieces of HTML. All user text is escaped here."""
 
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import gradio as gr
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import Prediction
 from demo_app.published import file_bytes, readable
-from demo_app.texts import say, say_message
+from demo_app.texts import say
 
 SMALL_ENOUGH = 20_000_000  # parameters
 SHOWN_LABELS, SHOWN_PROMPTS = 20, 30  # rows; the rest is summed up in one
@@ -78,10 +77,12 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 .cm-tokens b { display: block; font-size: 14px; }
 #models-head { display: none; } #models-head:has(.cm-problem) { display: block; }
 .cm-halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: .8rem; }
-.cm-half { min-width: 0; } .cm-half .cm-bars :is(th, td):last-child { display: none; }
+.cm-half { min-width: 0; }
 .cm-half .cm-bars th.cm-name { min-width: 5.5rem; max-width: none; } .cm-half .cm-bars td.cm-bar { width: 30%; }
-.cm-part { font-weight: 650; font-size: 1.05rem; margin-top: .6rem; } .cm-half .cm-model { margin: 0 0 .4rem; overflow-wrap: anywhere; }
-.cm-models { width: 100%; border: 0 !important; border-collapse: collapse; font-size: .85rem; color: var(--body-text-color); }
+.cm-part { font-weight: 650; font-size: 1.05rem; margin-top: .6rem; }
+.cm-half .cm-model { margin: 0 0 .4rem; overflow-wrap: anywhere; }
+.cm-models { width: 100%; border: 0 !important; border-collapse: collapse; font-size: .85rem;
+  color: var(--body-text-color); }
 .cm-models th, .cm-models td { padding: .35rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere;
   border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; background: none !important; }
 .cm-models tr { border: 0 !important; }
@@ -91,7 +92,7 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 #models-told progress { width: 100%; height: .8rem; accent-color: #6366f1; }
 @media (max-width: 900px) {
   .cm-models thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .cm-models tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--border-color-primary); }
+  .cm-models tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--border-color-primary) !important; }
   .cm-models th, .cm-models td { display: block; border: 0 !important; padding: .1rem .2rem; }
   .cm-models td::before { content: attr(data-label) ": "; color: var(--body-text-color-subdued); }
 }
@@ -105,11 +106,6 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
   .tab-container button { padding-left: 8px !important; padding-right: 8px !important; font-size: 14px; }
 }
 """ + (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-
-
-def waiting(lang: str) -> str:
-    """The empty card."""
-    return f'<div class="cm-card cm-wait">{escape(say(lang, "waiting"))}</div>'
 
 
 def model_line(lang: str, embedder: Embedder | None, problem: str) -> str:
@@ -138,48 +134,6 @@ def sentence_key(embedder: Embedder | None) -> str:
 def fallback(lang: str, name: str, why: str) -> str:
     """That the page should have started with another model."""
     return f'<p class="cm-notes" role="status">{escape(say(lang, "models_fallback", name=name, why=why))}</p>'
-
-
-def _row(name: str, probability: float, cosine: str, logit: str, other: bool) -> str:
-    """One bar of the table; other: it stands for more than a label."""
-    percent = f"{100 * probability:.2f}"
-    return (f'<tr{" class=cm-other" if other else ""}><th scope="row" class="cm-name">{escape(name)}</th>'
-            f'<td class="cm-bar"><div class="cm-track" role="meter" aria-label="{escape(name)}" aria-valuemin="0" '
-            f'aria-valuemax="100" aria-valuenow="{percent}" aria-valuetext="{percent} %">'
-            f'<div class="cm-fill" style="width:{percent}%"></div></div></td>'
-            f'<td>{100 * probability:.1f} %</td>'
-            f'<td class="cm-minor">{cosine}</td><td class="cm-minor">{logit}</td></tr>')
-
-
-def bars(lang: str, prediction: Prediction, scale: float, times: dict, why: str = "",
-         cautions: Sequence[str] = ()) -> str:
-    """The answer for one picture: a bar, the probability, the cosine and the logit of each label; notes; times.
-
-    why: a sentence on which model answered, or nothing; cautions: sentences on what makes the answer doubtful.
-    """
-    rows = [(p, label, f"{c:+.3f}", f"{x:+.1f}", False) for p, label, c, x in zip(
-        prediction.probabilities[0].tolist(), prediction.labels, prediction.cosines[0].tolist(),
-        prediction.logits[0].tolist(), strict=True)]
-    if prediction.none is not None:
-        rows.append((prediction.none[0].item(), say(lang, "none"), "", "", True))
-    rows.sort(key=lambda row: -row[0])
-    shown, rest = rows[:SHOWN_LABELS], rows[SHOWN_LABELS:]
-    if rest:
-        shown.append((sum(row[0] for row in rest), say(lang, "more_labels", n=len(rest)), "", "", True))
-    head = "".join(f'<th scope="col">{escape(say(lang, key))}</th>' for key in ("probability", "cosine", "logit"))
-    said = [*(say_message(lang, note) for note in prediction.notes), *cautions]
-    notes = "".join(f"<li>{escape(note)}</li>" for note in said)
-    return (f'<section class="cm-card" aria-label="{escape(say(lang, "answer"))}">'
-            f'<p class="cm-first">{escape(rows[0][1])} <span>{100 * rows[0][0]:.1f} %</span></p>'
-            f'<table class="cm-bars"><caption class="cm-hidden">{escape(say(lang, "answer"))}</caption>'
-            f'<thead><tr><th scope="col" class="cm-name">{escape(say(lang, "label"))}</th><td></td>{head}</tr></thead>'
-            "<tbody>"
-            + "".join(_row(name, p, cosine, logit, other) for p, name, cosine, logit, other in shown)
-            + "</tbody></table>" + (f'<ul class="cm-notes" role="status">{notes}</ul>' if notes else "")
-            + (f'<p class="cm-small">{escape(why)}</p>' if why else "")
-            + f'<p class="cm-small">{escape(say(lang, "formula", scale=scale))}<br>'
-            f'{escape(say(lang, "times", **times))}</p>'
-            "</section>")
 
 
 def prompt_list(lang: str, prediction: Prediction) -> str:

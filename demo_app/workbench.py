@@ -87,7 +87,7 @@ def connect(page: Page, drawn: Drawn, tabs: gr.Tabs) -> None:
         view.tab.select(None, stamps, stamps, js=f"(...s) => cm.show('{name}', ...s)", **PRIVATE)
     ask: dict[str, Any] = {"fn": None, "inputs": stamps, "outputs": stamps, "js": "(...s) => cm.ask(...s)", **PRIVATE}
     gr.on([c.change for c in bench.asked], trigger_mode="multiple", **ask)
-    shared = [bench.words, bench.templates, bench.none_of_these, bench.choice, drawn.example]
+    shared: list[Any] = [bench.words, bench.templates, bench.none_of_these, bench.choice, drawn.example]
     gr.on([c.change for c in shared], None, shared, None, trigger_mode="multiple",
           js=f"(...v) => cm.remember(...v, {first!r})", **PRIVATE)
     _connect_examples(page, drawn)
@@ -144,16 +144,19 @@ def load_choice(shelf: Shelf, name: str, before: str, lang: str) -> tuple[str, s
 def restore(page: Page, request: gr.Request) -> list:
     """What stands in the address, as values of the bench; what it does not say, or says wrongly, stays as it is."""
     query, lang = dict(request.query_params), page.language(request)
-    sample = next((s for s in read_samples(samples_folder()) if _file_name(s["path"]) == query.get("example")), None)
+    samples = read_samples(samples_folder())
+    sample = next((s for s in samples if _file_name(s["path"]) == query.get("example")), None)
+    # Always a path: an update, gr.skip() too, makes Gradio build the component anew, without picture_input's guard.
+    picture = (sample or samples[0])["path"] if samples else None
     choice, note = AUTOMATIC, ""
     if query.get("model") in page.shelf.choices:
         choice, note = load_choice(page.shelf, query["model"], AUTOMATIC, lang)
     choices = page.shelf.labels(partial(say, lang))
     words = query.get("words") or (sample["labels"] if sample else None)
     view = query.get("view")
-    return [sample["path"] if sample else gr.skip(), words if words else gr.skip(),
+    return [picture, words if words else gr.skip(),
             query["templates"] if query.get("templates") else gr.skip(), query.get("none") == "1",
-            gr.update(choices=choices, value=choice), _file_name(sample["path"]) if sample else gr.skip(), choice,
+            gr.update(choices=choices, value=choice), _file_name(picture), choice,
             gr.update(value=note, visible=bool(note)),
             gr.Tabs(selected=view) if view in page.views else gr.skip()]
 

@@ -1,9 +1,12 @@
 """Coloured squares as training pairs, made by hand: shared by the tests of training and of the command line."""
 
+import dataclasses
+
 import numpy as np
 import torch
 from PIL import Image
 
+from clipmini.data.base import Source, option
 from clipmini.training.pairs import Pairs
 
 LEVELS = (0, 85, 170, 255)
@@ -34,3 +37,20 @@ def pairs_dataset(n: int = 40, label: bool = True, side: int = 24):
         columns["label"] = [i % 8 for i in range(n)]
         features["label"] = datasets.ClassLabel(names=list(PLAIN))
     return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+
+
+@dataclasses.dataclass(frozen=True)
+class Squares(Source):
+    """The smallest source there can be."""
+
+    name: str = "toy"
+    about: str = "eight coloured squares"
+    templates: str = "plain"
+    limits: str = "It knows squares."
+    shades: int = option(60, "how many pictures to train on")
+
+    def training_rows(self, size, seed, progress=True):
+        return pairs_dataset(self.shades)
+
+    def held_out_rows(self, size):
+        return pairs_dataset(16)

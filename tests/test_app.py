@@ -18,10 +18,10 @@ gr = pytest.importorskip("gradio", reason="the app's tests need gradio: pip inst
 gradio_client = pytest.importorskip("gradio_client")
 
 from clipmini.image import ImageError  # noqa: E402
-from clipmini.tasks.classify import classify  # noqa: E402
+from clipmini.tasks.classify import classify, make_classifier  # noqa: E402
 from clipmini.tasks.prompts import MESSAGES, TEMPLATES, PromptError  # noqa: E402
-from demo_app import app, shelf, style, tabs, texts  # noqa: E402
-from demo_app.page import friendly_errors, read_samples, samples_folder  # noqa: E402
+from demo_app import app, shelf, style, tabs, texts, views, workbench  # noqa: E402
+from demo_app.page import Asked, Page, friendly_errors, read_samples, samples_folder  # noqa: E402
 from demo_app.tabs import prompts as prompts_tab  # noqa: E402
 from demo_app.tabs import saw as saw_tab  # noqa: E402
 from demo_app.tabs import zero_shot  # noqa: E402
@@ -38,7 +38,16 @@ def ask(client, data: bytes | Image.Image, tmp_path, labels="red circle, cat, do
         scale=20.0, name="picture.png"):
     path = tmp_path / name
     path.write_bytes(data if isinstance(data, bytes) else encoded(data))
-    return client.predict(gradio_client.handle_file(str(path)), labels, templates, none, scale, api_name="/classify")
+    return client.predict(gradio_client.handle_file(str(path)), labels, templates, none, "automatic", scale,
+                          api_name="/classify")
+
+
+def asked(picture, words="red circle, cat, dog", templates="{}", none=False, embedder=None, lang="en") -> Asked:
+    """What a view is asked with, without a page."""
+    made = embedder or tiny_embedder()
+    model = SimpleNamespace(name="tiny", get=lambda: made, everyday=lambda templates: None,
+                            classifier=lambda *what: make_classifier(made, *what))
+    return Asked(picture, words, templates, none, shelf.Picked(model, ""), lang)
 
 
 def refused(client, words, tmp_path, *args, **options) -> str:
@@ -46,13 +55,15 @@ def refused(client, words, tmp_path, *args, **options) -> str:
     with pytest.raises(gradio_client.exceptions.AppError, match=words) as error:
         ask(client, *args, tmp_path, **options)
     assert "/" not in str(error.value).replace("://", "")
-    data = ask(client, two_colours(), tmp_path)[-1]
-    assert len(data["labels"]) == 3
+    assert len(ask(client, two_colours(), tmp_path)["labels"]) == 3
     return str(error.value)
 
 
 def test_the_answer_is_the_models_own(client, tmp_path):
-    html, saw, prompts, data = ask(client, two_colours(), tmp_path, templates="{}\na drawing of a {}")
+    templates = "{}\na drawing of a {}"
+    data = ask(client, two_colours(), tmp_path, templates=templates)
+    strips, saw, prompts, shown = zero_shot.shown(asked(str(tmp_path / "picture.png"), templates=templates))
+    assert shown["labels"][0]["cosine"] == pytest.approx(data["labels"][0]["cosine"], abs=1e-6)
     expected = classify(tiny_embedder(), [two_colours()], "red circle, cat, dog", ["{}", "a drawing of a {}"],
                         logit_scale=20.0)
     for i, row in enumerate(data["labels"]):
@@ -60,7 +71,7 @@ def test_the_answer_is_the_models_own(client, tmp_path):
         assert row["probability"] == pytest.approx(expected.probabilities[0, i].item(), abs=1e-5)
         assert row["cosine"] == pytest.approx(expected.cosines[0, i].item(), abs=1e-5)
         assert row["logit"] == pytest.approx(20 * row["cosine"], abs=1e-4)
-        assert f'aria-valuenow="{100 * row["probability"]:.2f}"' in html
+        assert json.loads(strips)["labels"][i] == [row["label"], pytest.approx(row["cosine"], abs=1e-5)]
     assert sum(row["probability"] for row in data["labels"]) == pytest.approx(1, abs=1e-5)
     assert data["none_of_these"] is None and data["logit_scale"] == 20.0
     assert {"picture", "texts", "total"} == set(data["milliseconds"])
@@ -68,11 +79,12 @@ def test_the_answer_is_the_models_own(client, tmp_path):
 
 
 def test_none_of_these_and_notes(client, tmp_path):
-    html, *_, data = ask(client, two_colours(), tmp_path, labels="cat, Cat, 猫", none=True)
+    data = ask(client, two_colours(), tmp_path, labels="cat, Cat, 猫", none=True)
+    strips = json.loads(zero_shot.shown(asked(str(tmp_path / "picture.png"), "cat, Cat, 猫", none=True))[0])
     total = sum(row["probability"] for row in data["labels"]) + data["none_of_these"]
-    assert total == pytest.approx(1, abs=1e-5) and "None of these" in html
-    assert "merged 1 repeated" in data["notes"][0] and "猫" in data["notes"][1] and data["notes"][0] in html
-    assert "one label always gets" in ask(client, two_colours(), tmp_path, labels="cat")[-1]["notes"][0]
+    assert total == pytest.approx(1, abs=1e-5) and strips["none"]
+    assert "merged 1 repeated" in data["notes"][0] and "猫" in data["notes"][1] and data["notes"] == strips["notes"]
+    assert "one label always gets" in ask(client, two_colours(), tmp_path, labels="cat")["notes"][0]
 
 
 EXIF = Image.Exif()
@@ -92,10 +104,10 @@ FRAMES = [Image.new("RGB", (9, 9), c) for c in ("red", "blue")]
     (encoded(two_colours(), "PNG", exif=b"b'Exif as text'"), two_colours()),
 ], ids=["cmyk", "16-bit", "palette", "palette+transparency", "alpha", "animated", "exif", "1x1", "broken exif"])
 def test_unusual_pictures_work(client, tmp_path, data, same_as):
-    *_, got = ask(client, data, tmp_path)
+    got = ask(client, data, tmp_path)
     assert len(got["labels"]) == 3
     if same_as is not None:
-        *_, expected = ask(client, same_as, tmp_path)
+        expected = ask(client, same_as, tmp_path)
         assert [r["cosine"] for r in got["labels"]] == pytest.approx([r["cosine"] for r in expected["labels"]],
                                                                      abs=2e-3)
 
@@ -139,38 +151,38 @@ def test_unusable_texts_are_refused(client, tmp_path, options, words):
 
 def test_no_picture(client, tmp_path):
     with pytest.raises(gradio_client.exceptions.AppError, match="There is no picture yet"):
-        client.predict(None, "cat, dog", "{}", False, 20.0, api_name="/classify")
+        client.predict(None, "cat, dog", "{}", False, "automatic", 20.0, api_name="/classify")
 
 
 def test_what_users_write_is_escaped(client, tmp_path):
     attack = "<img src=x onerror=alert(1)>"
-    html, _, prompts, _ = ask(client, two_colours(), tmp_path, labels=f"{attack}, \"quoted' <b>",
-                              templates="{} <script>")
-    for page in (html, prompts):
-        assert "<img" not in page and "<script" not in page and "<b>" not in page
-    assert "&lt;img src=x onerror=alert(1)&gt;" in html and "&lt;script&gt;" in prompts and "&quot;quoted&#x27;" in html
+    (tmp_path / "p.png").write_bytes(encoded(two_colours()))
+    prompts = zero_shot.shown(asked(str(tmp_path / "p.png"), f"{attack}, \"quoted' <b>", "{} <script>"))[2]
+    assert "<img" not in prompts and "<script" not in prompts and "<b>" not in prompts and "&lt;script&gt;" in prompts
     message = refused(client, "not usable", tmp_path, two_colours(), templates=attack)
     assert "<img" not in message
 
 
-def test_a_thousand_labels_are_summed_up_on_the_page(client, tmp_path):
-    html, _, prompts, data = ask(client, two_colours(), tmp_path, labels="\n".join(f"label {i}" for i in range(1000)))
-    assert len(data["labels"]) == 1000 and html.count('role="meter"') == style.SHOWN_LABELS + 1
-    assert "980 more labels" in html and "970 more labels" in prompts
-    shown = [float(part.split('"')[0]) for part in html.split('aria-valuenow="')[1:]]
-    assert sum(shown) == pytest.approx(100, abs=0.2)
+def test_a_thousand_labels_are_summed_up_on_the_page(tmp_path):
+    (tmp_path / "p.png").write_bytes(encoded(two_colours()))
+    strips, _, prompts, data = zero_shot.shown(asked(str(tmp_path / "p.png"), "\n".join(f"label {i}" for i in range(1000))))
+    assert len(data["labels"]) == len(json.loads(strips)["labels"]) == 1000 and "970 more labels" in prompts
 
 
 def test_only_the_documented_endpoints_are_public(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     # and /search_map where there is a map
-    assert list(named) == ["/classify", "/find_phrases", "/similarity_matrix", "/what_it_saw", "/compare_templates"]
+    assert list(named) == ["/classify", "/find_phrases", "/compare_templates", "/similarity_matrix", "/what_it_saw"]
     assert all("picture" in endpoint["description"] for endpoint in named.values())
+    for endpoint in named.values():  # names, not "value_8"; each is typed and has a default or must be given
+        assert all(value["label"].isidentifier() for value in endpoint["returns"])
+        assert all(value["parameter_name"].isidentifier() for value in endpoint["parameters"])
 
 
 def test_a_blank_picture_gets_a_note(client, tmp_path):
-    html, *_, data = ask(client, Image.new("RGBA", (20, 20), (255, 255, 255, 0)), tmp_path)
-    assert any("the picture is blank" in note for note in data["notes"]) and "the picture is blank" in html
+    data = ask(client, Image.new("RGBA", (20, 20), (255, 255, 255, 0)), tmp_path)
+    assert any("the picture is blank" in note for note in data["notes"])
+    assert json.loads(zero_shot.shown(asked(str(tmp_path / "picture.png")))[0])["notes"] == data["notes"]
 
 
 def test_both_languages_say_the_same_things():
@@ -197,9 +209,11 @@ def test_both_languages_fill_in_the_same_things():
 def toy(monkeypatch):
     """A tab as one more file with its own words, and its name in the table: nothing else is touched."""
     def build(page):
-        with gr.Tab(page.word("tab_toy"), id="toy-tab"):
-            text = gr.Textbox(label=page.word("toy_text"))
-            text.submit(lambda words: words[::-1], text, text, api_name="toy")
+        with views.view(page, "toy"):
+            text = gr.HTML(label=page.word("toy_text"))
+        views.answers(page, "toy", lambda asked: asked.words[::-1], [], [text])
+        views.endpoint(page, "toy", "toy", lambda words: words[::-1], [page.bench.words],
+                       {"backwards": gr.Textbox})
 
     module = ModuleType("demo_app.tabs.toy")
     module.build = build
@@ -216,7 +230,7 @@ def toy(monkeypatch):
 def test_a_tab_is_one_file_and_one_name_in_the_table(toy, tmp_path):
     tabs.add_words("toy")  # as the table does when it is imported
     folder = tiny_checkpoint(tmp_path / "tiny")
-    keys = ("tab_zeroshot", "tab_inside", "tab_map", "tab_matrix", "tab_saw", "tab_prompts", "tab_toy")
+    keys = [f"tab_{name}" for name in tabs.TABLE]
     for lang in texts.LANGUAGES:
         blocks = app.build_demo(str(folder), lang).blocks.values()
         drawn = [block.label for block in blocks if isinstance(block, gr.Tab)]
@@ -225,7 +239,7 @@ def test_a_tab_is_one_file_and_one_name_in_the_table(toy, tmp_path):
         client = gradio_client.Client(url, verbose=False)
         assert client.predict("abc", api_name="/toy") == "cba"
         assert client.config["i18n_translations"]["zh-CN"]["tab_toy"] == "玩具"
-        assert '"toy-tab"' in json.dumps(client.config)
+        assert '"view-toy"' in json.dumps(client.config)
 
 
 def test_words_of_a_tab_that_clash_or_lack_a_language_are_refused(toy):
@@ -348,41 +362,35 @@ def test_published_models_load_on_demand_and_a_failure_leaves_the_old_one(monkey
 
     monkeypatch.setattr(shelf.devise, "missing", lambda: ["x"])
     ours = shelf.Shelf(SimpleNamespace(name="emoji", get=lambda: "own"), make)
-    page = SimpleNamespace(shelf=ours)
     monkeypatch.setattr(shelf.hub, "cached", lambda name: None)
     monkeypatch.setattr(shelf.hub, "may_download", lambda: False)
-    assert zero_shot.load_choice(page, b32, "emoji", "en")[0] == "emoji" and not made
-    assert "without `--hub`" in zero_shot.load_choice(page, b32, "emoji", "en")[1]
+    assert workbench.load_choice(ours, b32, "emoji", "en")[0] == "emoji" and not made
+    assert "without `--hub`" in workbench.load_choice(ours, b32, "emoji", "en")[1]
     monkeypatch.setattr(shelf.hub, "may_download", lambda: True)
-    monkeypatch.setattr(shelf.hub, "reachable", lambda: False)
-    name, note = zero_shot.load_choice(page, b32, "emoji", "en")
-    assert name == "emoji" and "is not on this computer, and the Hugging Face hub cannot be reached" in note and not made
-    monkeypatch.setattr(shelf.hub, "reachable", lambda: True)
-    assert zero_shot.load_choice(page, "automatic", "automatic", "en") == ("automatic", "") and not made
-    assert zero_shot.load_choice(page, b32, "automatic", "en") == (b32, f"{b32} is ready and will answer.")
+    assert workbench.load_choice(ours, "automatic", "automatic", "en") == ("automatic", "") and not made
+    assert workbench.load_choice(ours, b32, "automatic", "en") == (b32, f"{b32} is ready and will answer.")
     assert ours.pick(b32, None).why == "why_chosen" and made == [b32]  # loaded once
-    name, note = zero_shot.load_choice(page, l14, b32, "zh")
+    name, note = workbench.load_choice(ours, l14, b32, "zh")
     assert name == b32 and "500" in note and "<b>" not in note and b32 in note
-    monkeypatch.setattr(shelf.hub, "reachable", lambda: pytest.fail("a page that is drawn waits for no network"))
-    for known, may, expected in ((None, False, "not on this computer; needs a connection"), ("/x", False, "ready"),
-                                 (None, True, "not on this computer; downloaded when chosen, if there is a connection")):
+    for known, may, expected in ((None, False, "offline"), (None, True, "will be downloaded"), ("/x", False, "ready")):
         monkeypatch.setattr(shelf.hub, "cached", lambda name, known=known: known)
         monkeypatch.setattr(shelf.hub, "may_download", lambda may=may: may)
         labels = dict((value, label) for label, value in ours.labels(lambda key: texts.say("en", key)))
         assert labels[b32] == f"OpenAI ViT-B/32 (605 MB, MIT): {expected}"
         assert "10.2 GB" in labels[shelf.PUBLISHED[3].name]
-    monkeypatch.setattr(shelf.hub, "cached", lambda name: "/x")
-    assert zero_shot.load_choice(page, b32, "emoji", "en")[0] == b32  # what is here asks nobody
 
 
-def test_templates_and_scale_follow_the_model_unless_changed():
+def test_templates_follow_the_model_unless_changed():
     own, other = tiny_embedder(0), tiny_embedder(1)
     other.meta["templates"] = "photo"
-    page = SimpleNamespace(model=SimpleNamespace(try_get=lambda: (own, "")))
-    first, scale = "\n".join(TEMPLATES["emoji"]), round(own.logit_scale, 1)
-    assert zero_shot.fitting(page, own, first, scale) == (first, scale)
-    assert zero_shot.fitting(page, other, first, scale) == ("a photo of a {}.", other.logit_scale)
-    assert zero_shot.fitting(page, other, "{}", 3.0) == ("{}", 3.0)
+    given = {"automatic": own, "other": other}
+    page = Page(None, SimpleNamespace(try_get=lambda: (own, "")), SimpleNamespace(
+        pick=lambda choice, picture: shelf.Picked(SimpleNamespace(get=lambda: given[choice]), "")), "en", str, None)
+    first = "\n".join(TEMPLATES["emoji"])
+    for choice, templates, expected in (("automatic", first, first), ("other", first, "a photo of a {}."),
+                                        ("other", "{}", "{}")):
+        found = page.asked("p.png", "cat", templates, False, choice, "en")
+        assert found.templates == expected and found.embedder is given[choice]
 
 
 def test_the_sample_drawings_look_drawn():
@@ -391,20 +399,18 @@ def test_the_sample_drawings_look_drawn():
     assert shelf.looks_drawn(Image.new("RGBA", (20, 20)))
 
 
-def test_the_prompts_tab_compares_templates(tmp_path):
-    embedder = tiny_embedder(0)
-    page = SimpleNamespace(model=SimpleNamespace(get=lambda: embedder))
+def test_the_prompts_view_compares_templates(tmp_path):
     path = tmp_path / "p.png"
     two_colours().save(path)
-    found = prompts_tab.table(page, str(path), "red, blue, red", "{}\na {}", "en")
-    assert found["headers"] == ["Template", "Answer", "red", "blue"] and len(found["data"]) == 4
-    assert [row[0] for row in found["data"][:2]] == ["{}", "a {}"] and found["data"][2][0].startswith("all: ")
-    assert all(row[1] in ("red", "blue") and row[2].endswith("%") for row in found["data"])
+    found, labels = prompts_tab.compare(asked(str(path), "red, blue, red"), "{}\na {}")
+    assert labels == ("red", "blue") and found.templates == ("{}", "a {}") and len(found.probabilities) == 4
+    html = prompts_tab.table(asked(str(path), "red, <b>"), "{}\na {}")
+    assert html.count("<tr>") == 5 and html.count(" %</td>") == 8 and html.count("cm-best") == 4 and "<b>" not in html
+    assert f">{100 * found.probabilities[0, 0]:.1f} %" in prompts_tab.table(asked(str(path), "red, blue"), "{}")
     for picture, labels, templates in ((None, "red", "{}"), (str(path), "", "{}"), (str(path), "red", "no place"),
                                        (str(path), ", ".join(map(str, range(40))), "{}")):
-        with pytest.raises(gr.Error) as caught:
-            prompts_tab.table(page, picture, labels, templates, "zh")
-        assert any("\u4e00" <= c <= "\u9fff" for c in str(caught.value.message)), caught.value.message
+        with pytest.raises(ValueError):
+            prompts_tab.table(asked(picture, labels, lang="zh"), templates)
 
 
 @pytest.mark.parametrize("number", ["99999", "-1", "0", "many"])
@@ -448,30 +454,22 @@ def test_the_token_meter_counts_and_tells_what_is_cut(model):
     assert "too many: the rest is cut away" in saw_tab.token_meter("en", model, "cat " * 200)
 
 
-def test_every_experiment_runs_and_shows_what_it_says(model):
-    page = SimpleNamespace(model=SimpleNamespace(get=lambda: model))
-    for lang in texts.LANGUAGES:
-        for number, e in enumerate(saw_tab.EXPERIMENTS):
-            picture, html = saw_tab.experiment(page, number, lang)
-            assert picture.width >= 200 and texts.TEXTS[lang][e.key][:12] in html
-            assert all(label in html for label in e.labels)
-
-
 def test_phrases_are_drawn_as_typed_and_drawing_is_inside_the_error_handler(client, tmp_path, monkeypatch):
     from clipmini import plots
 
     (tmp_path / "p.png").write_bytes(encoded(two_colours()))
     picture = gradio_client.handle_file(str(tmp_path / "p.png"))
     typed = r"$5 and $6, a $\foo$ rocket, $$, {, \, _drafts"
-    maps, areas, _ = client.predict(picture, typed, "occlusion", shelf.AUTOMATIC, api_name="/find_phrases")
+    maps, areas, _ = client.predict(picture, typed, shelf.AUTOMATIC, "occlusion", api_name="/find_phrases")
     assert maps["plot"].startswith("data:image/") and areas["type"] == "matplotlib"
-    figure, table = client.predict([picture], typed, "cosine", api_name="/similarity_matrix")
+    figure, table = client.predict([picture], typed, shelf.AUTOMATIC, "cosines",
+                                    api_name="/similarity_matrix")
     assert figure and table
 
     def fails(*args, **options):
         raise ValueError("no such <glyph>")
     monkeypatch.setattr(plots.Figure, "savefig", fails)
-    for api, rest in (("/find_phrases", (picture, "cat", "occlusion", shelf.AUTOMATIC)),
-                      ("/similarity_matrix", ([picture], "cat", "cosine"))):
+    for api, rest in (("/find_phrases", (picture, "cat", shelf.AUTOMATIC, "occlusion")),
+                      ("/similarity_matrix", ([picture], "cat", shelf.AUTOMATIC, "cosines"))):
         with pytest.raises(gradio_client.exceptions.AppError, match="no such &lt;glyph&gt;"):
             client.predict(*rest, api_name=api)

@@ -3,10 +3,13 @@
 import io
 import itertools
 import json
+import weakref
+from pathlib import Path
 
 import pytest
 import torch
 
+from clipmini import picture_file
 from clipmini.data import testsets as hub
 from clipmini.data.classnames import CLASS_NAMES
 from clipmini.data.testsets import TEST_SETS, DatasetError, TestSet, find
@@ -80,6 +83,27 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(cifar, embedder, tmp_path,
     assert run(job, batch_size=16, progress=False) == whole and sum(seen) == 90 - 48
     seen.clear()
     assert run(job, progress=False) == whole and not seen
+
+
+@pytest.mark.parametrize("use", [
+    lambda embedder, test, out: run(Job(embedder, test, "plain", out, Path(test.folder)), progress=False),
+    lambda embedder, test, out: test.labelled_vectors(embedder),
+    lambda embedder, test, out: test.preview(),
+], ids=["run", "labelled_vectors", "preview"])
+def test_few_large_pictures_are_in_memory(use, cifar, embedder, tmp_path, monkeypatch):
+    """Here pictures of 40 x 30 pixels are large: five of them fill a batch."""
+    pictures, alive = [], []
+
+    def watched(source, **options):
+        opened = picture_file.open_image(source, **options)
+        pictures.append(weakref.ref(opened))
+        alive.append(sum(found() is not None for found in pictures))
+        return opened
+
+    monkeypatch.setattr(picture_file, "MAX_PIXELS", 4 * 40 * 30)
+    monkeypatch.setattr(hub, "open_image", watched)
+    use(embedder, find("cifar10").copied(cifar, None), tmp_path)
+    assert len(pictures) >= 48 and max(alive) <= 5
 
 
 def test_other_words_or_weights_are_another_job(cifar, embedder, make_clip, tokenizer, tmp_path):
@@ -221,6 +245,11 @@ def test_bad_rows_are_left_out_counted_and_named(spoilt, embedder, tmp_path, mon
     assert five["n"] == 3 and list(five["left_out"]) == [1, 4] and five == run(job("c", limit=5), progress=False)
     again = run(job("c"), batch_size=2, progress=False)  # goes on from the five
     assert (again["n"], again["top1"], again["left_out"]) == (7, found["top1"], found["left_out"])
+    test, left = find("cifar10").copied(spoilt, None), {}
+    vectors, targets, _ = test.labelled_vectors(embedder, left)
+    assert left == found["left_out"] and len(vectors) == 7 and targets.tolist() == [0, 2, 0, 2, 1, 2, 1]
+    with pytest.raises(DatasetError, match="row 1 of 'cifar10' cannot be read"):
+        test.labelled_vectors(embedder)
 
 
 def test_a_copy_that_ends_in_the_middle_is_named(embedder, tmp_path):

@@ -68,9 +68,10 @@ def site(tmp_path_factory, browser):
 
 
 class Visit:
-    """A page, every request it made, and every complaint of its scripts."""
+    """A page, every request it made, and every complaint of its scripts. view: which one it opens with, None for a page
+    without views."""
 
-    def __init__(self, browser, url, width=1280, locale="en-US", dark=False):
+    def __init__(self, browser, url, width=1280, locale="en-US", dark=False, view="zero_shot"):
         self.context = browser.new_context(viewport={"width": width, "height": 900}, locale=locale,
                                            color_scheme="dark" if dark else "light")
         self.page, self.requests, self.errors = self.context.new_page(), [], []
@@ -78,30 +79,31 @@ class Visit:
         self.page.on("websocket", lambda socket_: self.requests.append(socket_.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.set_default_timeout(20_000)
+        self.views = view is not None
         self.page.goto(url)
-        self.page.wait_for_selector("#go")
+        self.settled(view) if self.views else self.page.wait_for_selector("#go")
 
     def ask(self, file, labels):
-        self.upload(file)
+        """Replace picture and words; no button is pressed. Waits for the answer to both."""
         self.page.fill("#labels textarea", labels)
-        self.page.click("#go")
+        self.upload(file)
 
     def upload(self, file):
-        if self.page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']").count():
-            self.page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']").first.click()
+        self.page.click("#picture button[title='Remove Image']")
         self.page.locator("#picture input[type=file]").first.set_input_files(file)
         self.page.wait_for_selector("#picture img", state="attached")
 
+    def settled(self, view="zero_shot"):
+        """Wait until a view's answer is not out of date."""
+        self.page.wait_for_function("name => { const v = document.getElementById('view-' + name); return v && "
+                                    "v.querySelector('.cm-who, .cm-problem') && !v.classList.contains('cm-stale') }", arg=view)
+        return self.page.locator(f"#view-{view}")
+
     def open_tab(self, name):
-        """On a phone the last tabs are behind a button."""
-        tab = self.page.get_by_role("tab", name=name)
-        if not (tab.count() and tab.first.is_visible()):
-            self.page.locator(".overflow-menu > button").first.click()
-            tab = self.page.locator(".overflow-dropdown button", has_text=name)
-        tab.first.click()
+        self.page.get_by_role("tab", name=name).click()
 
     def bars(self) -> dict:
-        self.page.wait_for_selector(".cm-bars")
+        self.settled() if self.views else self.page.wait_for_selector(".cm-bars")
         return {bar.get_attribute("aria-label"): float(bar.get_attribute("aria-valuenow"))
                 for bar in self.page.query_selector_all("#answer [role=meter]")}
 
@@ -174,8 +176,9 @@ def test_bad_picture_gets_a_message_and_a_good_one_works_afterwards(visit, pictu
     bad.write_text("I am no picture <img src=x onerror=document.title='hacked'>")
     v = visit()
     v.ask(bad, "cat, dog")
-    v.page.wait_for_selector(".toast-body")
-    assert "'bad.png' is not a picture that can be read here" in v.page.inner_text(".toast-body")
+    v.page.wait_for_selector("#zero_shot-head [role=alert]")
+    assert "'bad.png' is not a picture that can be read here" in v.settled().inner_text()
+    assert not v.page.locator("#answer [role=meter]").count()  # an error stands in place of the answer
     v.ask(picture, "cat, <img src=x onerror=document.title='hacked'>")
     assert sum(v.bars().values()) == pytest.approx(100, abs=0.05)
     assert "<img src=x" in v.page.inner_text("#answer") and v.page.title() == "clipmini"
@@ -185,6 +188,7 @@ def test_bad_picture_gets_a_message_and_a_good_one_works_afterwards(visit, pictu
 def test_phone(visit, picture, dark):
     v = visit(width=390, dark=dark)
     assert v.overflow() <= 0
+    v.page.locator("#settings > button").click()
     v.page.get_by_label("none of these").check(force=True)
     v.ask(picture, "red circle, cat, something with a name so long that it needs several lines, " + "x" * 12)
     bars = v.bars()
@@ -199,76 +203,109 @@ def test_phone(visit, picture, dark):
 
 def test_chinese_browser_reads_chinese(visit, picture):
     v = visit(locale="zh-CN")
-    v.page.wait_for_function("document.querySelector('#go').innerText.includes('分类')")
+    v.page.wait_for_function("document.querySelector('#copy-link').innerText.includes('链接')")
     v.page.wait_for_function("document.querySelector('#model').innerText.includes('随机权重')")
     v.ask(picture, " , ")
-    v.page.wait_for_selector(".toast-body")
-    assert "还没有标签" in v.page.inner_text(".toast-body")
+    v.page.locator(".cm-problem", has_text="还没有标签").wait_for()
     v.page.fill("#labels textarea", "cat, dog")
-    v.page.click("#go")
-    v.bars()
+    v.page.wait_for_selector("#answer [role=meter]")
     assert "概率" in v.page.inner_text("#answer") and "__i18n__" not in v.page.inner_text("body")
 
 
-def test_the_prompts_tab_and_the_shelf(visit, picture):
+def test_a_model_that_is_not_here_leaves_the_one_before(visit):
     v = visit(width=390)
-    v.upload(picture)
-    v.page.fill("#labels textarea", "red, blue")
     v.page.click("#which-model input")
     v.page.get_by_role("option", name="OpenAI ViT-B/32 (605 MB, MIT): offline").click()
     v.page.wait_for_function("document.querySelector('#loaded')?.innerText.includes('--hub')")
     assert v.page.input_value("#which-model input") == "automatic"  # the old model goes on answering
-    v.open_tab("Prompts")
-    # the first example is there from the start
-    if v.page.locator("#workbench-picture button[title='Remove Image']").count():
-        v.page.click("#workbench-picture button[title='Remove Image']")
-    v.page.locator("#workbench-picture input[type=file]").first.set_input_files(picture)
-    v.page.wait_for_selector("#workbench-picture img", state="attached")
-    v.page.fill("#workbench-labels textarea", "red circle, blue square")
-    v.page.fill("#workbench-templates textarea", "{}\na photo of a {}")
-    v.page.click("#workbench-go")
-    v.page.wait_for_function("document.querySelector('#workbench-table').innerText.includes('mean of probabilities')")
-    text = v.page.inner_text("#workbench-table")
-    assert "a photo of a {}" in text and "blue square" in text and text.count("%") >= 8
     assert v.overflow() <= 0
 
 
-def upload_to(page, name, file):
-    """Replace the picture of a tab."""
-    if page.locator(f"{name} button[title='Remove Image']").count():
-        page.click(f"{name} button[title='Remove Image']")
-    page.locator(f"{name} input[type=file]").first.set_input_files(file)
-    page.wait_for_selector(f"{name} img", state="attached")
-
-
-def test_look_inside_draws_maps_and_tells_errors(visit, picture):
+def test_the_prompts_view(visit, picture):
     v = visit(width=390)
-    v.open_tab("Look inside")
-    upload_to(v.page, "#inside-picture", picture)
-    v.page.fill("#inside-phrases textarea", "red circle, blue")
-    v.page.click("#inside-go")
-    v.page.wait_for_selector("#inside-maps img")
-    v.page.wait_for_selector("#inside-areas img")
-    v.page.wait_for_function("document.querySelector('#inside-words').innerText.includes('circle')")
+    v.ask(picture, "red circle, blue square")
+    v.open_tab("Prompts")
+    v.page.fill("#workbench-templates textarea", "{}\na photo of a {}")
+    v.page.wait_for_function("document.querySelector('#workbench-table').innerText.includes('a photo of a {}')")
+    text = v.settled("prompts").inner_text()
+    assert "mean of probabilities" in text and "blue square" in text and text.count("%") == 8
+    assert v.page.locator(".cm-shades").bounding_box()["width"] > 250  # it was 0 on a phone
     assert v.overflow() <= 0
-    v.page.fill("#inside-phrases textarea", " ")
-    v.page.click("#inside-go")
-    v.page.get_by_text("there are no labels").wait_for()
 
 
-def test_matrix_of_files_and_its_downloads(visit, picture, tmp_path):
+def test_all_views_answer_with_one_picture_and_one_list_of_words(visit, picture):
+    """And only the open one is asked: nobody waits for figures that nobody sees."""
     v = visit()
+    v.ask(picture, "red circle, blue")
+    v.open_tab("Look inside")
+    v.page.wait_for_selector("#inside-maps img")
+    v.settled("inside")
+    before = v.page.get_attribute("#inside-maps img", "src")
+    assert "circle" in v.page.inner_text("#inside-words")
     v.open_tab("Matrix")
-    v.page.fill("#matrix-texts textarea", "red circle\nblue square")
-    v.page.click("#matrix-go")
     v.page.wait_for_selector("#matrix-figure img")
+    v.settled("matrix")
+    v.page.fill("#labels textarea", "green")  # typed while another view is open
+    v.page.wait_for_timeout(600)
+    asked = v.page.input_value("#stamp-inside input")
+    v.open_tab("Look inside")
+    v.page.wait_for_function("old => document.querySelector('#inside-maps img').src !== old", arg=before)
+    v.settled("inside")
+    assert v.page.input_value("#stamp-inside input") != asked
+    shown = v.page.get_attribute("#inside-maps img", "src")
+    v.open_tab("Zero-shot")
+    v.settled()
+    assert set(v.bars()) == {"green"}
+    v.open_tab("Look inside")  # nothing has changed: it is not asked again
+    v.page.wait_for_timeout(300)
+    assert v.page.get_attribute("#inside-maps img", "src") == shown
+
+
+def test_what_is_out_of_date_is_grey_at_once_and_the_last_key_counts(visit, picture):
+    v = visit()
+    v.ask(picture, "red, blue")
+    v.bars()
+    v.page.locator("#labels textarea").press_sequentially(", green", delay=30)
+    assert v.page.locator("#view-zero_shot.cm-stale").count()  # before anything was sent
+    v.page.wait_for_function("document.querySelector('#answer').innerText.includes('green')")
+    assert set(v.bars()) == {"red", "blue", "green"}
+    v.page.keyboard.press("Control+a")
+    v.page.keyboard.press("Backspace")
+    v.page.locator(".cm-problem", has_text="there are no labels").wait_for()
+    assert not v.page.locator("#answer [role=meter]").count()
+
+
+def test_the_address_holds_what_others_need_to_see_the_same(browser, site):
+    v = Visit(browser, site[0] + "/?example=guitar&words=guitar, <b>spoon</b>&view=saw&none=1&model=nobody&view2=x", view="saw")
+    said = v.settled("saw").inner_text()
+    assert "What is cut away" in said and v.page.locator("#saw-tokens meter").count() == 2
+    v.open_tab("Zero-shot")
+    assert set(v.bars()) == {"guitar", "<b>spoon</b>", "None of these"}
+    v.page.fill("#labels textarea", "guitar, drum")
+    v.page.wait_for_function("location.search.includes('drum')")
+    v.page.reload()
+    v.settled()
+    assert v.page.input_value("#labels textarea") == "guitar, drum" and set(v.bars()) >= {"guitar", "drum"}
+    v.page.locator("#examples button").nth(1).click()
+    v.page.wait_for_function("location.search.includes('example=pizza')")
+    assert v.page.input_value("#labels textarea").startswith("pizza")
+    assert not v.strangers() and not v.errors
+    v.context.close()
+
+
+def test_matrix_downloads_and_limits(visit, picture):
+    v = visit()
+    v.ask(picture, "red circle\nblue square")
+    v.open_tab("Matrix")
+    v.page.wait_for_selector("#matrix-figure img")
+    v.settled("matrix")
     with v.page.expect_download() as download:
         v.page.click("#matrix-csv a")
     rows = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
-    assert rows[0].startswith("picture,text,cosine") and len(rows) > 2 and "red circle" in rows[1]
-    v.page.fill("#matrix-texts textarea", ", ".join(f"text {i}" for i in range(201)))
-    v.page.click("#matrix-go")
-    v.page.get_by_text("201 labels; the limit is 200").wait_for()
+    assert rows[0].startswith("picture,text,cosine") and rows[1].startswith("two colours") and "red circle" in rows[1]
+    v.page.fill("#labels textarea", ", ".join(f"text {i}" for i in range(201)))
+    v.page.locator(".cm-problem", has_text="201 labels; the limit is 200").wait_for()
+    assert not v.page.locator("#matrix-figure img").count()
 
 
 @pytest.fixture(scope="module")
@@ -333,20 +370,14 @@ def test_the_map_hovers_picks_searches_and_selects(browser, own_site, picture):
     v.context.close()
 
 
-def test_what_it_saw_and_an_experiment(visit, picture):
+def test_what_it_saw(visit, picture):
     v = visit(width=390)
+    v.ask(picture, "a red <script>circle</script>")
     v.open_tab("What it saw")
-    upload_to(v.page, "#saw-picture", picture)
-    v.page.fill("#saw-text textarea", "a red <script>circle</script>")
-    v.page.click("#saw-go")
     v.page.wait_for_selector("#saw-pixels img")
     v.page.wait_for_selector("#saw-kept img")
-    assert "tokens, start and end included" in v.page.inner_text("#saw-tokens")
-    assert v.page.locator("#saw-tokens meter").count() == 1
-    v.page.click("#try-order")
-    v.page.wait_for_selector("#try-answer [role=meter]")
-    shares = [float(m.get_attribute("aria-valuenow")) for m in v.page.query_selector_all("#try-answer [role=meter]")]
-    assert len(shares) == 2 and v.overflow() <= 0
+    assert "tokens, start and end included" in v.settled("saw").inner_text()
+    assert v.page.locator("#saw-tokens meter").count() == 1 and v.overflow() <= 0
 
 
 WHOLE_MAP = "document.querySelectorAll('.cm-map-legend button').length >= 8"

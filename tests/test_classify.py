@@ -203,3 +203,28 @@ def test_models_of_the_sigmoid_loss_judge_each_label_by_itself(make_clip, tokeni
     torch.testing.assert_close(found.alone, torch.sigmoid(found.logits - 10.0))
     fewer = classify(sigmoid, [picture(20, 20)], ["cat"])
     torch.testing.assert_close(fewer.alone[0, 0], found.alone[0, 0], rtol=0, atol=1e-6)  # whatever the other labels are
+
+
+def test_labels_with_an_article_get_one_in_each_prompt_and_a_note(embedder):
+    templates = ["{}", "an emoji of a {}"]
+    made = make_classifier(embedder, "a cat, dog", templates, none_of_these=True)
+    assert made.prompts == (("a cat", "an emoji of a cat"), ("dog", "an emoji of a dog"))
+    torch.testing.assert_close(made.texts[0], F.normalize(embedder.embed_texts(made.prompts[0]).mean(0), dim=-1),
+                               rtol=0, atol=1e-6)
+    assert [str(note) for note in made.notes] == [
+        "these labels bring an article of their own, so each prompt has one article, not two: a cat"]
+    plain = make_classifier(embedder, "cat, dog", templates)
+    assert plain.notes == () and torch.equal(plain.texts, build_classifier(embedder, ["cat", "dog"], templates))
+    both = build_classifier(embedder, ["a cat"], templates)  # what was published is as it was
+    assert torch.equal(both, build_classifier(embedder, ["a cat"], ["{}", "an emoji of a {}"]))
+    assert not torch.allclose(both[0], made.texts[0])
+
+
+def test_who_competes_is_named_and_the_pictures_vectors_are_given(embedder):
+    made = make_classifier(embedder, "cat, red circle", ["{}"], none_of_these=True)
+    words = dict(zip(EVERYDAY_WORDS, build_classifier(embedder, EVERYDAY_WORDS, ["{}"]), strict=True))
+    assert "cat" not in made.rivals and len(made.rivals) == len(made.others)
+    assert all(torch.equal(words[name], row) for name, row in zip(made.rivals, made.others, strict=True))
+    assert make_classifier(embedder, "cat, red circle", ["{}"]).rivals == ()
+    found = classify(embedder, [two_colours()], made)
+    torch.testing.assert_close(found.vectors @ made.texts.t(), found.cosines, rtol=0, atol=1e-6)

@@ -1,6 +1,7 @@
 """The command line: each command on tiny models, and errors of one line without a traceback."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -244,7 +245,9 @@ def test_heatmap_writes_a_figure_and_says_where(tiny_checkpoints, tmp_path, caps
             "--out", str(tmp_path / "h.png"), *more]
     assert main(line) == 0
     said = capsys.readouterr().out
-    assert "red cat: brightest at" in said and "dog: brightest" in said and (tmp_path / "h.png").stat().st_size > 5000
+    for phrase in ("red cat", "dog"):  # random weights may say of either that it is not there
+        assert re.search(rf"^{phrase}: (brightest at \d+% from the left|not there \(score )", said, re.M)
+    assert (tmp_path / "h.png").stat().st_size > 5000
     assert main([*line, "--method", "magic"]) == 1
     assert "no method 'magic'; choose one of windows" in capsys.readouterr().err
 

@@ -168,25 +168,32 @@ def test_load_loads_or_names_the_file(originals, make_clip, tmp_path):
 
 def test_the_app_answers_or_names_each_picture(corpus):
     gr = pytest.importorskip("gradio", reason="the app's tests need gradio: pip install 'clipmini[app,test]'")
+    from demo_app.page import friendly_errors
     from demo_app.tabs import saw, zero_shot
 
-    page = page_of(tiny_embedder())
-    ask = {"classify": lambda path: zero_shot.answer(page, path, "red, blue", "{}", False, 20.0, "automatic", "en"),
-           "what_it_saw": lambda path: saw.see(page, path, "red", "en")}
+    made = model_of(tiny_embedder())
+    ask = {"classify": lambda path: zero_shot.shown(asked_of(made, path)),
+           "what_it_saw": lambda path: saw.see(asked_of(made, path))}
     with bounded_memory():
         for name, call in ask.items():
             for path in corpus[1]:
                 start = time.process_time()
                 try:
-                    call(str(path))
+                    with friendly_errors("en"):
+                        call(str(path))
                 except gr.Error as error:
                     assert shown(path.name) in html.unescape(str(error.message)), (name, path)
                 assert time.process_time() - start < SECONDS, (name, path)
 
 
-def page_of(embedder):
-    """What a tab asks, without a browser."""
+def model_of(embedder):
+    """What a view is answered by, without a page."""
     held = make_classifier(embedder, "red, blue", "{}")
-    model = SimpleNamespace(get=lambda: embedder, try_get=lambda: (embedder, ""), classifier=lambda *asked: held)
-    picked = SimpleNamespace(embedder=embedder, model=model, why="")
-    return SimpleNamespace(model=model, shelf=SimpleNamespace(pick=lambda *asked: picked))
+    return SimpleNamespace(get=lambda: embedder, everyday=lambda templates: None, classifier=lambda *asked: held)
+
+
+def asked_of(model, path: str):
+    from demo_app.page import Asked
+    from demo_app.shelf import Picked
+
+    return Asked(path, "red, blue", "{}", False, Picked(model, ""), "en")

@@ -14,6 +14,7 @@ from clipmini.files import CheckpointError
 from foreign import hugging_face_folder, open_clip_folder, write_json
 from loopback_hub import COMMIT, loopback_hub
 from test_embedder import picture
+from test_foreign_configs import change as edit
 from test_offline import NOBODY, ask
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -154,6 +155,66 @@ def test_contradictions_count_in_open_clips_own_folders_too(make_clip, tokenizer
     write_json(folder / "preprocessor_config.json", {"size": {"height": 16, "width": 16}, "resample": 3})
     with pytest.raises(CheckpointError, match="resize_mode is 'squash' in the one and 'shortest'"):
         clipmini.load(folder)
+
+
+@pytest.fixture
+def clips(described_twice, tokenizer, tmp_path) -> dict[str, Path]:
+    """The same model of 32 pixels by the file that describes its tower: three files that agree beside the weights of
+    transformers, and of open_clip."""
+    folder = open_clip_folder(tmp_path / "oc", clipmini.load(described_twice).model, tokenizer)
+    for name in ("config.json", "preprocessor_config.json"):
+        shutil.copy(described_twice / name, folder)
+    return {"config.json": described_twice, "open_clip_config.json": folder}
+
+
+CUT, SQUEEZED = {"crop_size": 24}, {"size": {"height": 24, "width": 24}, "do_center_crop": False}
+
+
+@pytest.mark.parametrize("tower, file, changes, words", [
+    ("config.json", "open_clip_config.json", {"model_cfg__vision_cfg__image_size": 64},
+     "model_cfg.vision_cfg.image_size 64"),
+    ("config.json", "open_clip_config.json", {"preprocess_cfg__size": [64, 64]}, "preprocess_cfg.size 64"),
+    ("config.json", "preprocessor_config.json", CUT, "pictures of 32 cut to 24"),
+    ("config.json", "preprocessor_config.json", SQUEEZED, "size 24"),
+    ("open_clip_config.json", "config.json", {"vision_config__image_size": 64}, "vision_config.image_size 64"),
+    ("open_clip_config.json", "config.json", {"vision_config_dict": {"image_size": 64}},
+     "vision_config_dict.image_size 64"),
+    ("open_clip_config.json", "preprocessor_config.json", CUT, "pictures of 32 cut to 24"),
+    ("open_clip_config.json", "preprocessor_config.json", SQUEEZED, "size 24"),
+])
+def test_a_file_that_says_another_size_than_the_tower_takes_is_refused(clips, tower, file, changes, words):
+    folder = clips[tower]
+    clipmini.load(folder)
+    edit(folder / file, **changes)
+    with pytest.raises(CheckpointError, match=f"{file} and {tower} in .* contradict one another") as caught:
+        clipmini.load(folder)
+    assert f": {words} in the one, a tower for pictures of 32 pixels in the other" in str(caught.value)
+    assert "delete or correct the wrong file" in str(caught.value)
+
+
+@pytest.mark.parametrize("file, changes", [
+    ("preprocessor_config.json", {"size": {"shortest_edge": 40}, "crop_size": 32}),  # larger first, then cut
+    ("preprocessor_config.json", {"crop_size": ...}), ("config.json", {"vision_config__image_size": [32, 32]}),
+    ("config.json", {"vision_config__image_size": None}),
+    ("config.json", {"vision_config__image_size": 64, "model_type": "another"}),
+    ("config.json", {"vision_config__image_size": 64, "vision_config_dict": {"image_size": 32}}),  # the older one wins
+])
+def test_files_that_agree_on_the_size_in_other_words(clips, file, changes):
+    edit(clips["open_clip_config.json"] / file, **changes)
+    assert clipmini.load(clips["open_clip_config.json"]).config.vision.image_size == 32
+
+
+def test_the_processor_that_counts_is_the_one_that_must_agree(described_twice):
+    older, newer = (described_twice / f"{name}_config.json" for name in ("preprocessor", "processor"))
+    write_json(newer, {"image_processor": json.loads(older.read_text())})
+    edit(older, crop_size=24, image_mean=[0.5] * 3)
+    clipmini.load(described_twice)
+    edit(newer, image_processor__crop_size=24)
+    with pytest.raises(CheckpointError, match="^processor_config.json and config.json .*: pictures of 32 cut to 24"):
+        clipmini.load(described_twice)
+    edit(newer, image_processor__crop_size=32, image_processor__image_mean=[0.5] * 3)
+    with pytest.raises(CheckpointError, match="^processor_config.json and open_clip_config.json .*: mean is"):
+        clipmini.load(described_twice)
 
 
 TOWERS = {  # the distinguishing lines of published open_clip_config.json files, as open_clip's model_configs have them

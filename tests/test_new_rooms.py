@@ -14,41 +14,24 @@ from PIL import Image
 
 from clipmini import commands, data, recipes
 from clipmini.commands import main
-from clipmini.data.base import Source, SourceError, configured, option
+from clipmini.data.base import Source, SourceError, configured
 from clipmini.data.emoji import art, dataset, sources, words
 from clipmini.files import cache_root
 from clipmini.training import TrainConfig
-from helpers_train import pairs_dataset
+from helpers_train import Squares
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclasses.dataclass(frozen=True)
-class Toy(Source):
-    """Eight coloured squares."""
-
-    name: str = "toy"
-    about: str = "eight coloured squares"
-    templates: str = "plain"
-    limits: str = "It knows squares."
-    shades: int = option(40, "how many pictures to train on")
-
-    def training_rows(self, size, seed, progress=True):
-        return pairs_dataset(self.shades)
-
-    def held_out_rows(self, size):
-        return pairs_dataset(16)
 
 
 @pytest.fixture
 def toy(monkeypatch):
     """What its file and its line of the table would do."""
-    monkeypatch.setitem(__import__("sys").modules, "clipmini.data.toy", types.SimpleNamespace(SOURCE=Toy()))
+    monkeypatch.setitem(__import__("sys").modules, "clipmini.data.toy", types.SimpleNamespace(SOURCE=Squares()))
     monkeypatch.setitem(data.SOURCES, "toy", "clipmini.data.toy:SOURCE")
 
 
 def test_a_data_source_is_one_file_and_one_line(toy, monkeypatch, capsys, tmp_path, tiny_checkpoints):
-    assert data.find("toy") == Toy()
+    assert data.find("toy") == Squares()
     assert main(["data", "toy", "--shades", "24", "--preview", str(tmp_path / "sheet.png")]) == 0
     out = capsys.readouterr().out
     assert "24 pictures to train on; eight coloured squares" in out and Image.open(tmp_path / "sheet.png").width > 100
@@ -74,7 +57,7 @@ def test_a_source_without_its_rows_is_told_at_once():
     with pytest.raises(TypeError, match="held_out_rows"):
         half()
     with pytest.raises(SourceError, match="'toy' has no option --colour; it has --shades. Omit it"):
-        configured(Toy(), colour="red")
+        configured(Squares(), colour="red")
     with pytest.raises(SourceError, match="there is no data 'toys'; there are emoji, .*cifar10"):
         data.find("toys")
 

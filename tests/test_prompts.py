@@ -1,5 +1,6 @@
 """Labels and templates: what people type."""
 
+import re
 import time
 
 import pytest
@@ -179,3 +180,24 @@ def test_everyday_words_are_distinct_and_clean():
     assert 150 <= len(prompts.EVERYDAY_WORDS) <= 200
     cleaned = clean_labels(list(prompts.EVERYDAY_WORDS))
     assert cleaned.labels == prompts.EVERYDAY_WORDS and not cleaned.notes
+
+
+@pytest.mark.parametrize("template, label, prompt", [
+    ("an emoji of a {}", "a dog", "an emoji of a dog"), ("an emoji of a {}", "the dog", "an emoji of the dog"),
+    ("A {}", "An owl", "An owl"), ("a {} emoji", "an owl", "an owl emoji"), ("{}", "a dog", "a dog"),
+    ("a photo of {}", "a dog", "a photo of a dog"), ("a photo of my {}.", "a dog", "a photo of my dog."),
+    ("a bad photo of the large {}.", "a dog", "a bad photo of the large dog."), ("a toy {}.", "the dog", "a toy dog."),
+    ("a photo of a {}", "dog", "a photo of a dog"), ("a photo of a {}", "apple", "a photo of a apple"),  # as published
+    ("the letter of a {}", "a", "the letter of a a"), ("a {}", "another", "a another"), ("一张{}的图", "a dog", "一张a dog的图"),
+])
+def test_a_prompt_has_one_article(template, label, prompt):
+    assert prompts.fill_with_one_article(template, label) == prompt
+
+
+@pytest.mark.parametrize("name", prompts.TEMPLATES)
+def test_no_set_gives_two_articles_and_labels_without_one_are_filled_as_published(name):
+    for template in prompts.TEMPLATES[name]:
+        assert not re.search(r"\b(an?|the|one|my) (\w+ )?(a|the) dog", prompts.fill_with_one_article(template, "a dog"))
+        assert prompts.fill_with_one_article(template, "hot dog") == prompts.fill(template, "hot dog")
+    with pytest.raises(PromptError, match="twice|2 times"):
+        prompts.fill_with_one_article("{} {}", "a dog")

@@ -10,7 +10,7 @@ import torch
 from clipmini import files, recipes
 from clipmini.card import card, in_one_line, sentence
 from clipmini.config import PRESETS
-from clipmini.data.base import Source, SourceError
+from clipmini.data.base import SourceError
 from clipmini.data.emoji import dataset, sources, words
 from clipmini.embedder import Embedder
 from clipmini.recipes import RECIPES, Recipe, customised, split
@@ -18,7 +18,7 @@ from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tasks.questions import ask, recorded
 from clipmini.training.config import TrainConfig, TrainingError
 from clipmini.training.pairs import group_numbers
-from helpers_train import pairs_dataset
+from helpers_train import Squares, pairs_dataset
 
 
 def test_options_reach_their_place():
@@ -105,22 +105,6 @@ def test_the_card_holds_what_was_measured(make_clip, tokenizer):
     assert "chance 50%" in sentence(results["word order"])
     empty = card(recipe, Embedder(make_clip("light-cbow"), tokenizer), {**meta, "results": {}, "command": ""}, ["x"])
     assert "nothing was held out" in empty and "`clipmini train emoji`" in empty
-
-
-@dataclasses.dataclass(frozen=True)
-class Squares(Source):
-    """Pictures made by hand: the smallest source there can be."""
-
-    name: str = "squares"
-    about: str = "squares"
-    templates: str = "plain"
-    limits: str = "It knows squares."
-
-    def training_rows(self, size, seed, progress=True):
-        return pairs_dataset(60)
-
-    def held_out_rows(self, size):
-        return pairs_dataset(16)
 
 
 def test_a_whole_run(tmp_path, monkeypatch):

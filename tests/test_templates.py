@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import clipmini
 from clipmini.commands import main
-from clipmini.embedder import Embedder
+from clipmini.embedder import Embedder, assets_folder
 from clipmini.plots import template_scores
 from clipmini.tasks.classify import build_classifier, classify
 from clipmini.tasks.templates import as_text, ensemble, examine, forward_selection, on_one_picture, prompt_vectors
@@ -97,3 +98,20 @@ def test_one_picture(make_clip, tokenizer):
         expected = classify(embedder, [picture(20, 20)], LABELS, templates).probabilities[0]
         torch.testing.assert_close(row, expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.probabilities[4], found.probabilities[:3].mean(0))
+
+
+def test_a_label_with_an_article_is_asked_as_classify_asks(make_clip, tokenizer):
+    embedder = Embedder(make_clip("light-cbow", seed=4), tokenizer)
+    labels = ["a cat", "the moon"]
+    found = on_one_picture(embedder, picture(20, 20), labels, TEMPLATES)
+    expected = classify(embedder, [picture(20, 20)], labels, ["a {}"]).probabilities[0]
+    torch.testing.assert_close(found.probabilities[1], expected, rtol=0, atol=1e-5)
+    assert not torch.allclose(expected, classify(embedder, [picture(20, 20)], ["cat", "moon"], ["a a {}"]).probabilities[0])
+
+
+def test_the_example_on_which_the_sentence_decides():
+    """What the Prompts view shows: the embedded model says "dog" to one sentence and "animal" to another."""
+    labels, templates = ["dog", "animal", "face"], ["{}", "a drawing of a {}", "a photo of a {}.", "the word {}"]
+    found = on_one_picture(clipmini.load("emoji"), assets_folder() / "samples" / "dog_face.png", labels, templates)
+    assert found.probabilities[:4].argmax(1).tolist() == [0, 0, 1, 1]
+    assert (found.probabilities[:2, 0] > 0.6).all() and (found.probabilities[2:4, 0] < 0.1).all()

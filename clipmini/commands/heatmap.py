@@ -30,10 +30,10 @@ def add(p) -> None:
 
 
 def run(args) -> None:
-    """Write the figure; print where each phrase is brightest."""
+    """Write the figure; print where each phrase is brightest, and whether it is there at all."""
     from clipmini.embedder import load
     from clipmini.plots import figure_file, heatmaps, segments
-    from clipmini.tasks.heatmap import heatmap
+    from clipmini.tasks.heatmap import PRESENT, heatmap
     from clipmini.tasks.prompts import named_or_own
 
     args.out = figure_file(args.out)
@@ -41,7 +41,11 @@ def run(args) -> None:
     found = heatmap(load(args.model, packed=True), args.picture, args.phrases, args.method, templates, progress=True)
     (segments if args.segments else heatmaps)(found).savefig(args.out)
     height, width = found.maps.shape[1:]
-    for phrase, map_ in zip(found.phrases, found.maps, strict=True):
+    for k, (phrase, map_, there) in enumerate(zip(found.phrases, found.maps, found.present, strict=True)):
         y, x = divmod(int(map_.argmax()), width)
-        print(f"{phrase}: brightest at {x / width:.0%} from the left, {y / height:.0%} from the top")
+        score = "" if found.scores is None else f" (score {found.scores[k]:+.1f}; {PRESENT} or more counts as there)"
+        print(f"{phrase}: " + ("not there" if there is False else f"brightest at {x / width:.0%} from the left, "
+                               f"{y / height:.0%} from the top") + score)
+    if found.scores is None:
+        print(f"whether a phrase is there at all is not known to {found.method}; --method windows has a score")
     print(f"method {found.method}; figure: {args.out}")

@@ -54,6 +54,23 @@ def make(dataset, n: int, seed: int = 0, size: int = SIDE) -> list[Scene]:
     return [_scene(dataset, kinds, np.random.default_rng((seed, i)), size) for i in range(n)]
 
 
+def absent_names(dataset, scenes: list[Scene], n: int = 4, seed: int = 0) -> list[list[str]]:
+    """For each scene n names of the dataset's things that are not in it, nor of a subgroup that is. Raises ValueError
+    where there are fewer."""
+    kinds = dataset["subgroup"][:] if "subgroup" in dataset.column_names else None
+    names = [captions[0] for captions in dataset["captions"]]
+    kind = dict(zip(names, kinds or names, strict=True))
+    kind = {name: k or name for name, k in kind.items()}
+    found = []
+    for number, scene in enumerate(scenes):
+        taken = {kind[thing.name] for thing in scene.things}
+        others = sorted(name for name, k in kind.items() if k not in taken)
+        if len(others) < n:
+            raise ValueError(f"{len(others)} things are not in a scene; {n} were asked for")
+        found.append(np.random.default_rng((seed, number)).choice(others, n, replace=False).tolist())
+    return found
+
+
 def _scene(dataset, kinds, rng: np.random.Generator, size: int) -> Scene:
     canvas, used = background(rng, size), set()
     names: list[str] = []

@@ -16,6 +16,7 @@ from clipmini.data.classnames import CLASS_NAMES, imagenet_names
 from clipmini.data.testset_copies import hub_rows
 from clipmini.hub_cache import HURRY
 from clipmini.image import ImageError, open_image
+from clipmini.picture_file import batches
 
 if TYPE_CHECKING:
     from clipmini.embedder import Embedder
@@ -74,11 +75,12 @@ class TestSet(Source):
 
     def preview(self):
         """Its first 48 pictures."""
-        usable = (found for found in self.examples(self.open_rows(self.folder)) if found[0] is not None)
-        found = list(islice(usable, 48))
-        names = None if self.captions else self.class_names(self.open_rows(self.folder), self.folder)
+        rows, side = self.open_rows(self.folder), 96
+        small = ((picture.resize((side, side)), truth) for picture, truth in self.examples(rows) if picture is not None)
+        found = list(islice(small, 48))
+        names = None if self.captions else self.class_names(rows, self.folder)
         said = [truth[0] if names is None else names[truth] for _, truth in found]
-        return contact_sheet([picture for picture, _ in found], said)
+        return contact_sheet([picture for picture, _ in found], said, side=side)
 
     def packages(self, trained_on: str | None = None) -> tuple[Package, ...]:
         """The repository; its page says whose it is."""
@@ -98,24 +100,25 @@ class TestSet(Source):
                                "a set with templates of `clipmini evaluate --dataset list`")
         rows = self.open_rows(self.folder)
         names = self.class_names(rows, self.folder)
-        stream, targets, done = islice(self.examples(rows), self.limit), [], 0
-        features = [torch.empty(0, embedder.config.embed_dim)]
-        while batch := list(islice(stream, 64)):
-            pictures = []
-            for row, (picture, truth) in enumerate(batch, done):
-                if picture is not None and not 0 <= truth < len(names):
-                    why = f"row {row} of {self.name!r} is of class {truth}, and names for {len(names)}"
-                    picture, truth = None, DatasetError(why)
-                if picture is not None:
-                    pictures.append(picture)
-                    targets.append(truth)
-                elif left_out is None:
-                    raise truth
-                else:
-                    left_out[row] = str(truth)
-            done += len(batch)
-            features += [embedder.embed_images(pictures)] if pictures else []
+        features, targets = [torch.empty(0, embedder.config.embed_dim)], []
+        for batch in batches(self._usable(rows, len(names), left_out)):
+            features.append(embedder.embed_images([picture for picture, _ in batch]))
+            targets += [truth for _, truth in batch]
+            del batch  # its pictures, before the next ones are opened
         return torch.cat(features), torch.tensor(targets), names
+
+    def _usable(self, rows, classes: int, left_out: dict[int, str] | None) -> Iterator[tuple]:
+        """(picture, class number) of each row up to the limit that has both; left_out: as in labelled_vectors."""
+        for row, (picture, truth) in enumerate(islice(self.examples(rows), self.limit)):
+            if picture is not None and not 0 <= truth < classes:
+                picture = None
+                truth = DatasetError(f"row {row} of {self.name!r} is of class {truth}, and names for {classes}")
+            if picture is not None:
+                yield picture, truth
+            elif left_out is None:
+                raise truth
+            else:
+                left_out[row] = str(truth)
 
     def open_rows(self, folder: str | Path | None = None):
         """See the function open_rows."""

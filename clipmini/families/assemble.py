@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clipmini.checkpoint import check_whole, fill, unfilled
+from clipmini.checkpoint import check_finite, check_whole, fill, unfilled
 from clipmini.config import CLIPConfig, ConfigError
 from clipmini.families.agreement import check_pictures
 from clipmini.files import CheckpointError, read_json, written_whole
@@ -125,15 +125,7 @@ def check_exportable(model, tokenizer, who: str, vision: tuple[str, ...], sigmoi
         raise CheckpointError(f"cannot export towers of two activations, {' and '.join(sorted(towers))}: published "
                               "layouts are of one. Train both towers with the same")
     check_whole(model, tokenizer)
-    check_finite(model)
-
-
-def check_finite(model: CLIP) -> None:
-    """Raise CheckpointError for NaN and infinite weights, which every reader refuses."""
-    bad = next((n for n, t in model.state_dict().items() if not bool(torch.isfinite(t).all())), None)
-    if bad:
-        raise CheckpointError(f"the model's {bad!r} holds NaN or infinite numbers; the training had diverged, train "
-                              "anew with a lower learning rate")
+    check_finite(model.state_dict(), "the model")
 
 
 def tell_differences(model: CLIP, tokenizer: Tokenizer, who: str, crop: str, repair: bool) -> None:

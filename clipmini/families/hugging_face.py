@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
 from clipmini.families import known
-from clipmini.families.agreement import open_clip_pixels
+from clipmini.families.agreement import check_size, open_clip_pixels, processor
 from clipmini.families.assemble import (
     check_activation,
     check_exportable,
@@ -158,13 +158,14 @@ def _special_ids(text: dict, path: Path) -> dict[str, Any]:
 
 def hugging_face_pixels(folder: Path, image_size: int) -> dict:
     """preprocessor_config.json (or processor_config.json, or open_clip's) -> VisionConfig's fields about pixels."""
-    if said := open_clip_pixels(folder, image_size):
-        return said
+    check_size(folder, "config.json", image_size)
+    if said := open_clip_pixels(folder):
+        return {"image_size": image_size, **said}
     path, raw = _processor(folder)
     squash, side, cut = _geometry(raw, image_size, path)
     if side != image_size or cut != image_size:
-        raise CheckpointError(f"{str(path)!r} makes pictures of {side} cut to {cut} pixels, config.json says "
-                              f"{image_size}; both files must be of one model")
+        raise CheckpointError(f"{str(path)!r} makes pictures of {side} cut to {cut} pixels; clipmini's are made as "
+                              f"large as the tower takes, {image_size}. Open this model with the library that wrote it")
     resample = raw.get("resample", 3)
     known_ways = {2: "bilinear", 3: "bicubic"}
     if not isinstance(resample, int) or resample not in known_ways:
@@ -175,19 +176,16 @@ def hugging_face_pixels(folder: Path, image_size: int) -> dict:
 
 
 def _processor(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """The file that says how pictures are prepared, and what it says: a section of processor_config.json wins over
-    preprocessor_config.json, as in transformers."""
-    newer, older = folder / "processor_config.json", folder / "preprocessor_config.json"
-    whole = read_json(newer) if newer.is_file() else {}
-    if "image_processor" in whole:
-        section = known.obeyed(whole, known.PROCESSOR, newer).get("image_processor", {})
-        return newer, known.obeyed(section, known.PIXELS, newer, "image_processor")
-    if older.is_file():
-        return older, known.obeyed(read_json(older), known.PIXELS, older)
-    if whole:
-        return newer, known.obeyed(whole, known.PIXELS, newer)
-    raise CheckpointError(f"{str(folder)!r} has no preprocessor_config.json; without it nobody knows how the "
-                          "pictures were prepared. Download it from the model's page")
+    """The file that says how pictures are prepared, and the entries that are to be obeyed."""
+    found = processor(folder)
+    if found is None:
+        raise CheckpointError(f"{str(folder)!r} has no preprocessor_config.json; without it nobody knows how the "
+                              "pictures were prepared. Download it from the model's page")
+    path, raw = found
+    if "image_processor" in raw:
+        section = known.obeyed(raw, known.PROCESSOR, path).get("image_processor", {})
+        return path, known.obeyed(section, known.PIXELS, path, "image_processor")
+    return path, known.obeyed(raw, known.PIXELS, path)
 
 
 def _geometry(raw: dict, image_size: int, path: Path) -> tuple[bool, Any, Any]:

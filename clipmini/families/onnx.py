@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from clipmini import checkpoint
 from clipmini.config import CLIPConfig
-from clipmini.families.assemble import check_finite, check_new
+from clipmini.families.assemble import check_new
 from clipmini.files import CheckpointError, read_json, written_whole
 from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP, unit
@@ -57,7 +57,7 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: Path, meta: dict | None = 
                               + (f"a {type(model).__name__}" if not isinstance(model, CLIP) else "BERT, for which "
                                  "there is the package optimum"))
     checkpoint.check_whole(model, tokenizer)
-    check_finite(model)
+    checkpoint.check_finite(model.state_dict(), "the model")
     check_new(folder)
     v, t = config.vision, config.text
     ids = torch.full((2, 3), t.eos_id)

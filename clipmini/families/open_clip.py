@@ -6,6 +6,7 @@ from typing import Any
 from clipmini.checkpoint import fingerprint
 from clipmini.config import CLIPConfig, TextConfig, VisionConfig
 from clipmini.families import known
+from clipmini.families.agreement import check_size
 from clipmini.families.assemble import (
     check_activation,
     check_exportable,
@@ -61,6 +62,7 @@ def open_clip_pixels(path: Path, image_size: int) -> dict[str, Any]:
     if side != image_size:
         raise CheckpointError(f"{str(path)!r} makes pictures of {side} pixels and has image_size {image_size}; correct "
                               "the wrong one")
+    check_size(path.parent, path.name, image_size)
     return {"image_size": image_size, **pixels}
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError, read_weights, written_whole
+from clipmini.picture_file import batches
 from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.metrics import columns, mean_per_class_recall, reliability, top_k_accuracy, wilson
 from clipmini.tasks.prompts import clean_templates
@@ -157,7 +158,7 @@ def _go_through(job: Job, stream, texts: Tensor | None, done: Done, batch_size: 
     unsaved = 0
     bar = tqdm(initial=done.seen, unit="row", desc=f"{job.embedder.name} on {job.test.name}", disable=not progress)
     try:
-        while batch := list(islice(stream, batch_size)):
+        for batch in batches(stream, batch_size):
             usable, left = _sorted(job, batch, done.seen, texts)
             if usable:
                 images = job.embedder.embed_images([picture for picture, _ in usable])
@@ -169,6 +170,7 @@ def _go_through(job: Job, stream, texts: Tensor | None, done: Done, batch_size: 
             if unsaved >= SAVE_EVERY:
                 _save_done(job, done)
                 unsaved = 0
+            del batch, usable  # their pictures, before the next ones are opened
     finally:
         bar.close()
         if unsaved:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from clipmini.tasks.prompts import (
     clean_labels,
     clean_templates,
     fill,
+    fill_with_one_article,
     listed,
     shorten,
 )
@@ -34,11 +36,11 @@ class LabelTooLongError(TokenLimitError, PromptError):
         PromptError.__init__(self, "token_limit", **values)
 
 
-def build_classifier(embedder: Embedder, labels, templates) -> Tensor:
+def build_classifier(embedder: Embedder, labels, templates, fill: Callable[[str, str], str] = fill) -> Tensor:
     """One unit vector for each label: normalise each prompt's feature, average over the templates, normalise.
 
-    labels: K strings; templates: a set's name or M templates. Returns (K, E) float32, embedded anew each time: keep it,
-    or a Classifier, to ask again. Raises PromptError and LabelTooLongError.
+    labels: K strings; templates: a set's name or M templates; fill: how a template takes a label. Returns (K, E)
+    float32, embedded anew each time: keep it, or a Classifier, to ask again. Raises PromptError and LabelTooLongError.
     Source: CLIP paper section 3.1.4 (ensembling in embedding space).
     """
     labels, templates = tuple(labels), clean_templates(templates)
@@ -48,7 +50,7 @@ def build_classifier(embedder: Embedder, labels, templates) -> Tensor:
     try:
         features = embedder.embed_texts(prompts)  # (K * M, E), each of unit length
     except TokenLimitError:
-        raise _name_too_long(embedder, labels, templates) from None
+        raise _name_too_long(embedder, labels, templates, fill) from None
     return F.normalize(features.view(len(labels), len(templates), -1).mean(dim=1), dim=-1)  # (K, E)
 
 
@@ -56,18 +58,19 @@ def _with_templates_that_fit(embedder: Embedder, labels, templates) -> tuple[Ten
     """build_classifier's vectors, and the templates of each label: all of them, or those whose prompt fits the context.
     A flag of letters has 30 tokens. Raises LabelTooLongError for a label that no template leaves room for."""
     try:
-        return build_classifier(embedder, labels, templates), [templates] * len(labels)
+        return build_classifier(embedder, labels, templates, fill_with_one_article), [templates] * len(labels)
     except LabelTooLongError:
         room = embedder.tokenizer.context_length - 2  # without start and end
-        fitting = [tuple(t for t in templates if len(embedder.tokenizer.encode(fill(t, label))) <= room)
+        fitting = [tuple(t for t in templates
+                         if len(embedder.tokenizer.encode(fill_with_one_article(t, label))) <= room)
                    for label in labels]
         if not all(fitting):
             raise
-        return torch.cat([build_classifier(embedder, [label], few)
+        return torch.cat([build_classifier(embedder, [label], few, fill_with_one_article)
                           for label, few in zip(labels, fitting, strict=True)]), fitting
 
 
-def _name_too_long(embedder: Embedder, labels, templates) -> LabelTooLongError:
+def _name_too_long(embedder: Embedder, labels, templates, fill: Callable[[str, str], str]) -> LabelTooLongError:
     limit = embedder.tokenizer.context_length
     label, prompt, count = max(((label, fill(t, label), len(embedder.tokenizer.encode(fill(t, label))) + 2)
                                 for label in labels for t in templates), key=lambda found: found[2])
@@ -92,6 +95,7 @@ class Classifier:
     prompts: tuple[tuple[str, ...], ...]
     notes: tuple[Note, ...]
     seconds: float
+    rivals: tuple[str, ...] = ()
 
 
 def make_classifier(embedder: Embedder, labels, templates="plain", none_of_these: bool = False,
@@ -104,19 +108,24 @@ def make_classifier(embedder: Embedder, labels, templates="plain", none_of_these
     start = time.perf_counter()
     cleaned, templates = clean_labels(labels), clean_templates(templates)
     notes = [*cleaned.notes, *_unseen_letters(embedder, cleaned.labels)]
-    others, (texts, fitting) = None, _with_templates_that_fit(embedder, cleaned.labels, templates)
+    others: Tensor | None = None
+    rivals: tuple[str, ...] = ()
+    texts, fitting = _with_templates_that_fit(embedder, cleaned.labels, templates)
     if long := [shorten(label) for label, few in zip(cleaned.labels, fitting, strict=True) if few != templates]:
         notes.append(Note("fewer_templates", {"count": len(templates), "labels": listed(long),
                                               "limit": embedder.tokenizer.context_length}))
     if none_of_these:
         words = build_classifier(embedder, EVERYDAY_WORDS, templates) if everyday is None else everyday
-        others = _other_words(cleaned.labels, texts, words)
+        kept = _other_words(cleaned.labels, texts, words)
+        others, rivals = words[kept], tuple(word for word, stays in zip(EVERYDAY_WORDS, kept, strict=True) if stays)
         notes += [Note("no_words_left")] if not len(others) else []
     elif len(texts) == 1:
         notes.append(Note("one_label"))
-    prompts = tuple(tuple(fill(t, label) for t in few)
+    prompts = tuple(tuple(fill_with_one_article(t, label) for t in few)
                     for label, few in zip(cleaned.labels, fitting, strict=True))
-    return Classifier(cleaned.labels, templates, texts, others, prompts, tuple(notes), time.perf_counter() - start)
+    notes += _one_article(cleaned.labels, fitting, prompts)
+    return Classifier(cleaned.labels, templates, texts, others, prompts, tuple(notes), time.perf_counter() - start,
+                      rivals)
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,8 @@ class Prediction:
     none: (N,) probability of "none of these", or None where it was not asked for. Each row of probabilities, with
     none, sums to 1. prompts: for each label the texts that were really sent. notes: what the user should know, those of
     the Classifier first. alone: (N, K) sigmoid(logit + logit_bias), each label's own probability whatever the others
-    are, of models trained with the sigmoid loss; None for others.
+    are, of models trained with the sigmoid loss; None for others. vectors: (N, E) unit vectors of the pictures, to be
+    compared with other words.
     seconds: {"pictures": ..., "texts": ...}; for texts next to nothing where a Classifier was given.
     """
 
@@ -140,6 +150,7 @@ class Prediction:
     notes: tuple[Note, ...]
     seconds: dict[str, float]
     alone: Tensor | None = None
+    vectors: Tensor | None = None
 
 
 def classify(embedder: Embedder, images, labels, templates="plain", none_of_these: bool = False,
@@ -173,7 +184,7 @@ def classify(embedder: Embedder, images, labels, templates="plain", none_of_thes
         made.labels, cosines[:, :K], scale * cosines[:, :K], probabilities[:, :K], none, made.prompts,
         (*made.notes, *_blank(blank, len(features))),
         {"texts": middle - start, "pictures": time.perf_counter() - middle},
-        None if bias is None else torch.sigmoid(scale * cosines[:, :K] + bias))
+        None if bias is None else torch.sigmoid(scale * cosines[:, :K] + bias), features)
 
 
 def _checked_scale(embedder: Embedder, logit_scale: float | None) -> float:
@@ -221,12 +232,19 @@ def _unseen_letters(embedder: Embedder, labels) -> list[Note]:
     return [Note("unseen", {"labels": listed(strange)})] if strange else []
 
 
+def _one_article(labels, fitting, prompts) -> list[Note]:
+    """A note on labels whose prompts have one article where the template and the label would make two."""
+    mended = [shorten(label) for label, few, sent in zip(labels, fitting, prompts, strict=True)
+              if any(fill(t, label) != prompt for t, prompt in zip(few, sent, strict=True))]
+    return [Note("one_article", {"labels": listed(mended)})] if mended else []
+
+
 def _other_words(labels, texts: Tensor, words: Tensor) -> Tensor:
-    """Of the everyday words' rows (words, E), those that are neither equal nor near to a label. texts: (K, E).
+    """Which of the everyday words' rows (words, E) are neither equal nor near to a label: (words,) bool. texts: (K, E).
 
     Near is judged after taking the words' mean away: prompts of one template share most of their direction.
     """
     middle = words.mean(dim=0)
     nearest = (F.normalize(words - middle, dim=-1) @ F.normalize(texts - middle, dim=-1).t()).amax(dim=1)
     taken = {label.casefold() for label in labels}
-    return words[torch.tensor([word not in taken for word in EVERYDAY_WORDS]) & (nearest <= NEAR)]
+    return torch.tensor([word not in taken for word in EVERYDAY_WORDS]) & (nearest <= NEAR)

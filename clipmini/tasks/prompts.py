@@ -54,6 +54,7 @@ MESSAGES = {  # kind -> what is said; the app says the same kinds in other langu
                        "{labels}",
     "unseen": "the model's training texts hardly ever had the letters of: {labels}. It reads single bytes there; "
               "expect guesses, not answers.",
+    "one_article": "these labels bring an article of their own, so each prompt has one article, not two: {labels}",
     "no_words_left": "every everyday word is near a label in this model's eyes, so 'none of these' has nothing to win "
                      "with",
     "blank": "the picture is blank: it is of one colour all over, with transparent parts on white, so the answer is a "
@@ -114,6 +115,26 @@ def fill(template: str, label: str) -> str:
     'a photo of a cat.'
     """
     return check_template(template).replace("{}", label)
+
+
+_ARTICLE = re.compile(r"(?:an?|the) (?=\S)", re.I)
+_LAST_WORD = re.compile(r"\b(?:an?|the) (?={})", re.I)  # "a photo of a {}": the template's article goes
+# "a photo of my {}", "a photo of a large {}": the label's goes
+_EARLIER = re.compile(r"\b(?:one|my|your|this|that|no) {}|(?:^|of )(?:an?|the|one|my) [\w-]+ {}", re.I)
+
+
+def fill_with_one_article(template: str, label: str) -> str:
+    """`fill`, but a label that brings its own article makes no "an emoji of a a dog".
+
+    For labels as people type them. Class names of test sets go through `fill`: what was published has two articles.
+
+    >>> fill_with_one_article("an emoji of a {}", "the dog"), fill_with_one_article("a photo of my {}.", "a dog")
+    ('an emoji of the dog', 'a photo of my dog.')
+    """
+    own = _ARTICLE.match(label)
+    if own and _EARLIER.search(check_template(template)):
+        return fill(template, label[own.end():])
+    return fill(_LAST_WORD.sub("", template) if own else template, label)
 
 
 def clean_templates(templates) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.metrics import accuracy, top1_correct, wilson
-from clipmini.tasks.prompts import clean_templates, fill
+from clipmini.tasks.prompts import clean_templates, fill, fill_with_one_article
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ def on_one_picture(embedder: Embedder, image, labels, templates) -> OnePicture:
     ImageError."""
     templates = clean_templates(templates)
     feature = embedder.embed_images([image])
-    vectors = torch.stack([build_classifier(embedder, labels, [template]) for template in templates])  # (M, K, E)
+    vectors = torch.stack([build_classifier(embedder, labels, [template], fill_with_one_article)
+                           for template in templates])  # (M, K, E)
     both = torch.cat([vectors, ensemble(vectors, range(len(templates)))[None]])
     each = (embedder.logit_scale * torch.einsum("mke,e->mk", both, feature[0])).softmax(dim=1)  # (M + 1, K)
     return OnePicture(templates, torch.cat([each, each[:-1].mean(dim=0, keepdim=True)]))

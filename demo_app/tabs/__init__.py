@@ -1,7 +1,8 @@
-"""The tabs of the page: a file each, and this table.
+"""The views of the page, a tab and a file each, and this table.
 
-To add a tab: write a file with `build(page)`, which draws the tab and connects it, and put its name into TABLE. Its
-words go into the texts, or into a constant of the file, WORDS = {"en": {key: text}, "zh": {key: text}}.
+To add one: write a file with `build(page)`, which draws the view and connects it (views.py says how), and put its name
+into TABLE. Its words go into the texts, or into a constant of the file, WORDS = {"en": {key: text}, "zh": {key: text}};
+tab_NAME is the one at the tab.
 """
 
 from importlib import import_module
@@ -10,7 +11,7 @@ from typing import Protocol
 from demo_app.page import Page
 from demo_app.texts import LANGUAGES, TEXTS
 
-TABLE = ("zero_shot", "inside", "map", "matrix", "saw", "prompts", "models")  # in the order of the page
+TABLE = ("zero_shot", "inside", "map", "prompts", "fails", "matrix", "saw", "models")  # in the order of the page
 
 
 class Tab(Protocol):

@@ -16,7 +16,8 @@ from clipmini.tasks.prompts import clean_labels
 from demo_app.map import canvas
 from demo_app.map.canvas import Opened, drawn, map_path, opened
 from demo_app.map.neighbours import listed, neighbours
-from demo_app.page import PRIVATE, QUICK as LIMITS, Page, friendly_errors, gpu, picture_input
+from demo_app.page import PRIVATE, Page, friendly_errors, gpu, picture_input
+from demo_app.page import QUICK as LIMITS
 from demo_app.texts import say
 from demo_app.views import view as as_view
 

@@ -11,8 +11,9 @@ import gradio as gr
 from clipmini.embedder import assets_folder, embedded_names
 from clipmini.families import devise
 from clipmini.tasks.prompts import TEMPLATES
-from demo_app import cautions, style
+from demo_app import style
 from demo_app.fetching import PERMISSION
+from demo_app.halves import half
 from demo_app.page import CAUSED, PRIVATE, SLOW, Asked, Page, first_templates, friendly_errors
 from demo_app.published import BY_NAME, PUBLISHED, file_bytes, readable
 from demo_app.shelf import AUTOMATIC, Shelf, state
@@ -35,12 +36,9 @@ def asked_of(page: Page, asked: Asked, choice: str) -> Asked:
 
 def card(asked: Asked) -> str:
     """One model's answer, as HTML: its name and size, the bars, what makes it doubtful."""
-    prediction, scale, times, _ = zero_shot.answer(asked)
-    doubts = cautions.for_answer(asked.model.model, asked.need_picture(), asked.words, asked.templates, prediction)
-    return (f'<section class="cm-half" data-model="{escape(asked.embedder.name)}">'
-            + style.model_line(asked.lang, asked.embedder, "")
-            + style.bars(asked.lang, prediction, scale, times, cautions=[doubt.said(asked.lang) for doubt in doubts])
-            + "</section>")
+    prediction, *_ = zero_shot.answer(asked)
+    return half(asked.lang, asked.embedder.name, style.model_line(asked.lang, asked.embedder, ""), prediction,
+                zero_shot.doubts(asked, prediction))
 
 
 def side_by_side(page: Page, asked: Asked, *choices: str) -> str:

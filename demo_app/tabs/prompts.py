@@ -29,7 +29,8 @@ def table(asked: Asked, templates: str) -> str:
     rows = "".join(f'<tr><th scope="row">{escape(name)}</th>{_cells(row.tolist())}</tr>'
                    for name, row in zip(names, found.probabilities, strict=True))
     return (f'<div class="cm-wide" tabindex="0" role="region" aria-label="{escape(say(lang, "tab_prompts"))}">'
-            f'<table class="cm-shades"><thead><tr><th scope="col">{escape(say(lang, "template"))}</th>{head}</tr></thead>'
+            f'<table class="cm-shades"><thead><tr><th scope="col">{escape(say(lang, "template"))}</th>{head}</tr>'
+            "</thead>"
             f"<tbody>{rows}</tbody></table></div>")
 
 

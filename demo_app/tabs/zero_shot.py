@@ -7,8 +7,8 @@ import gradio as gr
 from PIL import Image
 
 from clipmini.image import open_image
-from clipmini.tasks.classify import Prediction, classify
-from demo_app import style
+from clipmini.tasks.classify import Classifier, Prediction, classify
+from demo_app import arithmetic, cautions, style
 from demo_app.page import Asked, Page, friendly_errors
 from demo_app.texts import say_message
 from demo_app.views import answers, endpoint, view
@@ -17,18 +17,29 @@ SAW_SIDE = 256  # pixels on the page
 
 
 def answer(asked: Asked, scale: float | None = None) -> tuple[Prediction, float, dict[str, float], Image.Image]:
-    """Classify the picture -> (prediction, scale, milliseconds, what the model saw). scale: None for the model's own."""
+    """Classify the picture -> (prediction, scale, milliseconds, what the model saw). scale: None: its own."""
     start = time.perf_counter()
     opened, embedder = open_image(asked.need_picture()), asked.embedder
     scale = embedder.logit_scale if scale is None else scale
     read = time.perf_counter() - start
-    made = asked.model.model.classifier(asked.words, asked.templates, asked.none_of_these)
+    made = _classifier(asked)
     texts = time.perf_counter() - start - read
     prediction = classify(embedder, [opened], made, logit_scale=scale)
     saw = embedder.see(opened)
     times = {"picture": 1000 * (read + prediction.seconds["pictures"]), "texts": 1000 * texts,
              "total": 1000 * (time.perf_counter() - start)}
     return prediction, scale, times, saw
+
+
+def _classifier(asked: Asked) -> Classifier:
+    """What the words make; the model holds the last ones."""
+    return asked.model.model.classifier(asked.words, asked.templates, asked.none_of_these)
+
+
+def doubts(asked: Asked, prediction: Prediction) -> list[str]:
+    """What makes the answer doubtful, in words."""
+    found = cautions.for_answer(asked.model.model, asked.need_picture(), asked.words, asked.templates, prediction)
+    return [caution.said(asked.lang) for caution in found]
 
 
 def as_data(prediction: Prediction, scale: float, times: dict[str, float], lang: str) -> dict:
@@ -43,15 +54,20 @@ def as_data(prediction: Prediction, scale: float, times: dict[str, float], lang:
             "milliseconds": {name: round(value, 1) for name, value in times.items()}}
 
 
+def shown(asked: Asked) -> tuple[str, Image.Image, str, dict]:
+    """The arithmetic's JSON, what the model saw, HTML of the prompts, the numbers."""
+    prediction, scale, times, saw = answer(asked)
+    strips = arithmetic.value(asked.embedder, _classifier(asked), prediction, asked.lang, scale,
+                              asked.model.model.everyday(asked.templates), times=times,
+                              cautions=doubts(asked, prediction))
+    return (strips, enlarged(saw, SAW_SIDE),
+            style.prompt_list(asked.lang, prediction), as_data(prediction, scale, times, asked.lang))
+
+
 def build(page: Page) -> None:
     """Draw the view and connect it."""
     with view(page, "zero_shot"):
         outputs = _outputs(page)
-
-    def shown(asked: Asked):
-        prediction, scale, times, saw = answer(asked)
-        return (style.bars(asked.lang, prediction, scale, times), enlarged(saw, SAW_SIDE),
-                style.prompt_list(asked.lang, prediction), as_data(prediction, scale, times, asked.lang))
 
     def classify_picture(picture: str | None, labels: str, templates: str, none_of_these: bool, model: str,
                          scale: float | None, request: gr.Request) -> dict:
@@ -72,8 +88,8 @@ def build(page: Page) -> None:
         with friendly_errors(lang):
             asked = page.asked(picture, labels, templates, none_of_these, model, lang)
             prediction, used, times, _ = answer(asked, scale)
-        why = asked.model.said(lang)
-        return {"model": asked.embedder.name, "why": why} | as_data(prediction, used, times, lang)
+            said = {"why": asked.model.said(lang), "cautions": doubts(asked, prediction)}
+        return {"model": asked.embedder.name} | said | as_data(prediction, used, times, lang)
 
     answers(page, "zero_shot", shown, [], outputs)
     scale = partial(gr.Number, None, label="scale", minimum=0, maximum=1000, visible=False)
@@ -87,9 +103,9 @@ def enlarged(image: Image.Image, side: int) -> Image.Image:
 
 
 def _outputs(page: Page) -> list:
-    """Bars, what the model saw, prompts, numbers."""
+    """The strips, what the model saw, prompts, numbers."""
     word = page.word
-    bars = gr.HTML(elem_id="answer")
+    bars = arithmetic.component(word, page.lang or "en")
     with gr.Accordion(word("prompts"), open=False):
         prompts = gr.HTML(elem_id="prompts")
     with gr.Accordion(word("saw"), open=False):

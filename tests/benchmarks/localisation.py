@@ -2,6 +2,7 @@
 
     python tests/benchmarks/localisation.py                          # the held-out style, looked at once
     python tests/benchmarks/localisation.py --style noto --seed 1    # to try something out
+    python tests/benchmarks/localisation.py --presence               # is it there at all? Things against absent ones
     python tests/benchmarks/localisation.py --of shapes --model runs/shapes/final    # two coloured shapes a scene
 
 The phrase is the thing's name. The scenes' styles are none that the model saw, unless you name one.
@@ -16,7 +17,7 @@ from PIL import Image
 
 import clipmini
 from clipmini.data import emoji, scenes, shapes
-from clipmini.tasks.heatmap import METHODS, HeatmapError, localise
+from clipmini.tasks.heatmap import METHODS, HeatmapError, localise, presence_rates
 
 
 def scenes_of_shapes(n: int, seed: int) -> list[scenes.Scene]:
@@ -40,6 +41,19 @@ def measure(embedder, rooms, method: str) -> dict | None:
     return {"things": found.pop("n"), **{k: v for k, v in found.items() if k not in ("method", "pointing_low", "pointing_high")}}
 
 
+def who_is_there(models: list[str], styles: list[str], n: int, seed: int) -> list[dict]:
+    """Rates of each model on n scenes, four absent things beside the things of each."""
+    drawings, rows = emoji.load(styles), []
+    rooms = scenes.make(drawings, n, seed)
+    absent = scenes.absent_names(drawings, rooms, seed=seed)
+    for name in models:
+        r = presence_rates(clipmini.load(name, device="cpu"), rooms, absent)
+        print(f"{name:<12}there {r['true']:.1%} of {r['present']}; not there {r['false']:.1%} of {r['absent']}; "
+              f"AUC {r['auc']:.3f}", flush=True)
+        rows.append({"model": Path(name).parent.name or name, "style": " ".join(styles), **r})
+    return rows
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", nargs="+", default=["emoji", "emoji-vit"], help="default: emoji emoji-vit")
@@ -48,8 +62,15 @@ def main() -> None:
     p.add_argument("--scenes", type=int, default=500, help="how many (default 500)")
     p.add_argument("--seed", type=int, default=0, help="of the scenes (default 0)")
     p.add_argument("--method", nargs="+", default=list(METHODS), choices=METHODS)
+    p.add_argument("--presence", action="store_true", help="is it there at all? (windows; emoji only)")
     p.add_argument("--record", action="store_true", help="put the table into assets/results.json")
     args = p.parse_args()
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from readme_tables import record_heatmaps, record_presence
+
+    if args.presence:
+        rows = who_is_there(args.model, args.style or ["twemoji"], args.scenes, args.seed)
+        return record_presence(rows) if args.record else None
     rooms = scenes_of_shapes(args.scenes, args.seed) if args.of == "shapes" else \
         scenes.make(emoji.load(args.style or ["twemoji"]), args.scenes, args.seed)
     rows = []
@@ -64,9 +85,6 @@ def main() -> None:
                   f"{r['average_precision']:>7.3f}{r['ms']:>7.0f}", flush=True)
             rows.append({"model": Path(name).parent.name or name, "of": args.of, "method": method, **r})
     if args.record:
-        sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-        from readme_tables import record_heatmaps
-
         record_heatmaps(rows)
 
 

@@ -10,7 +10,8 @@ from clipmini.tasks.heatmap.methods import (
     heatmap,
     word_relevance,
 )
-from clipmini.tasks.heatmap.score import Score, localise, score
+from clipmini.tasks.heatmap.presence import PRESENT, presence, rates
+from clipmini.tasks.heatmap.score import Score, localise, presence_rates, score
 
-__all__ = ["FOR_ANY_MODEL", "METHODS", "THRESHOLDS", "Heatmap", "HeatmapError", "Score", "default_method", "heatmap",
-           "localise", "score", "word_relevance"]
+__all__ = ["FOR_ANY_MODEL", "METHODS", "PRESENT", "THRESHOLDS", "Heatmap", "HeatmapError", "Score", "default_method",
+           "heatmap", "localise", "presence", "presence_rates", "rates", "score", "word_relevance"]

@@ -7,7 +7,7 @@ segmentation.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor
 from clipmini.embedder import Embedder
 from clipmini.image import open_image, preprocess
 from clipmini.tasks.classify import build_classifier
+from clipmini.tasks.heatmap.presence import PRESENT, presence
 from clipmini.tasks.prompts import EVERYDAY_WORDS, clean_labels
 from clipmini.vision import ImageTower
 
@@ -33,18 +34,27 @@ class HeatmapError(ValueError):
 class Heatmap:
     """image: RGB, as the maps cover it; maps (K, h, w) float32, each from 0 to 1 (all 0 where a method sees no
     difference); cells (K, gh, gw): the method's own numbers over the picture padded to a square, before they were
-    stretched."""
+    stretched. scores (K,): is it there at all? See presence.presence; None for methods other than "windows"."""
 
     image: Image.Image
     phrases: tuple[str, ...]
     maps: Tensor
     cells: Tensor
     method: str
+    scores: Tensor | None = None
+
+    @property
+    def present(self) -> tuple[bool | None, ...]:
+        """Whether each phrase is there; None where the method has no score, for a map has a brightest place anyhow."""
+        return tuple(score >= PRESENT for score in self.scores.tolist()) if self.scores is not None else \
+            (None,) * len(self.phrases)
 
     @property
     def segmented(self) -> Tensor:
-        """Which phrase each pixel shows most: (h, w) int64, K ("none") where none reaches the method's threshold."""
-        best = self.maps.max(0)
+        """Which phrase each pixel shows most: (h, w) int64, K ("none") where none that is there reaches the method's
+        threshold."""
+        there = torch.tensor([found is not False for found in self.present])
+        best = (self.maps * there[:, None, None]).max(0)
         return torch.where(best.values > THRESHOLDS[self.method], best.indices, len(self.maps))
 
 
@@ -69,7 +79,8 @@ def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templ
     view = View(embedder, squared(image, embedder.config.vision.mean), image_size or default_size(embedder), texts,
                 neutral, progress)
     cells = METHODS[method](view).float().cpu()
-    return Heatmap(image, phrases, stretched(cells, image.size), cells, method)
+    scores = presence(texts, neutral, view.seen["windows"]) if "windows" in view.seen else None
+    return Heatmap(image, phrases, stretched(cells, image.size), cells, method, scores)
 
 
 def squared(image: Image.Image, colour: tuple[float, ...]) -> Image.Image:
@@ -99,7 +110,8 @@ def default_size(embedder: Embedder) -> int:
 
 @dataclass(frozen=True)
 class View:
-    """What a method is given. texts (K, E), neutral (M, E): unit vectors of the phrases, and of everyday words."""
+    """What a method is given. texts (K, E), neutral (M, E): unit vectors of the phrases, and of everyday words. seen:
+    what it leaves behind for others, "windows" (N, E): the vectors of its windows."""
 
     embedder: Embedder
     image: Image.Image
@@ -107,6 +119,7 @@ class View:
     texts: Tensor
     neutral: Tensor
     progress: bool = False
+    seen: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def tower(self) -> ImageTower:
@@ -242,6 +255,7 @@ def windows(view: View) -> Tensor:
     phrase fits than everyday words do. Slow, but the only question that the model was trained to answer."""
     crops, boxes = window_crops(view)
     vectors, scale = encoded(view, crops), view.embedder.logit_scale
+    view.seen["windows"] = vectors
     others = torch.cat([view.neutral, view.texts]) @ vectors.t()  # (M + K, N)
     votes = (scale * (view.texts @ vectors.t()) - (scale * others).logsumexp(0)).softmax(dim=1)  # (K, N)
     return votes_on_grid(votes, boxes, WINDOW_CELLS)

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from statistics import fmean, median
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.heatmap.methods import THRESHOLDS, HeatmapError, default_method, heatmap
+from clipmini.tasks.heatmap.presence import rates
 from clipmini.tasks.metrics import wilson
 from clipmini.tasks.prompts import EVERYDAY_WORDS
 
@@ -68,3 +70,27 @@ def localise(embedder: Embedder, scenes, method: str | None = None, templates="p
     low, high = wilson(mean["pointing"], len(scores))
     return {"method": method, "scenes": len(times), "n": len(scores), **mean, "pointing_low": low,
             "pointing_high": high, "ms": 1000 * median(times)}
+
+
+def presence_rates(embedder: Embedder, scenes, absent, templates="plain") -> dict:
+    """How well "windows" tells what is there from what is not, on scenes whose things are known.
+
+    scenes: as in localise; absent: for each scene names of things that are not in it. Returns scenes, present and
+    absent (how many were asked for), true and false (the share of each that was said to be there, with the ends of its
+    95% interval as true_low ...) and auc. Raises ValueError for no scenes or names.
+    """
+    if not len(scenes) or len(scenes) != len(absent) or not all(absent):
+        raise ValueError(f"{len(scenes)} scenes and {len(absent)} lists of absent things; give both for each scene")
+    everyday = build_classifier(embedder, EVERYDAY_WORDS, templates)
+    there, not_there = [], []
+    for scene, names in zip(scenes, absent, strict=True):
+        things = [thing.name for thing in scene.things]
+        made = heatmap(embedder, scene.image, [*things, *names], "windows", templates, everyday=everyday)
+        found = cast(Tensor, made.scores)  # windows has them
+        there.append(found[:len(things)])
+        not_there.append(found[len(things):])
+    scores = torch.cat(there), torch.cat(not_there)
+    measured = rates(*scores)
+    ends = {f"{name}_{end}": bound for name, asked in zip(("true", "false"), scores, strict=True)
+            for end, bound in zip(("low", "high"), wilson(measured[name], len(asked)), strict=True)}
+    return {"scenes": len(scenes), "present": len(scores[0]), "absent": len(scores[1]), **measured, **ends}
