@@ -19,7 +19,7 @@ def card(recipe: Any, embedder: Embedder, meta: dict, words: list[str]) -> str:
              "| | |", "|---|---|",
              f"| image tower | {config.vision.tower}, {config.vision.image_size} x {config.vision.image_size} pixels |",
              f"| text tower | {config.text.tower}, {config.text.vocab_size:,} tokens |",
-             f"| parameters | {sum(p.numel() for p in embedder.model.parameters()):,} |",
+             f"| parameters | {embedder.parameters:,} |",
              f"| data | {meta['data']}; {meta['pictures']:,} pictures |",
              f"| training | {meta['steps']:,} steps of {recipe.train.batch} pairs, {meta['seconds'] / 60:.1f} minutes "
              f"on {threads}, in {meta['precision']}; `--steps {meta['steps']}` repeats it to the bit on the same "

@@ -15,9 +15,10 @@ from clipmini.vision import ImageTower
 class Model(Protocol):
     """What a model offers: a torch module with these. config: a CLIPConfig or what looks like one; visual: the image
     tower, or None where its cells can't be read; scale: what cosines are multiplied with; logit_bias: what is added
-    then, before the sigmoid, or None in models of the softmax."""
+    then, before the sigmoid, or None in models of the softmax; learnt: how many numbers it learnt."""
 
     config: Any
+    learnt: int
     @property
     def visual(self) -> ImageTower | None: ...
     @property
@@ -63,7 +64,10 @@ def best_device() -> str:
 
 
 class Embedder:
-    """Pictures and texts to unit vectors of one space. name: what the model is called; meta: what its card records."""
+    """Pictures and texts to unit vectors of one space. name: what the model is called; meta: what its card records;
+    source: the folder or file that it was loaded from."""
+
+    source: Path | None = None
 
     def __init__(self, model: Model, tokenizer: TextTokenizer, name: str = "model", device: str = "cpu",
                  meta: dict | None = None):
@@ -74,6 +78,11 @@ class Embedder:
     def config(self) -> Any:
         """What the model is made of: a CLIPConfig, or what looks like one in models of other families."""
         return self.model.config
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model learnt, also where matrices are packed, in int8 or in an ONNX file."""
+        return self.model.learnt
 
     @property
     def logit_scale(self) -> float:
@@ -163,7 +172,9 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
     device = "cpu" if int8 else device or best_device()
     if int8 or packed and device == "cpu" and family is not devise:
         model = (kernels.int8 if int8 else kernels.pack)(model)
-    return Embedder(model, tokenizer, called, device, meta)
+    embedder = Embedder(model, tokenizer, called, device, meta)
+    embedder.source = path if path.exists() else None
+    return embedder
 
 
 def _check_options(device: str | None, image_size: int | None) -> None:

@@ -15,7 +15,8 @@ class CLIP(nn.Module):
     """Radford et al. 2021, figure 3.
 
     visual, text: the towers. logit_scale: the logarithm of what cosines are multiplied with (a larger one is a
-    smaller temperature). logit_bias: only for the sigmoid loss.
+    smaller temperature). logit_bias: only for the sigmoid loss. learnt: how many numbers it has, packed
+    and in int8 too.
     """
 
     def __init__(self, config: CLIPConfig):
@@ -26,6 +27,7 @@ class CLIP(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init)))
         # SigLIP section 3.2: begin by saying "no" to all pairs.
         self.logit_bias = nn.Parameter(torch.tensor(-10.0)) if config.sigmoid else None
+        self.learnt = count_parameters(self)  # packed and int8 matrices are no nn.Parameter any more
         self.register_state_dict_post_hook(_drop_text_prefix)
         self.register_load_state_dict_pre_hook(_restore_text_prefix)
 

@@ -4,9 +4,8 @@ import os
 import sys
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported: the app talks to nobody
-if "--hub" in sys.argv or os.environ.get("CLIPMINI_HUB") == "1":  # unless it is told to fetch models
-    os.environ["HF_HUB_OFFLINE"] = "0"
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+TOLD_OFFLINE = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface-hub is imported; models are fetched by another process
 
 import argparse  # noqa: E402
 import re  # noqa: E402
@@ -21,10 +20,10 @@ if __name__ == "__main__" and not __package__:  # run as a file, as a Space does
 import gradio as gr  # noqa: E402
 
 from clipmini.files import CheckpointError  # noqa: E402
-from demo_app import style, tabs, workbench  # noqa: E402
+from demo_app import start, style, tabs, workbench  # noqa: E402
 from demo_app.map import stored  # noqa: E402
-from demo_app.page import PRIVATE, Page, samples_folder  # noqa: E402
-from demo_app.shelf import Model, Shelf  # noqa: E402
+from demo_app.page import CAUSED, PRIVATE, Page, samples_folder  # noqa: E402
+from demo_app.shelf import AUTOMATIC, OWN, Model, Shelf  # noqa: E402
 from demo_app.texts import LANGUAGES, TEXTS, say  # noqa: E402
 
 I18N = gr.I18n(**{tag: TEXTS[tag[:2]] for tag in ("en", "zh", "zh-CN", "zh-TW")})
@@ -32,18 +31,20 @@ MAX_FILE_SIZE = "20mb"
 ONE_HOUR = 3600  # seconds
 
 
-def build_demo(model: str = "emoji", lang: str | None = None) -> gr.Blocks:
-    """The page. model: embedded name or checkpoint folder; lang: "en", "zh", or None to follow the browser.
+def build_demo(model: str | Model = "emoji", lang: str | None = None, instead: start.Instead | None = None
+               ) -> gr.Blocks:
+    """The page. model: embedded name or checkpoint folder; lang: "en", "zh", or None to follow the browser; instead:
+    the model that the page should have started with.
 
     A model that cannot be loaded is told on the page and at the button.
     """
     word = cast(Callable[[str], str], I18N) if lang is None else TEXTS[lang].__getitem__
     with gr.Blocks(title="clipmini", delete_cache=(ONE_HOUR, ONE_HOUR), analytics_enabled=False) as demo:
-        own = Model(model)
+        own = model if isinstance(model, Model) else Model(model)
         shelf = Shelf(own, Model)
         with gr.Column(elem_classes="cm-hero"):
             gr.Markdown(f"# {word('title')}", elem_id="title")
-            gr.Markdown(word("sentence"), elem_classes="cm-sentence")
+            sentence = gr.Markdown(word(style.sentence_key(own.try_get()[0])), elem_classes="cm-sentence")
             line = gr.HTML(style.model_line(lang or "en", *own.try_get()), elem_id="model")
         with gr.Row(equal_height=False, elem_classes="cm-columns"):
             with gr.Column(scale=4, min_width=280, elem_id="bench"):
@@ -56,12 +57,23 @@ def build_demo(model: str = "emoji", lang: str | None = None) -> gr.Blocks:
                     for name in tabs.TABLE:
                         tabs.tab(name).build(page)
         workbench.connect(page, drawn, views)
-
-        def model_line(request: gr.Request):
-            return style.model_line(page.language(request), *page.model.try_get())
-
-        demo.load(model_line, None, line, **PRIVATE)
+        _connect_head(page, sentence, line, instead)
     return demo.queue(max_size=32, default_concurrency_limit=4)
+
+
+def _connect_head(page: Page, sentence: gr.Markdown, line: gr.HTML, instead: start.Instead | None) -> None:
+    """The head says which model answers: the page's own, or the one that was chosen."""
+    def head(choice: str, request: gr.Request):
+        lang = page.language(request)
+        try:
+            model = page.model if choice == AUTOMATIC else page.shelf.pick(choice, None).model
+        except CAUSED:  # the bench says why
+            return gr.skip(), gr.skip()
+        embedder, problem = model.try_get()
+        note = style.fallback(lang, *instead) if instead else ""
+        return say(lang, style.sentence_key(embedder)), style.model_line(lang, embedder, problem) + note
+
+    gr.on([page.demo.load, page.bench.choice.change], head, page.bench.choice, [sentence, line], **PRIVATE)
 
 
 def launch_kwargs() -> dict[str, Any]:
@@ -100,34 +112,30 @@ def root_path(text: str) -> str:
 def main(argv=None) -> int:
     """Start the app; returns the exit code."""
     parser = argparse.ArgumentParser(prog="clipmini app", description="Classify pictures in the browser, offline.")
-    parser.add_argument("--model", default="emoji",
-                        help="embedded name, checkpoint folder, or hub name (default: emoji)")
+    start.add_options(parser)
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
                         help="address to listen at (0.0.0.0: the whole network)")
     parser.add_argument("--port", type=port, help="port (default: the first free one from 7860)")
     parser.add_argument("--root-path", type=root_path, default=os.environ.get("GRADIO_ROOT_PATH"),
                         help="where a proxy serves the app, such as /clipmini")
-    parser.add_argument("--hub", action="store_true",
-                        help="let visitors fetch published CLIPs from the Hugging Face hub (0.6 to 10 GB each); "
-                        "without it the app asks no network, and offers those that are on this computer")
     parser.add_argument("--share", action="store_true", help="make a public link; this one needs the network")
     parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
     parser.add_argument("--lang", choices=LANGUAGES, help="language (default: the browser's)")
     parser.add_argument("--map", type=Path, metavar="FOLDER",
                         help="show the map that `clipmini map` wrote there; --model must be the model that made it")
     args = parser.parse_args(argv)
-    embedder, problem = Model(args.model).try_get()
-    if problem:
-        hint = " Or start with --hub, which lets the app fetch it." if "/" in args.model and not args.hub else ""
-        print(f"{say('en', 'no_model')}: {problem}.{hint}", file=sys.stderr)
+    try:
+        own, instead = start.own_model(args, TOLD_OFFLINE)
+    except CheckpointError as error:
+        print(f"{say('en', 'no_model')}: {error}", file=sys.stderr)
         return 2
     try:
-        if args.map and embedder:
-            stored.serve(args.model, args.map, embedder)
+        if args.map:
+            stored.serve(own.name, args.map, own.get())
     except CheckpointError as error:
         print(f"The app could not start: {error}", file=sys.stderr)
         return 2
-    page = demo if (args.model, args.lang) == ("emoji", None) else build_demo(args.model, args.lang)
+    page = demo if (own.name, args.lang, instead) == (OWN, None, None) else build_demo(own, args.lang, instead)
     try:
         page.launch(server_name=args.host, server_port=args.port, share=args.share, root_path=args.root_path,
                     inbrowser=not args.no_browser and "SPACE_ID" not in os.environ, **launch_kwargs())

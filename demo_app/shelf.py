@@ -1,26 +1,31 @@
 """The models and the shelf that they stand on: the page's own for drawings, the photo model where its packages are
-installed, and published CLIPs of the Hugging Face hub: those on this computer, or all with `clipmini app --hub`.
+installed, and published CLIPs of the Hugging Face hub, which answer once they are on this computer.
 """
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
 import clipmini
-from clipmini.embedder import Embedder
+from clipmini.embedder import Embedder, embedded_names
 from clipmini.families import devise
 from clipmini.families import hub_download as hub
+from clipmini.families.hub_fetch import Progress
 from clipmini.files import CheckpointError
-from clipmini.image import open_image
 from clipmini.tasks.classify import Classifier, build_classifier, make_classifier
 from clipmini.tasks.prompts import EVERYDAY_WORDS
+from demo_app.fetching import PERMISSION, fetched
+from demo_app.looks import look, looks_drawn
+from demo_app.published import BY_NAME, PUBLISHED, Published
+from demo_app.texts import Told, say
 
+__all__ = ["AUTOMATIC", "OWN", "PUBLISHED", "Model", "Picked", "Published", "Shelf", "looks_drawn", "state"]
 AUTOMATIC, OWN = "automatic", "emoji"  # the choice, and the only model of drawings that is sent photos elsewhere
-FLAT_ENOUGH = 1.0  # on drawings and 141 photos, none of a test set: 89 % and 84 % judged right
+LARGEST_BY_ITSELF = 2_000  # megabytes of a published model that answers for photos without being chosen
 
 
 class Model:
@@ -52,6 +57,11 @@ class Model:
         return self._keep((labels, templates, none_of_these), lambda: make_classifier(
             self.get(), labels, templates, none_of_these, self.everyday(templates) if none_of_these else None))
 
+    @property
+    def called(self) -> str:
+        """Its name, or the last part of its folder's."""
+        return Path(self.name).name if Path(self.name).exists() else self.name
+
     def get(self) -> Embedder:
         """The Embedder. Raises CheckpointError."""
         with self._lock:
@@ -67,108 +77,124 @@ class Model:
             return None, str(error)
 
 
-@dataclass(frozen=True)
-class Published:
-    """A CLIP of the hub. megabytes: what is downloaded; licence: as its page on the hub states it."""
-
-    name: str
-    title: str
-    megabytes: int
-    licence: str
-
-
-PUBLISHED = (  # sizes as float32 where the hub holds float32: parameters x 4 bytes
-    Published("openai/clip-vit-base-patch32", "OpenAI ViT-B/32", 605, "MIT"),
-    Published("openai/clip-vit-large-patch14", "OpenAI ViT-L/14", 1_711, "MIT"),
-    Published("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "LAION ViT-B/32", 605, "MIT"),
-    Published("laion/CLIP-ViT-bigG-14-laion2B-39B-b160k", "LAION ViT-bigG/14", 10_158, "MIT"),
-    Published("OFA-Sys/chinese-clip-vit-base-patch16", "Chinese-CLIP ViT-B/16", 753, "Apache-2.0"),
-)
-
-
 def state(name: str) -> str:
-    """"ready" (on this computer), "download" (the hub may be asked) or "offline"."""
+    """Of a published CLIP: "ready" (it can answer), "packages" (it needs some that are not installed), "download" (one
+    click fetches it) or "offline" (it is not here and may not be fetched)."""
+    if BY_NAME[name].missing:
+        return "packages"
     if hub.cached(name):
         return "ready"
-    return "download" if hub.may_download() else "offline"
+    return "offline" if PERMISSION.refused else "download"
+
+
+def not_ready(name: str) -> Told | None:
+    """Why a published CLIP cannot answer and what to do, or None where it can."""
+    about = BY_NAME[name]
+    key = {"packages": "models_need", "download": "models_fetch_first", "offline": f"{PERMISSION.refused}_here"}
+    values = {"title": about.title, "size": about.size, "packages": " ".join(about.missing)}
+    found = state(name)
+    return None if found == "ready" else Told(key[found], **values)
 
 
 @dataclass(frozen=True)
 class Picked:
-    """model: who answers; why: the key of a sentence in texts.TEXTS, or nothing."""
+    """model: who answers; why: the key of a sentence in texts.TEXTS, or nothing; values: what it was judged by."""
 
     model: Model
     why: str
+    values: dict[str, Any] = field(default_factory=dict)
 
     @property
     def embedder(self) -> Embedder:
         """The model's Embedder. Raises CheckpointError."""
         return self.model.get()
 
-
-def looks_drawn(image) -> bool:
-    """Whether a picture (path, bytes or PIL image) looks drawn rather than photographed: flat areas in a few colours.
-
-    The share of neighbouring pixels that are equal, plus the share of the eight commonest colours; white and
-    transparent parts do not count. Softly shaded drawings and blurred photos are mistaken for each other.
-    Raises ImageError.
-    """
-    image = open_image(image, keep_alpha=True)
-    image.thumbnail((128, 128), Image.Resampling.BOX)
-    rgba = np.asarray(image).astype(int)
-    rgb, drawn = rgba[..., :3], (rgba[..., 3] >= 128) & (rgba[..., :3] <= 245).any(axis=-1)
-    beside = np.abs(np.diff(rgb, axis=1)).max(axis=-1)[drawn[:, 1:] & drawn[:, :-1]]
-    below = np.abs(np.diff(rgb, axis=0)).max(axis=-1)[drawn[1:] & drawn[:-1]]
-    steps = np.concatenate([beside, below])
-    if len(steps) < 50:  # hardly anything but white: a thin line, a small sign
-        return True
-    colours = np.unique((rgb[drawn] >> 4) @ np.array([256, 16, 1]), return_counts=True)[1]
-    return bool((steps <= 1).mean() + np.sort(colours)[-8:].sum() / colours.sum() > FLAT_ENOUGH)
+    def said(self, lang: str) -> str:
+        """Who answers and why, in words."""
+        return say(lang, self.why or "answered_by", name=self.embedder.name, **self.values)
 
 
 class Shelf:
     """own: the page's model; make_model: name -> Model; photos: the photo model, or None where it is not offered.
 
-    Of the published ones, which are large, the last one that was asked for stays in memory.
+    Of the published ones, which are large, the last two that were asked for stay in memory: two can be compared.
     """
 
     def __init__(self, own: Model, make_model: Callable[[str], Model]):
         self.own, self._make, self._lock = own, make_model, threading.Lock()
-        self._large: Model | None = None
+        self._large: dict[str, Model] = {}
+        self._embedded: dict[str, Model] = {}
         self.photos = make_model(devise.NAME) if own.name == OWN and not devise.missing() else None
 
     @property
+    def two(self) -> bool:
+        """Whether there is a choice between drawings and photos."""
+        return self.own.name == OWN and self._for_photos() is not None
+
+    @property
     def choices(self) -> list[str]:
-        """What a visitor may choose."""
-        own = [AUTOMATIC, OWN, devise.NAME] if self.photos else [AUTOMATIC]
-        return [*own, *(p.name for p in PUBLISHED)]
+        """What a visitor may ask for by name; `ready` of it can answer."""
+        embedded = [name for name in embedded_names() if self.two or name != self.own.name]
+        return [AUTOMATIC, *embedded, *([devise.NAME] if self.photos else []), *BY_NAME]
+
+    @property
+    def ready(self) -> list[str]:
+        """The choices that can answer now."""
+        return [name for name in self.choices if name not in BY_NAME or state(name) == "ready"]
 
     def labels(self, say: Callable[[str], str]) -> list[tuple[str, str]]:
-        """(what the page shows, name) of each choice; say: key -> words."""
-        found = [(name, name) for name in self.choices if "/" not in name]
-        for p in PUBLISHED:
-            size = f"{p.megabytes / 1000:.1f} GB" if p.megabytes >= 1000 else f"{p.megabytes} MB"
-            found.append((f"{p.title} ({size}, {p.licence}): {say('state_' + state(p.name))}", p.name))
-        return found
+        """(what the page shows, name) of each choice, those that can answer first; say: key -> words."""
+        own = f"{self.own.called}: {say('models_choice_own')}"
+        found = [(own if name == AUTOMATIC and not self.two else say(f"models_choice_{name}"), name)
+                 for name in self.choices if name not in BY_NAME]
+        states = {p.name: state(p.name) for p in PUBLISHED}
+        return found + [(f"{p.title} ({p.size}): {say('state_' + states[p.name])}", p.name)
+                        for p in sorted(PUBLISHED, key=lambda p: states[p.name] != "ready")]
+
+    def fetch(self, name: str) -> Iterator[Progress]:
+        """Fetch a published CLIP: bytes that have arrived and bytes in all, until it is whole. Closing it stops it.
+
+        Raises Told and CheckpointError."""
+        return fetched(name)
 
     def published(self, name: str) -> Model:
-        """A published CLIP; the one before is let go, for two may not fit into memory."""
+        """A published CLIP; of those before, one is kept."""
         with self._lock:
-            if self._large is None or self._large.name != name:
-                self._large = self._make(name)
-            return self._large
+            if name == self.own.name:
+                return self.own
+            model = self._large.pop(name, None) or self._make(name)
+            self._large = dict(list(self._large.items())[-1:]) | {name: model}
+            return model
+
+    def _for_photos(self) -> str | None:
+        """Who answers for photos by itself: the photo model, or the smallest published CLIP that is ready."""
+        if self.photos:
+            return devise.NAME
+        return next((p.name for p in PUBLISHED if p.megabytes <= LARGEST_BY_ITSELF and state(p.name) == "ready"), None)
 
     def pick(self, choice: str, image) -> Picked:
-        """The model for a picture. Raises ImageError, and ValueError for an unknown choice."""
+        """The model for a picture. Raises ImageError, ValueError for an unknown choice, Told for one that is not
+        ready."""
         if choice not in self.choices:
             raise ValueError(f"there is no model {choice[:40]!r} on the shelf; choose one of {', '.join(self.choices)}")
-        if any(choice == p.name for p in PUBLISHED):
+        if choice in BY_NAME:
+            if problem := not_ready(choice):
+                raise problem
             return Picked(self.published(choice), "why_chosen")
-        if not self.photos:
+        if choice == AUTOMATIC:
+            return self._automatic(image)
+        known = {self.own.name: self.own} | ({devise.NAME: self.photos} if self.photos else {})
+        return Picked(known.get(choice) or self._embedded.setdefault(choice, self._make(choice)), "why_chosen")
+
+    def _automatic(self, image) -> Picked:
+        name = self._for_photos() if self.own.name == OWN else None
+        if name is None:
             return Picked(self.own, "")
-        if choice != AUTOMATIC:
-            return Picked(self.photos if choice == devise.NAME else self.own, "why_chosen")
-        if looks_drawn(image):
-            return Picked(self.own, "why_drawing")
-        embedder, _ = self.photos.try_get()
-        return Picked(self.photos, "why_photo") if embedder else Picked(self.own, "why_broken")
+        seen, photos = look(image), self.photos or self.published(name)
+        values = {"flatness": seen.flatness, "sharpness": seen.sharpness or 0.0}
+        if seen.drawn:
+            return Picked(self.own, "why_drawing", values)
+        if photos.try_get()[0] is None:
+            return Picked(self.own, "why_broken", values)
+        why = "why_blurred" if seen.blurred else "why_photo" if photos is self.photos else "why_photo_clip"
+        return Picked(photos, why, values)

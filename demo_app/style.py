@@ -7,8 +7,10 @@ import gradio as gr
 
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import Prediction
+from demo_app.published import file_bytes, readable
 from demo_app.texts import say
 
+SMALL_ENOUGH = 20_000_000  # parameters
 SHOWN_LABELS, SHOWN_PROMPTS = 20, 30  # rows; the rest is summed up in one
 
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "sans-serif"]  # the computer's own: nothing is fetched
@@ -73,6 +75,27 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 .cm-tokens span { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: 1px 6px;
   font-size: 11px; }
 .cm-tokens b { display: block; font-size: 14px; }
+#models-head { display: none; } #models-head:has(.cm-problem) { display: block; }
+.cm-halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: .8rem; }
+.cm-half { min-width: 0; }
+.cm-half .cm-bars th.cm-name { min-width: 5.5rem; max-width: none; } .cm-half .cm-bars td.cm-bar { width: 30%; }
+.cm-part { font-weight: 650; font-size: 1.05rem; margin-top: .6rem; }
+.cm-half .cm-model { margin: 0 0 .4rem; overflow-wrap: anywhere; }
+.cm-models { width: 100%; border: 0 !important; border-collapse: collapse; font-size: .85rem;
+  color: var(--body-text-color); }
+.cm-models th, .cm-models td { padding: .35rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere;
+  border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; background: none !important; }
+.cm-models tr { border: 0 !important; }
+.cm-models thead th { font-weight: 500; color: var(--body-text-color-subdued); }
+.cm-models th, .cm-models td:nth-child(2) { overflow-wrap: normal; } .cm-models td:nth-child(2) { white-space: nowrap; }
+.cm-models td:last-child { overflow-wrap: break-word; min-width: 5.5rem; }
+#models-told progress { width: 100%; height: .8rem; accent-color: #6366f1; }
+@media (max-width: 900px) {
+  .cm-models thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .cm-models tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--border-color-primary) !important; }
+  .cm-models th, .cm-models td { display: block; border: 0 !important; padding: .1rem .2rem; }
+  .cm-models td::before { content: attr(data-label) ": "; color: var(--body-text-color-subdued); }
+}
 @media (max-width: 760px) { .cm-columns { flex-direction: column; } }
 @media (max-width: 640px) {
   .cm-bars td.cm-bar { width: 24%; } .cm-bars th.cm-name { max-width: none; width: 34%; }
@@ -86,18 +109,31 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 
 
 def model_line(lang: str, embedder: Embedder | None, problem: str) -> str:
-    """Which model answers, how large it is, and what was measured on it: meta["measured"], a text or one a language."""
+    """Which model answers, how large it is in parameters, pixels and bytes, and what was measured on it:
+    meta["measured"], a text or one a language."""
     if embedder is None:
         return f'<div class="cm-model cm-bad" role="alert">{escape(say(lang, "no_model"))}: {escape(problem)}</div>'
-    size, count = embedder.config.vision.image_size, sum(p.numel() for p in embedder.model.parameters())
+    size, count = embedder.config.vision.image_size, embedder.parameters
+    stored = file_bytes(embedder.source, embedder.meta.get("file", ""))
     measured = embedder.meta.get("measured", "")
     if isinstance(measured, dict):
         measured = measured.get(lang, measured.get("en", ""))
     large = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
     parts = [f"{say(lang, 'model')} <b>{escape(embedder.name)}</b>", f"{large} {say(lang, 'parameters')}",
-             f"{size} × {size} px", escape(str(measured))]
-    return '<div class="cm-model">' + "".join(f"<span{' class=cm-measured' if i == 3 else ''}>{part}</span>"
+             f"{size} × {size} px", readable(stored) if stored else "", escape(str(measured))]
+    return '<div class="cm-model">' + "".join(f"<span{' class=cm-measured' if i == 4 else ''}>{part}</span>"
                                               for i, part in enumerate(parts) if part) + "</div>"
+
+
+def sentence_key(embedder: Embedder | None) -> str:
+    """The key of what the page says of itself: only our own small models are small enough to read."""
+    small = embedder is None or "layout" not in embedder.meta and embedder.parameters <= SMALL_ENOUGH
+    return "sentence" if small else "sentence_published"
+
+
+def fallback(lang: str, name: str, why: str) -> str:
+    """That the page should have started with another model."""
+    return f'<p class="cm-notes" role="status">{escape(say(lang, "models_fallback", name=name, why=why))}</p>'
 
 
 def prompt_list(lang: str, prediction: Prediction) -> str:

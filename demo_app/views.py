@@ -39,7 +39,7 @@ def problem(lang: str, error: Exception) -> str:
 def said_by(asked: Asked) -> str:
     """Who answered, and why, as HTML."""
     name = asked.embedder.name
-    why = say(asked.lang, asked.model.why, name=name) if asked.model.why else say(asked.lang, "answered_by", name=name)
+    why = asked.model.said(asked.lang)
     return f'<p class="cm-who" data-model="{escape(name)}">{escape(why)}</p>'
 
 

@@ -19,8 +19,9 @@ from demo_app.page import (
     read_samples,
     samples_folder,
 )
-from demo_app.shelf import AUTOMATIC, Model, Shelf, state
-from demo_app.texts import say
+from demo_app.published import BY_NAME
+from demo_app.shelf import AUTOMATIC, Model, Shelf, not_ready
+from demo_app.texts import say, say_error
 
 
 class Drawn(NamedTuple):
@@ -129,10 +130,10 @@ def _connect_choice(page: Page, drawn: Drawn) -> None:
 
 def load_choice(shelf: Shelf, name: str, before: str, lang: str) -> tuple[str, str]:
     """Load the model that was chosen -> (name of the model that will answer, what to tell the visitor)."""
-    if "/" not in name:
+    if name not in BY_NAME:
         return name, ""
-    if state(name) == "offline":
-        return before, say(lang, "not_here", name=name, before=before)
+    if problem := not_ready(name):
+        return before, escape(say_error(lang, problem), quote=False)
     try:
         shelf.published(name).get()
     except CheckpointError as error:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from clipmini.families.hub_download import _wanted, is_name
 from foreign import hugging_face_folder, open_clip_folder
 from loopback_hub import COMMIT, loopback_hub
+from test_offline import portal
 
 ASK = """
 import json, sys, clipmini
@@ -164,3 +166,6 @@ def test_whether_the_hub_answers_is_known_at_once():
         url = server.url
     assert is_reachable(url) == "False"  # nobody listens there any more
     assert is_reachable("not an address") == "False"
+    with portal("drips") as server:  # an answer that never ends
+        start = time.monotonic()
+        assert is_reachable(server.url) == "False" and time.monotonic() - start < 12

@@ -12,12 +12,15 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 import clipmini
+from clipmini.families import hub_stall
+from clipmini.hub_cache import within
 from foreign import hugging_face_folder
 from loopback_hub import COMMIT, loopback_hub
 
@@ -246,6 +249,35 @@ def test_a_program_that_ends_leaves_no_half_file(by, models, tmp_path):
         out, said = process.communicate(timeout=60)
     assert ("KeyboardInterrupt" in said) if by == "Ctrl-C" else (OLD in said and "FOUND" in out), said
     assert not list(tmp_path.rglob("*.incomplete"))
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_another_program_is_downloading_stays(others, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    over, blobs = threading.Event(), tmp_path / "models--a--b/blobs"
+
+    def download(*_, tqdm_class, **__):
+        for i in range(1 + others):  # another one begins at the same time
+            (blobs / f"{i}.incomplete").write_bytes(b"half")
+        tqdm_class(disable=True).update(4)
+        over.wait(60)
+
+    blobs.mkdir(parents=True)
+    (blobs / "earlier.incomplete").touch()
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub_stall, "HURRY", 0.3)
+    with pytest.raises(TimeoutError, match="nothing more of 'weights' came in 0.3 seconds"):
+        hub_stall.download("a/b", "weights", COMMIT)
+    over.set()
+    assert {path.stem for path in blobs.iterdir()} == ({"earlier"} if not others else {"earlier", "0", "1"})
+
+
+def test_the_thread_of_a_question_knows_who_asked():
+    visitor = ContextVar("visitor", default="nobody")
+    visitor.set("the page that shows the progress")
+    assert within(5, visitor.get) == "the page that shows the progress"
 
 
 def test_files_that_nobody_here_wants_may_be_missing(home, tmp_path):

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from clipmini.families.wordpieces import WordPieces
 from clipmini.files import CheckpointError, cache_root, read_weights, sealed, unsealed, written_whole
 from clipmini.image import open_image
+from clipmini.model import count_parameters
 from clipmini.text import in_batches
 from clipmini.vision import as_cells
 
@@ -227,6 +228,7 @@ class PhotoModel(nn.Module):
         super().__init__()
         self.visual, self.text, self.logit_bias = visual, text, None
         self.logit_scale = nn.Parameter(torch.tensor(math.log(LOGIT_SCALE)))
+        self.learnt = count_parameters(self)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """pixels (B, 3, S, S) float -> unit vectors (B, E)."""

@@ -75,7 +75,7 @@ def may_download() -> bool:
     return not constants.HF_HUB_OFFLINE
 
 
-def reachable(seconds: float = 3.0) -> bool:
+def reachable(seconds: float = HURRY) -> bool:
     """Whether the hub answers now: asked before something that would otherwise wait and retry for minutes."""
     if not may_download():
         return False
@@ -85,7 +85,7 @@ def reachable(seconds: float = 3.0) -> bool:
     from huggingface_hub import constants
 
     try:
-        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=seconds).close()
+        within(seconds, lambda: urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=seconds).close())
     except HTTPError:  # it answered, if only to complain
         return True
     except (OSError, ValueError):
@@ -184,7 +184,7 @@ def _one(hub, repo: str, commit: str, file: str, hurry: bool) -> Path:
     """One file, given up when it stalls if there is a hurry; when it has just been downloaded, its checksum is compared
     with what the hub promised."""
     had = isinstance(hub.try_to_load_from_cache(repo, file, revision=commit), str)
-    path = Path(hub_stall.download(hub, repo, file, commit) if hurry else
+    path = Path(hub_stall.download(repo, file, commit) if hurry else
                 hub.hf_hub_download(repo, file, revision=commit))
     blob = path.resolve()
     if not had and re.fullmatch(r"[0-9a-f]{64}", blob.name):  # large files are stored under their SHA-256

@@ -35,14 +35,17 @@ class _Download:
         self.wanted()
         return record.thread != self._thread
 
-    def run(self, hub, repo: str, file: str, commit: str) -> str:
+    def run(self, repo: str, file: str, commit: str) -> str:
         """The path of the file."""
+        from huggingface_hub import constants, hf_hub_download
+
+        constants.DOWNLOAD_CHUNK_SIZE = BLOCK
         self._thread = threading.get_ident()
         logs = logging.getLogger("huggingface_hub").handlers
         for log in logs:
             log.addFilter(self.shown)
         try:
-            return hub.hf_hub_download(repo, file, revision=commit, tqdm_class=self._bar())
+            return hf_hub_download(repo, file, revision=commit, tqdm_class=self._bar())
         finally:
             self._thread = None
             for log in logs:
@@ -76,12 +79,11 @@ class _Download:
                 written.pop().unlink()
 
 
-def download(hub, repo: str, file: str, commit: str) -> str:
+def download(repo: str, file: str, commit: str) -> str:
     """The path of a file in the cache, downloaded. Raises TimeoutError when no byte of it comes for HURRY seconds."""
-    hub.constants.DOWNLOAD_CHUNK_SIZE = BLOCK
     started = _Download(home("model", repo) / "blobs")
     try:
-        return within(HURRY, lambda: started.run(hub, repo, file, commit), lambda: started.heard)
+        return within(HURRY, lambda: started.run(repo, file, commit), lambda: started.heard)
     except BaseException as error:  # Ctrl-C as well
         started.give_up()
         if isinstance(error, TimeoutError):

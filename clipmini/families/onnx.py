@@ -14,6 +14,7 @@ from clipmini import checkpoint
 from clipmini.config import CLIPConfig
 from clipmini.families.assemble import check_new
 from clipmini.files import CheckpointError, read_json, written_whole
+from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP, unit
 from clipmini.text import TextTransformer, in_batches
 from clipmini.tokenizer import Tokenizer
@@ -105,6 +106,8 @@ class OnnxCLIP(nn.Module):
     def __init__(self, folder: Path, config: CLIPConfig, scale: float, bias: float | None):
         super().__init__()
         self.config, self.visual = config, None  # its cells can't be read
+        with without_numbers():
+            self.learnt = CLIP(config).learnt
         self.scale, self.logit_bias = torch.tensor(scale), None if bias is None else torch.tensor(bias)
         self._sessions = {name: _session(folder / file) for name, file in FILES.items()}
 

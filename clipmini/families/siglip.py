@@ -17,7 +17,7 @@ from clipmini.config import ConfigError, VisionConfig
 from clipmini.families.hugging_face import hugging_face_pixels
 from clipmini.families.wordpieces import check_lengths
 from clipmini.files import CheckpointError, read_json
-from clipmini.model import unit
+from clipmini.model import count_parameters, unit
 from clipmini.text import in_batches
 
 
@@ -137,6 +137,7 @@ class Siglip(nn.Module):
         self.config = config
         self.logit_scale, self.logit_bias = theirs.logit_scale, theirs.logit_bias
         self.visual = None  # its cells can't be read
+        self.learnt = count_parameters(theirs)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """pixels (B, 3, S, S) float -> unit vectors (B, E)."""

@@ -6,7 +6,7 @@ as gr.EventData's _data.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -69,11 +69,13 @@ def background(made: Classifier, found: Prediction, everyday: Tensor | None) -> 
 
 
 def value(embedder: Embedder, made: Classifier, found: Prediction, lang: str, scale: float | None = None,
-          everyday: Tensor | None = None, why: str = "", times: dict | None = None) -> str:
+          everyday: Tensor | None = None, why: str = "", times: dict | None = None,
+          cautions: Sequence[str] = ()) -> str:
     """What the component shows of the first picture, as JSON. The browser computes the shares from it.
 
     made, found: what classify was given and gave; scale: what cosines are multiplied with, None for the model's own;
-    everyday: see background; why: a sentence on which model answered; times: picture, texts and total, in ms.
+    everyday: see background; why: a sentence on which model answered; times: picture, texts and total, in ms;
+    cautions: sentences on what makes the answer doubtful.
     """
     own = embedder.logit_scale
     return json.dumps({
@@ -82,5 +84,5 @@ def value(embedder: Embedder, made: Classifier, found: Prediction, lang: str, sc
         "words": background(made, found, everyday), "none": found.none is not None,
         "scale": own if scale is None else scale, "own": own, "range": [LEAST_SCALE, max(MOST_SCALE, own)],
         "bias": embedder.logit_bias, "templates": len(made.templates), "shown": SHOWN_LABELS,
-        "tie": [SAME_SHARE, SAME_COSINE], "notes": [say_message(lang, note) for note in found.notes], "why": why,
+        "tie": [SAME_SHARE, SAME_COSINE], "why": why, "notes": [*(say_message(lang, note) for note in found.notes), *cautions],
         "times": say(lang, "times", **times) if times else ""})

@@ -8,9 +8,9 @@ from PIL import Image
 
 from clipmini.image import open_image
 from clipmini.tasks.classify import Classifier, Prediction, classify
-from demo_app import arithmetic, style
+from demo_app import arithmetic, cautions, style
 from demo_app.page import Asked, Page, friendly_errors
-from demo_app.texts import say, say_message
+from demo_app.texts import say_message
 from demo_app.views import answers, endpoint, view
 
 SAW_SIDE = 256  # pixels on the page
@@ -36,6 +36,12 @@ def _classifier(asked: Asked) -> Classifier:
     return asked.model.model.classifier(asked.words, asked.templates, asked.none_of_these)
 
 
+def doubts(asked: Asked, prediction: Prediction) -> list[str]:
+    """What makes the answer doubtful, in words."""
+    found = cautions.for_answer(asked.model.model, asked.need_picture(), asked.words, asked.templates, prediction)
+    return [caution.said(asked.lang) for caution in found]
+
+
 def as_data(prediction: Prediction, scale: float, times: dict[str, float], lang: str) -> dict:
     """The numbers of one picture for programs."""
     columns = zip(prediction.labels, prediction.probabilities[0].tolist(), prediction.cosines[0].tolist(),
@@ -52,7 +58,8 @@ def shown(asked: Asked) -> tuple[str, Image.Image, str, dict]:
     """The arithmetic's JSON, what the model saw, HTML of the prompts, the numbers."""
     prediction, scale, times, saw = answer(asked)
     strips = arithmetic.value(asked.embedder, _classifier(asked), prediction, asked.lang, scale,
-                              asked.model.model.everyday(asked.templates), times=times)
+                              asked.model.model.everyday(asked.templates), times=times,
+                              cautions=doubts(asked, prediction))
     return (strips, enlarged(saw, SAW_SIDE),
             style.prompt_list(asked.lang, prediction), as_data(prediction, scale, times, asked.lang))
 
@@ -81,8 +88,8 @@ def build(page: Page) -> None:
         with friendly_errors(lang):
             asked = page.asked(picture, labels, templates, none_of_these, model, lang)
             prediction, used, times, _ = answer(asked, scale)
-        why = say(lang, asked.model.why, name=asked.embedder.name) if asked.model.why else ""
-        return {"model": asked.embedder.name, "why": why} | as_data(prediction, used, times, lang)
+            said = {"why": asked.model.said(lang), "cautions": doubts(asked, prediction)}
+        return {"model": asked.embedder.name} | said | as_data(prediction, used, times, lang)
 
     answers(page, "zero_shot", shown, [], outputs)
     scale = partial(gr.Number, None, label="scale", minimum=0, maximum=1000, visible=False)

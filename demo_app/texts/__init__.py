@@ -38,8 +38,18 @@ def say_message(lang: str, message: Note | PromptError) -> str:
     return (MESSAGES_ZH if lang == "zh" else MESSAGES)[message.kind].format(**message.values)
 
 
+class Told(ValueError):
+    """An error that the app itself raises: a sentence of TEXTS, which is said in the visitor's language."""
+
+    def __init__(self, key: str, **values):
+        super().__init__(say("en", key, **values))
+        self.key, self.values = key, values
+
+
 def say_error(lang: str, error: Exception) -> str:
     """An error in words; details that exist in English only come after a Chinese sentence with the limits."""
+    if isinstance(error, Told):
+        return say(lang, error.key, **error.values)
     if isinstance(error, PromptError):
         return say_message(lang, error)
     if lang == "zh" and isinstance(error, ImageError):
