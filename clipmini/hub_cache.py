@@ -2,7 +2,6 @@
 snapshots/COMMIT holds its files. https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 
 huggingface-hub's own reader refuses a snapshot without files that nobody here wants (those of TensorFlow, say).
-Where a whole copy is here, the hub has HURRY seconds to be of help.
 """
 
 import queue
@@ -14,7 +13,7 @@ from contextvars import copy_context
 from pathlib import Path
 
 COMMIT = re.compile("[0-9a-f]{40}")
-HURRY = 3.0  # seconds
+HURRY = 3.0  # seconds that the hub has to be of help where a whole copy is here
 
 
 def home(kind: str, repo: str) -> Path:

@@ -35,9 +35,9 @@ def is_name(name: str) -> bool:
 def fetch(name: str, progress: bool = True) -> Path:
     """"owner/model" or "owner/model@revision" -> the folder with its files, downloaded where they are not in the cache.
 
-    Only the best one of its weight files is fetched. Where the hub does not answer, a whole copy in the cache does, and
-    one line on stderr says which. Raises CheckpointError with the reason and the remedy; the files that had arrived
-    whole are kept for the next attempt.
+    Only the best one of its weight files is fetched. Where the hub does not answer, or stalls, a whole copy in the
+    cache does, and one line on stderr says which. Raises CheckpointError with the reason and the remedy; the files that
+    had arrived whole are kept for the next attempt.
     """
     try:
         import huggingface_hub

@@ -51,9 +51,11 @@ class _Download:
             for log in logs:
                 log.removeFilter(self.shown)
 
-    def _bar(download) -> type:  # noqa: N805 (self is a bar)
+    def _bar(self) -> type:
         """huggingface-hub's progress bar, which tells us too."""
         from huggingface_hub.utils import tqdm
+
+        download = self
 
         class Bar(tqdm):
             def __new__(cls, *args, **options):
