@@ -84,5 +84,6 @@ def value(embedder: Embedder, made: Classifier, found: Prediction, lang: str, sc
         "words": background(made, found, everyday), "none": found.none is not None,
         "scale": own if scale is None else scale, "own": own, "range": [LEAST_SCALE, max(MOST_SCALE, own)],
         "bias": embedder.logit_bias, "templates": len(made.templates), "shown": SHOWN_LABELS,
-        "tie": [SAME_SHARE, SAME_COSINE], "why": why, "notes": [*(say_message(lang, note) for note in found.notes), *cautions],
+        "tie": [SAME_SHARE, SAME_COSINE], "why": why,
+        "notes": [*(say_message(lang, note) for note in found.notes), *cautions],
         "times": say(lang, "times", **times) if times else ""})
