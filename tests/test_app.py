@@ -20,8 +20,8 @@ gradio_client = pytest.importorskip("gradio_client")
 from clipmini.image import ImageError  # noqa: E402
 from clipmini.tasks.classify import classify, make_classifier  # noqa: E402
 from clipmini.tasks.prompts import MESSAGES, TEMPLATES, PromptError  # noqa: E402
-from demo_app import app, shelf, style, tabs, texts, views, workbench  # noqa: E402
-from demo_app.page import Asked, Page, friendly_errors, read_samples, samples_folder  # noqa: E402
+from demo_app import app, shelf, style, tabs, texts, views  # noqa: E402
+from demo_app.page import Asked, Page, friendly_errors, read_samples  # noqa: E402
 from demo_app.tabs import prompts as prompts_tab  # noqa: E402
 from demo_app.tabs import saw as saw_tab  # noqa: E402
 from demo_app.tabs import zero_shot  # noqa: E402
