@@ -56,13 +56,14 @@ def build_demo(model: str | Model = "emoji", lang: str | None = None, instead: s
                 with gr.Tabs(overflow_behavior="wrap", elem_id="views") as views:
                     for name in tabs.TABLE:
                         tabs.tab(name).build(page)
-        workbench.connect(page, drawn, views)
-        _connect_head(page, sentence, line, instead)
+        arrived = workbench.connect(page, drawn, views)
+        _connect_head(page, arrived, sentence, line, instead)
     return demo.queue(max_size=32, default_concurrency_limit=4)
 
 
-def _connect_head(page: Page, sentence: gr.Markdown, line: gr.HTML, instead: start.Instead | None) -> None:
-    """The head says which model answers: the page's own, or the one that was chosen."""
+def _connect_head(page: Page, arrived, sentence: gr.Markdown, line: gr.HTML, instead: start.Instead | None) -> None:
+    """The head says which model answers: the page's own, or the one that was chosen. arrived: the event after which the
+    choice is that of the address."""
     def head(choice: str, request: gr.Request):
         lang = page.language(request)
         try:
@@ -73,7 +74,8 @@ def _connect_head(page: Page, sentence: gr.Markdown, line: gr.HTML, instead: sta
         note = style.fallback(lang, *instead) if instead else ""
         return say(lang, style.sentence_key(embedder)), style.model_line(lang, embedder, problem) + note
 
-    gr.on([page.demo.load, page.bench.choice.change], head, page.bench.choice, [sentence, line], **PRIVATE)
+    arrived.then(head, page.bench.choice, [sentence, line], **PRIVATE)
+    page.bench.choice.change(head, page.bench.choice, [sentence, line], trigger_mode="always_last", **PRIVATE)
 
 
 def launch_kwargs() -> dict[str, Any]:

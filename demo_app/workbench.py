@@ -79,8 +79,9 @@ def _file_name(path: str | None) -> str:
     return "" if not path else path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
 
 
-def connect(page: Page, drawn: Drawn, tabs: gr.Tabs) -> None:
-    """Let the views answer when something on the bench changes, and when they are opened."""
+def connect(page: Page, drawn: Drawn, tabs: gr.Tabs):
+    """Let the views answer when something on the bench changes, and when they are opened. Returns the event after which
+    the bench is as the address says."""
     bench, stamps = page.bench, [view.stamp for view in page.views.values()]
     first = bench.templates.value
     for name, view in page.views.items():
@@ -99,8 +100,10 @@ def connect(page: Page, drawn: Drawn, tabs: gr.Tabs) -> None:
     def arrive(request: gr.Request):
         return restore(page, request)
 
-    page.demo.load(arrive, None, restored, **PRIVATE).then(
+    arrived = page.demo.load(arrive, None, restored, **PRIVATE)
+    arrived.then(
         None, stamps, stamps, js=f"(...s) => {{ cm.begin({list(page.views)!r}); return cm.ask(...s) }}", **PRIVATE)
+    return arrived
 
 
 def _connect_examples(page: Page, drawn: Drawn) -> None:

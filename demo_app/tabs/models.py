@@ -162,7 +162,7 @@ def _connect_fetching(page: Page, pair: list, rows: gr.HTML, which: gr.Dropdown,
     def arrive(request: gr.Request):
         lang, refusal = page.language(request), PERMISSION.refusal(request.headers)
         note = refusal or ("" if fetchable(lang) else "models_nothing_to_fetch")
-        return [f"<p>{escape(say(lang, note))}</p>" if note else "", *stand(lang, refusal)]
+        return [f"<p>{escape(say(lang, note))}</p>" if note else "", *stand(lang, refusal)[:-1]]
 
     def fetch(name: str, request: gr.Request):
         lang = page.language(request)
@@ -176,7 +176,7 @@ def _connect_fetching(page: Page, pair: list, rows: gr.HTML, which: gr.Dropdown,
     def name_button(name: str, request: gr.Request):
         return labelled(name, page.language(request), True)
 
-    page.demo.load(arrive, None, [told, *lists], **PRIVATE)
+    page.demo.load(arrive, None, [told, *lists[:-1]], **PRIVATE)  # the bench's own list comes from the address
     which.input(name_button, which, button, **PRIVATE)
     running = button.click(fetch, which, [told, stop, *lists], show_progress="hidden", **PRIVATE, **FETCHING)
     stop.click(stopped, None, [told, stop], cancels=[running], **PRIVATE)
