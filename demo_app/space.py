@@ -3,7 +3,8 @@
     python -m demo_app.space FOLDER
     hf upload YOU/SPACE FOLDER . --repo-type space
 
-The Space downloads nothing when it starts: code, checkpoints, samples and map are in the folder.
+The Space downloads nothing when it starts, unless its variables ask for another model: code, checkpoints, samples and
+map are in the folder.
 """
 
 import argparse
@@ -33,8 +34,11 @@ short_description: A CLIP small enough to read, with its insides
 TEXT = """# clipmini
 
 A CLIP trained from scratch in an hour of one CPU thread: zero-shot classification, heatmaps, similarity matrices and a
-map of its space. Pictures stay in this Space's memory. Set the variable CLIPMINI_HUB to 1 to let visitors fetch
-published CLIPs.
+map of its space. Pictures stay in this Space's memory.
+
+Two variables in the Space's settings: CLIPMINI_HUB=1 lets visitors fetch published CLIPs; CLIPMINI_MODEL names the model
+that answers, such as wkcn/TinyCLIP-ViT-40M-32-Text-19M-LAION400M, which with CLIPMINI_HUB=1 is fetched when the Space
+starts. Where it cannot be loaded, the embedded model answers, and the page says so.
 """
 # No pins: a Space on ZeroGPU chooses its own torch, and sdk_version pins gradio.
 REQUIREMENTS = """matplotlib>=3.9
@@ -47,6 +51,8 @@ tqdm>=4.66
 huggingface-hub>=1.1
 tokenizers>=0.20
 transformers>=5.3,<6
+protobuf>=4
+sentencepiece>=0.2
 """
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -27,6 +28,8 @@ def test_the_layout(tmp_path):
     for name in ("demo_app/map/js/draw.js", "demo_app/page.js", "demo_app/texts/zh.json", "demo_app/tabs/map.py",
                  "assets/emoji/model.safetensors"):
         assert (folder / name).is_file(), name
+    told = (folder / "README.md").read_text(encoding="utf-8")
+    assert "CLIPMINI_MODEL" in told and "CLIPMINI_HUB=1" in told
     assert not list(folder.rglob("__pycache__"))
     sizes = [p.stat().st_size for p in folder.rglob("*") if p.is_file()]
     assert sum(sizes) < 60e6 and max(sizes) < 10e6  # larger files want git-lfs
@@ -51,6 +54,8 @@ def test_it_starts_with_its_own_requirements_alone(tmp_path):
                     + done.stderr[-300:])
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "CLIPMINI", "VIRTUAL"))}
+    shutil.copytree(folder / "assets" / "emoji", tmp_path / "mine")
+    environment["CLIPMINI_MODEL"] = str(tmp_path / "mine")
     environment |= {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "SPACE_ID": "you/clipmini"}
     start = time.monotonic()
     process = subprocess.Popen([str(python), "demo_app/app.py"], cwd=folder, env=environment, stdout=subprocess.PIPE,
@@ -67,6 +72,7 @@ client = Client('http://127.0.0.1:{port}', verbose=False)
 print(client.predict(picture, 'rocket, cat', '{{}}', False, 'automatic', 40.0, api_name='/classify'))
 print(len(client.predict(picture, 'rocket, flame', 'automatic', '', api_name='/find_phrases')))"""
         said = subprocess.run([str(python), "-c", code], capture_output=True, text=True, timeout=120)
+        assert "'model': 'mine'" in said.stdout, said.stderr[-2000:]
         assert "rocket" in said.stdout and said.stdout.rstrip().endswith("3"), said.stderr[-2000:]
     finally:
         process.terminate()
