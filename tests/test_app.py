@@ -21,7 +21,7 @@ from clipmini.image import ImageError  # noqa: E402
 from clipmini.tasks.classify import classify, make_classifier  # noqa: E402
 from clipmini.tasks.prompts import MESSAGES, TEMPLATES, PromptError  # noqa: E402
 from demo_app import app, shelf, style, tabs, texts, views  # noqa: E402
-from demo_app.page import Asked, Page, friendly_errors, read_samples  # noqa: E402
+from demo_app.page import Asked, Page, friendly_errors, read_samples, samples_folder  # noqa: E402
 from demo_app.tabs import prompts as prompts_tab  # noqa: E402
 from demo_app.tabs import saw as saw_tab  # noqa: E402
 from demo_app.tabs import zero_shot  # noqa: E402
@@ -337,6 +337,16 @@ def test_the_prompts_view_compares_templates(tmp_path):
                                        (str(path), ", ".join(map(str, range(40))), "{}")):
         with pytest.raises(ValueError):
             prompts_tab.table(asked(picture, labels, lang="zh"), templates)
+
+
+def test_the_prompts_example_shows_that_the_prompt_decides():
+    import clipmini
+
+    picture = str(samples_folder() / prompts_tab.EXAMPLE)
+    found, labels = prompts_tab.compare(asked(picture, prompts_tab.WORDS_OF_IT, embedder=clipmini.load("emoji")),
+                                        "\n".join(prompts_tab.FIRST))
+    shares = found.probabilities[:4]
+    assert len({labels[row.argmax()] for row in shares}) == 2 and (shares.amax(0) - shares.amin(0)).max() > 0.5
 
 
 @pytest.mark.parametrize("number", ["99999", "-1", "0", "many"])
