@@ -1,9 +1,12 @@
 """Words in figures: drawn as they were typed, in a font of this computer that has their letters."""
 
 import logging
+import os
+import threading
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -28,6 +31,29 @@ PACKAGES = ((r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\u3000-\u30
              "as fonts-noto-color-emoji, cannot be drawn in figures)"),
             (r".", "apt install fonts-noto-core"))
 _told: set[str] = set()
+_pen = ThreadPoolExecutor(1, "drawing")
+
+
+def _new_pen() -> None:
+    global _pen
+    _pen = ThreadPoolExecutor(1, "drawing")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_new_pen)
+
+
+def in_one_thread(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: a server's many threads draw in one of their own. matplotlib keeps every font once for each thread,
+    some 10 MB a font with Chinese letters, and its warnings are switched off for all threads at once."""
+    @wraps(draw)
+    def drawn(*args: Any, **options: Any) -> Any:
+        here = threading.current_thread()
+        if here is threading.main_thread() or here.name.startswith("drawing"):
+            return draw(*args, **options)
+        return _pen.submit(draw, *args, **options).result()
+
+    return drawn
 
 
 class Figure(figure.Figure):
@@ -35,6 +61,11 @@ class Figure(figure.Figure):
 
     gr.Plot knows matplotlib's figures by the name of the module that their class is from: hence this file's name.
     """
+
+    @in_one_thread
+    def savefig(self, *args, **options):
+        """As matplotlib does."""
+        return super().savefig(*args, **options)
 
     def draw(self, renderer) -> None:
         """As matplotlib does."""
@@ -63,6 +94,7 @@ def _no_word_of_fonts() -> Iterator[None]:
 def as_typed(make: Callable[..., Figure]) -> Callable[..., Figure]:
     """Decorator of a function that makes a Figure: no word of it is read as mathematics, and each is written in fonts
     that have its letters. What no font here has is told once a process, with the package that brings it."""
+    @in_one_thread
     @wraps(make)
     def made(*args: Any, **options: Any) -> Figure:
         drawn = make(*args, **options)

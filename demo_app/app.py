@@ -8,8 +8,10 @@ TOLD_OFFLINE = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES"
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface-hub is imported; models are fetched by another process
 
 import argparse  # noqa: E402
+import logging  # noqa: E402
 import re  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Sequence  # noqa: E402
+from ipaddress import ip_network  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any, cast  # noqa: E402
 from urllib.parse import urlsplit  # noqa: E402
@@ -17,18 +19,26 @@ from urllib.parse import urlsplit  # noqa: E402
 if __name__ == "__main__" and not __package__:  # run as a file, as a Space does: the packages are beside our folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from demo_app.server import folder  # noqa: E402
+
+folder.settle()  # before gradio is imported: its files go into a folder that ends with this process
+
 import gradio as gr  # noqa: E402
 
 from clipmini.files import CheckpointError  # noqa: E402
 from demo_app import start, style, tabs, workbench  # noqa: E402
 from demo_app.map import stored  # noqa: E402
 from demo_app.page import CAUSED, PRIVATE, Page, samples_folder  # noqa: E402
+from demo_app.server import checks, http, log, run  # noqa: E402
+from demo_app.server.line import Line  # noqa: E402
+from demo_app.server.reconnect import reconnecting  # noqa: E402
 from demo_app.shelf import AUTOMATIC, OWN, Model, Shelf  # noqa: E402
 from demo_app.texts import LANGUAGES, TEXTS, say  # noqa: E402
 
 I18N = gr.I18n(**{tag: TEXTS[tag[:2]] for tag in ("en", "zh", "zh-CN", "zh-TW")})
 MAX_FILE_SIZE = "20mb"
 ONE_HOUR = 3600  # seconds
+USER = "class"  # who logs in with --password
 
 
 def build_demo(model: str | Model = "emoji", lang: str | None = None, instead: start.Instead | None = None
@@ -58,7 +68,15 @@ def build_demo(model: str | Model = "emoji", lang: str | None = None, instead: s
                         tabs.tab(name).build(page)
         arrived = workbench.connect(page, drawn, views)
         _connect_head(page, arrived, sentence, line, instead)
-    return demo.queue(max_size=32, default_concurrency_limit=4)
+    return served(demo, own, lang)
+
+
+def served(demo: gr.Blocks, own: Model, lang: str | None) -> gr.Blocks:
+    """The page with the app's own queue and checks; gradio's direct routes, which know neither, are closed."""
+    checks.guard(demo, lang)
+    demo.queue(api_open=False)
+    demo._queue = Line(demo, lambda: own.try_get()[0] is not None, lang)
+    return demo
 
 
 def _connect_head(page: Page, arrived, sentence: gr.Markdown, line: gr.HTML, instead: start.Instead | None) -> None:
@@ -78,10 +96,13 @@ def _connect_head(page: Page, arrived, sentence: gr.Markdown, line: gr.HTML, ins
     page.bench.choice.change(head, page.bench.choice, [sentence, line], trigger_mode="always_last", **PRIVATE)
 
 
-def launch_kwargs() -> dict[str, Any]:
-    """What demo.launch needs besides the address."""
+def launch_kwargs(lang: str | None = None, proxies: Sequence[str] = (), password: str = "") -> dict[str, Any]:
+    """What demo.launch needs besides the address. proxies: whose X-Forwarded headers are obeyed; password: of the user
+    "class", nothing for none."""
     script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
-    return {"theme": style.theme(), "css": style.CSS, "head": f"<script>{script}</script>",
+    return {"auth": (USER, password) if password else None, "auth_message": say(lang or "en", "server_login"),
+            "app_kwargs": http.app_kwargs(proxies), "theme": style.theme(), "css": style.CSS,
+            "head": f"<script>{script}</script>{reconnecting(lang)}",
             "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
             "run_history": False, "footer_links": ["api", "settings"], "allowed_paths": [str(samples_folder())],
             "ssr_mode": False, "enable_monitoring": False, "pwa": False, "mcp_server": False}
@@ -111,21 +132,43 @@ def root_path(text: str) -> str:
     return f"{address.scheme}://{address.netloc}{path}" if whole else path
 
 
+def proxy(text: str) -> str:
+    """The address or network of a proxy, from the command line."""
+    try:
+        return str(ip_network(text.strip(), strict=False))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address of a proxy; give one such as 127.0.0.1, or a network "
+                                         "such as 10.0.0.0/8") from None
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(prog="clipmini app", description="Classify pictures in the browser, offline.")
+    start.add_options(p)
+    p.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+                   help="address to listen at (0.0.0.0: the whole network)")
+    p.add_argument("--port", type=port, help="port (default: the first free one from 7860)")
+    p.add_argument("--root-path", type=root_path, default=os.environ.get("GRADIO_ROOT_PATH"),
+                   help="where a proxy serves the app, such as /clipmini")
+    p.add_argument("--proxy", type=proxy, action="append", default=[], metavar="ADDRESS",
+                   help="obey the X-Forwarded headers of this proxy, such as 127.0.0.1; it may be repeated")
+    p.add_argument("--password", default=os.environ.get("CLIPMINI_PASSWORD", ""),
+                   help=f'ask visitors for this password, with the user name "{USER}"; other users of this computer '
+                   "see the option, but not the variable CLIPMINI_PASSWORD, which does the same")
+    p.add_argument("--share", action="store_true", help="make a public link; this one needs the network")
+    p.add_argument("--no-browser", action="store_true", help="do not open the browser")
+    p.add_argument("--quiet", action="store_true", help="write no line for each request")
+    p.add_argument("--lang", choices=LANGUAGES, help="language (default: the browser's)")
+    p.add_argument("--map", type=Path, metavar="FOLDER",
+                   help="show the map that `clipmini map` wrote there; --model must be the model that made it")
+    return p
+
+
 def main(argv=None) -> int:
-    """Start the app; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="clipmini app", description="Classify pictures in the browser, offline.")
-    start.add_options(parser)
-    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
-                        help="address to listen at (0.0.0.0: the whole network)")
-    parser.add_argument("--port", type=port, help="port (default: the first free one from 7860)")
-    parser.add_argument("--root-path", type=root_path, default=os.environ.get("GRADIO_ROOT_PATH"),
-                        help="where a proxy serves the app, such as /clipmini")
-    parser.add_argument("--share", action="store_true", help="make a public link; this one needs the network")
-    parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
-    parser.add_argument("--lang", choices=LANGUAGES, help="language (default: the browser's)")
-    parser.add_argument("--map", type=Path, metavar="FOLDER",
-                        help="show the map that `clipmini map` wrote there; --model must be the model that made it")
-    args = parser.parse_args(argv)
+    """Start the app and stay until it is stopped; returns the exit code."""
+    args = parser().parse_args(argv)
+    folder.take_all()
+    log.to_terminal(logging.WARNING if args.quiet else logging.INFO)
     try:
         own, instead = start.own_model(args, TOLD_OFFLINE)
     except CheckpointError as error:
@@ -139,8 +182,9 @@ def main(argv=None) -> int:
         return 2
     page = demo if (own.name, args.lang, instead) == (OWN, None, None) else build_demo(own, args.lang, instead)
     try:
-        page.launch(server_name=args.host, server_port=args.port, share=args.share, root_path=args.root_path,
-                    inbrowser=not args.no_browser and "SPACE_ID" not in os.environ, **launch_kwargs())
+        run.serve(page, server_name=args.host, server_port=args.port, share=args.share, root_path=args.root_path,
+                  inbrowser=not args.no_browser and "SPACE_ID" not in os.environ,
+                  **launch_kwargs(args.lang, args.proxy, args.password))
     except OSError as error:
         taken = args.port and "empty port" in str(error)
         why = (f"port {args.port} of {args.host} is taken, or {args.host} is no address of this computer; choose "

@@ -28,7 +28,7 @@ except ImportError:
 
 # What events are connected with: a lane each for what takes a moment and for what takes seconds, so that nobody waits
 # with a click behind another one's map. Private events are no endpoints.
-QUICK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "quick"}
+QUICK: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "quick"}
 SLOW: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "slow"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 DEFAULT_SET = "emoji"
