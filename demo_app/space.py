@@ -36,9 +36,9 @@ TEXT = """# clipmini
 A CLIP trained from scratch in an hour of one CPU thread: zero-shot classification, heatmaps, similarity matrices and a
 map of its space. Pictures stay in this Space's memory.
 
-Two variables in the Space's settings: CLIPMINI_HUB=1 lets visitors fetch published CLIPs; CLIPMINI_MODEL names the model
-that answers, such as wkcn/TinyCLIP-ViT-40M-32-Text-19M-LAION400M, which with CLIPMINI_HUB=1 is fetched when the Space
-starts. Where it cannot be loaded, the embedded model answers, and the page says so.
+Two variables in the Space's settings: CLIPMINI_HUB=1 lets visitors fetch published CLIPs; CLIPMINI_MODEL names the
+model that answers, such as wkcn/TinyCLIP-ViT-40M-32-Text-19M-LAION400M, which with CLIPMINI_HUB=1 is fetched when the
+Space starts. Where it cannot be loaded, the embedded model answers, and the page says so.
 """
 # No pins: a Space on ZeroGPU chooses its own torch, and sdk_version pins gradio.
 REQUIREMENTS = """matplotlib>=3.9

@@ -89,6 +89,7 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 .cm-models thead th { font-weight: 500; color: var(--body-text-color-subdued); }
 .cm-models th, .cm-models td:nth-child(2) { overflow-wrap: normal; } .cm-models td:nth-child(2) { white-space: nowrap; }
 .cm-models td:last-child { overflow-wrap: break-word; min-width: 5.5rem; }
+@media (min-width: 901px) { .cm-models td:nth-child(4) { min-width: 11rem; } }
 #models-told progress { width: 100%; height: .8rem; accent-color: #6366f1; }
 @media (max-width: 900px) {
   .cm-models thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

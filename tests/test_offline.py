@@ -292,9 +292,11 @@ def test_files_that_nobody_here_wants_may_be_missing(home, tmp_path):
 
 def test_the_shelf_of_the_app_answers_from_the_cache(models, home, tmp_path):
     shutil.copytree(home / "hub/models--good--hf", tmp_path / "hub/models--openai--clip-vit-base-patch32", symlinks=True)
-    code = ("from demo_app import shelf; import json\n"
-            "states = [shelf.state(p.name) for p in shelf.PUBLISHED[:2]]\n"
-            "model = shelf.Model(shelf.PUBLISHED[0].name)\n"
+    code = ("from demo_app import fetching, shelf; import json\n"
+            "fetching.PERMISSION.refused = ''\n"
+            "names = ['openai/clip-vit-base-patch32', 'openai/clip-vit-large-patch14']\n"
+            "states = [shelf.state(name) for name in names]\n"
+            "model = shelf.Model(names[0])\n"
             "print('FOUND' + json.dumps([states, model.get().embed_texts(['a red cat'])[0].tolist()]))")
     with portal("silence") as server:
         done = subprocess.run([sys.executable, "-c", code], env=environment(server.url, tmp_path), capture_output=True,
