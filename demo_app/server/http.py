@@ -31,6 +31,7 @@ FORWARDED = (b"x-forwarded-host", b"x-forwarded-for", b"x-forwarded-proto", b"x-
              b"forwarded", b"x-real-ip", b"x-gradio-server")
 HOST = re.compile(r"[A-Za-z0-9.\-_~%:\[\]]{1,255}")
 API = "/gradio_api/"
+DIRECT = re.compile(API + r"(?:run|api)(?:/|$)")  # gradio's way past the queue
 STREAM = re.compile(API + r"(?:queue/data|call(?:/v2)?/[^/]+/(?P<event>[^/]+))/?$")
 LOGINS_FREE, LOGIN_WAIT, LOGINS_WAITING, LOGIN_MEMORY = 5, 2.0, 3, 300  # wrong ones; seconds; at a time; seconds
 
@@ -88,6 +89,8 @@ class Manners:
         length = given.get("content-length", "0")
         if length.isdigit() and len(length) < 20 and int(length) > talk.limit:
             return await talk.refuse(413, talk.too_large())
+        if DIRECT.match(scope["path"]):
+            return await talk.refuse(404, say(lang, "server_direct"))
         if scope["path"].rstrip("/") == "/login" and scope["method"] == "POST":
             return await self.logins.pass_on(self.app, scope, talk)
         line, stream = line_of(scope.get("app")), STREAM.search(scope["path"])

@@ -107,7 +107,7 @@ class Line(Queue):
         own = sum(event.session_hash == session for event in waiting) if session else 0
         if own >= limits.SESSION_MOST:
             raise Refused(429, say(lang, "server_session", n=own, limit=limits.SESSION_MOST))
-        beside = sum(bool(event.request.client) and event.request.client.host == address for event in waiting)
+        beside = sum(event.request.client is not None and event.request.client.host == address for event in waiting)
         if beside >= limits.ADDRESS_MOST:
             raise Refused(429, say(lang, "server_address", n=beside, limit=limits.ADDRESS_MOST))
 
