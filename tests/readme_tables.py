@@ -69,19 +69,20 @@ def heatmaps_table(data: dict) -> str:
 def record_presence(rows: list[dict]) -> None:
     """Put what tests/benchmarks/localisation.py --presence measured in place of its last rows."""
     data = json.loads(RESULTS.read_text(encoding="utf-8"))
-    fresh = {(row["model"], row["style"]) for row in rows}
-    data["presence"] = [row for row in data.get("presence", []) if (row["model"], row["style"]) not in fresh] + rows
+    fresh = {(row["model"], row["style"], row["of"]) for row in rows}
+    data["presence"] = [row for row in data.get("presence", [])
+                        if (row["model"], row["style"], row.get("of")) not in fresh] + rows
     RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def presence_table(data: dict) -> str:
     """One row for each model and style."""
-    rows = ["| model | scenes of | things there, said to be there | 95% | things not there, said to be there | 95% | "
+    rows = ["| model | pictures of | things there, said to be there | 95% | things not there, said to be there | 95% | "
             "a thing that is there scores higher |", "|---|---|---|---|---|---|---|"]
     for r in data.get("presence", []):
         shares = " | ".join(f"{percent(r[k])} of {r[of]:,} | {interval(r[k + '_low'], r[k + '_high'])}"
                             for k, of in (("true", "present"), ("false", "absent")))
-        rows.append(f"| `{r['model']}` | {r['style']} | {shares} | {percent(r['auc'])} |")
+        rows.append(f"| `{r['model']}` | {r['of']}, {r['style']} | {shares} | {percent(r['auc'])} |")
     return "\n".join(rows)
 
 

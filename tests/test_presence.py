@@ -36,13 +36,26 @@ def found(emoji):
 def test_scores_against_a_count_by_hand(emoji, found):
     image = clipmini.open_image(SCENE)
     view = H.View(emoji, H.squared(image, emoji.config.vision.mean), 0, torch.empty(0), torch.empty(0))
-    vectors = H.encoded(view, H.window_crops(view)[0])
-    best = {word: max(float(w @ v) for v in vectors) for word, w in zip(
-        EVERYDAY_WORDS, build_classifier(emoji, EVERYDAY_WORDS, "plain"), strict=True)}
-    mean = sum(best.values()) / len(best)
-    spread = (sum((b - mean) ** 2 for b in best.values()) / len(best)) ** 0.5
-    pizza = max(float(emoji.embed_texts(["pizza"])[0] @ v) for v in vectors)
-    assert found.scores[1].item() == pytest.approx((pizza - mean) / spread, abs=1e-4)
+    views = [*H.encoded(view, H.window_crops(view)[0]), emoji.embed_images([image])[0]]
+    words = build_classifier(emoji, EVERYDAY_WORDS, "plain")
+    levels = [((words @ v).mean(), (words @ v).std(correction=0)) for v in views]
+
+    def best(text) -> float:
+        return max(float((text @ v - mean) / spread) for v, (mean, spread) in zip(views, levels, strict=True))
+    bests = [best(word) for word in words]
+    mean = sum(bests) / len(bests)
+    spread = (sum((b - mean) ** 2 for b in bests) / len(bests)) ** 0.5
+    assert found.scores[1].item() == pytest.approx((best(emoji.embed_texts(["pizza"])[0]) - mean) / spread, abs=1e-3)
+
+
+@pytest.mark.parametrize("name, there, absent", [
+    ("dog_face", "dog", "pizza, tree, car, guitar"), ("pizza", "pizza", "car, tree, shoe, cat"),
+    ("rocket", "rocket", "cat, pizza, tree, clock"), ("guitar", "guitar", "cat, pizza, tree, house"),
+    ("octopus", "octopus", "car, pizza, tree, clock"), ("snowman", "snowman", "car, pizza, shoe, clock")])
+def test_one_thing_that_fills_the_picture_is_there(emoji, name, there, absent):
+    """The windows are all parts of it, and a part of a dog is no dog: the whole picture is a view too."""
+    got = heatmap(emoji, SCENE.parent / f"{name}.png", f"{there}, {absent}", "windows")
+    assert got.present[0] and got.scores[0] > got.scores[1:].max() and sum(got.present[1:]) <= 1, got.scores
 
 
 def test_what_is_there_scores_higher_than_what_is_not(found):

@@ -17,6 +17,7 @@ from PIL import Image
 
 import clipmini
 from clipmini.data import emoji, scenes, shapes
+from clipmini.image import open_image
 from clipmini.tasks.heatmap import METHODS, HeatmapError, localise, presence_rates
 
 
@@ -41,16 +42,23 @@ def measure(embedder, rooms, method: str) -> dict | None:
     return {"things": found.pop("n"), **{k: v for k, v in found.items() if k not in ("method", "pointing_low", "pointing_high")}}
 
 
+def of_one_thing(drawings, n: int, seed: int) -> list[scenes.Scene]:
+    """n drawings that fill the picture, as scenes of one thing."""
+    chosen = np.random.default_rng(seed).permutation(len(drawings))[:n].tolist()
+    return [scenes.Scene(open_image(drawings[i]["image"].resize((scenes.SIDE,) * 2)),
+                         (scenes.Thing(drawings[i]["captions"][0], np.ones((scenes.SIDE,) * 2, bool)),)) for i in chosen]
+
+
 def who_is_there(models: list[str], styles: list[str], n: int, seed: int) -> list[dict]:
-    """Rates of each model on n scenes, four absent things beside the things of each."""
+    """Rates of each model on n scenes, and on n drawings of one thing, four absent things beside the things of each."""
     drawings, rows = emoji.load(styles), []
-    rooms = scenes.make(drawings, n, seed)
-    absent = scenes.absent_names(drawings, rooms, seed=seed)
-    for name in models:
-        r = presence_rates(clipmini.load(name, device="cpu"), rooms, absent)
-        print(f"{name:<12}there {r['true']:.1%} of {r['present']}; not there {r['false']:.1%} of {r['absent']}; "
-              f"AUC {r['auc']:.3f}", flush=True)
-        rows.append({"model": Path(name).parent.name or name, "style": " ".join(styles), **r})
+    for of, rooms in (("scenes", scenes.make(drawings, n, seed)), ("one thing", of_one_thing(drawings, n, seed))):
+        absent = scenes.absent_names(drawings, rooms, seed=seed)
+        for name in models:
+            r = presence_rates(clipmini.load(name, device="cpu"), rooms, absent)
+            print(f"{name:<12}{of:<12}there {r['true']:.1%} of {r['present']}; not there {r['false']:.1%} of "
+                  f"{r['absent']}; AUC {r['auc']:.3f}", flush=True)
+            rows.append({"model": Path(name).parent.name or name, "style": " ".join(styles), "of": of, **r})
     return rows
 
 

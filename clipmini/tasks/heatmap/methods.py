@@ -79,7 +79,9 @@ def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templ
     view = View(embedder, squared(image, embedder.config.vision.mean), image_size or default_size(embedder), texts,
                 neutral, progress)
     cells = METHODS[method](view).float().cpu()
-    scores = presence(texts, neutral, view.seen["windows"]) if "windows" in view.seen else None
+    scores = None
+    if "windows" in view.seen:
+        scores = presence(texts, neutral, torch.cat([view.seen["windows"], embedder.embed_images([image])]))
     return Heatmap(image, phrases, stretched(cells, image.size), cells, method, scores)
 
 
