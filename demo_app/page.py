@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.components.plot import PlotData
-from gradio.processing_utils import encode_plot_to_base64
 
 from clipmini.embedder import Embedder, assets_folder
 from clipmini.files import CheckpointError
@@ -36,13 +34,15 @@ DEFAULT_SET = "emoji"
 
 @dataclass(frozen=True)
 class Bench:
-    """What all views answer with, as components. choice: of the shelf; templates: one a line."""
+    """What all views answer with, as components. choice: of the shelf; templates: one a line; theme: "dark" or "", for
+    figures alone."""
 
     picture: gr.Image
     words: gr.Textbox
     templates: gr.Textbox
     none_of_these: gr.Checkbox
     choice: gr.Dropdown
+    theme: gr.Textbox
 
     @property
     def asked(self) -> list[Any]:
@@ -141,16 +141,6 @@ def friendly_errors(lang: str) -> Iterator[None]:
         # The page shows the message as HTML, and it may quote file names and labels.
         raise gr.Error(escape(say_error(lang, error), quote=False), title=say(lang, "error"),
                        print_exception=False) from None
-
-
-def plotted(figure) -> PlotData:
-    """A matplotlib figure as gr.Plot shows it, drawn now: inside friendly_errors, not after the answer is given.
-
-    Raises ValueError for what cannot be drawn."""
-    try:
-        return PlotData(type="matplotlib", plot=encode_plot_to_base64(figure, "webp"))
-    except (RuntimeError, OSError, MemoryError) as error:
-        raise ValueError(f"the figure could not be drawn ({error})") from error
 
 
 def first_templates(embedder: Embedder | None) -> str:

@@ -46,7 +46,8 @@ def draw(word: Callable[[str], str], lang: str, model: Model, shelf: Shelf) -> t
         loaded = gr.Markdown(visible=False, elem_id="loaded")
         none_of_these, template_set, templates = _settings(word, first_templates(model.try_get()[0]))
         copy = gr.Button(word("copy_link"), size="sm", elem_id="copy-link")
-    return (Bench(picture, words, templates, none_of_these, choice),
+    theme = gr.Textbox("", visible="hidden", elem_id="theme")
+    return (Bench(picture, words, templates, none_of_these, choice, theme),
             Drawn(gallery, example, gr.State(AUTOMATIC), loaded, template_set, copy))
 
 
@@ -102,6 +103,7 @@ def connect(page: Page, drawn: Drawn, tabs: gr.Tabs):
 
     arrived = page.demo.load(arrive, None, restored, **PRIVATE)
     arrived.then(
+        None, None, bench.theme, js="() => document.body.classList.contains('dark') ? 'dark' : ''", **PRIVATE).then(
         None, stamps, stamps, js=f"(...s) => {{ cm.begin({list(page.views)!r}); return cm.ask(...s) }}", **PRIVATE)
     return arrived
 

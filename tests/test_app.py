@@ -403,3 +403,24 @@ def test_phrases_are_drawn_as_typed_and_drawing_is_inside_the_error_handler(clie
                       ("/similarity_matrix", ([picture], "cat", shelf.AUTOMATIC, "cosines"))):
         with pytest.raises(gradio_client.exceptions.AppError, match="no such &lt;glyph&gt;"):
             client.predict(*rest, api_name=api)
+
+
+def test_figures_are_in_the_visitors_language_and_on_the_pages_ground(model):
+    from clipmini.plots import heatmaps, matrix, segments
+    from clipmini.tasks.heatmap.methods import heatmap
+    from clipmini.tasks.similarity import similarity
+    from demo_app.figures import GROUND, fitted, our_words
+
+    found = heatmap(model, two_colours(), "the picture, there, cosine", "windows")
+    made = fitted(heatmaps(found, "tiny: windows"), "zh", True)
+    titles = [ax.get_title() for ax in made.axes if ax.get_title()]
+    assert titles[0] == "原图" and [title.split("\n")[0] for title in titles[1:]] == ["the picture", "there", "cosine"]
+    assert all("有" in title.split("\n")[1] for title in titles[1:])
+    assert made.get_facecolor()[:3] == pytest.approx([int(GROUND[i:i + 2], 16) / 255 for i in (1, 3, 5)])
+    assert fitted(segments(found, "tiny"), "zh", False).legends[0].get_texts()[-1].get_text() == "都不是"
+    compared = similarity(model, [two_colours()] * 2, "red, pictures", ["a", "b"])
+    for kind in ("cosine", "over texts", "over pictures"):
+        drawn = fitted(matrix(compared, [two_colours()] * 2, kind), "zh", False)
+        words = "".join(text.get_text() for text in our_words(drawn)).replace("softmax", "")
+        assert not any(c.isascii() and c.isalpha() for c in words), words
+        assert [label.get_text() for label in drawn.axes[0].get_xticklabels()] == ["red", "pictures"]  # as typed

@@ -3,7 +3,7 @@
 import gradio as gr
 
 from clipmini.image import open_image
-from demo_app.page import SLOW, Asked, Page, friendly_errors, plotted
+from demo_app.page import SLOW, Asked, Page, friendly_errors
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
 
@@ -33,9 +33,13 @@ def build(page: Page) -> None:
         method = gr.Dropdown([(word("best_method"), OWN_CHOICE), *METHODS], value=OWN_CHOICE, label=word("method"),
                              info=word("method_info"), elem_id="inside-method", filterable=False)
 
-    def shown(asked: Asked, method: str):
+    def shown(asked: Asked, method: str, theme: str):
+        from demo_app.figures import plotted
+
         maps, areas, words = look_inside(asked, method)
-        return plotted(maps), plotted(areas), words
+        heads = [say(asked.lang, key) for key in ("phrase", "word", "fall")]
+        drawn = (plotted(figure, asked.lang, theme == "dark") for figure in (maps, areas))
+        return *drawn, {"headers": heads, "data": words}
 
     def find_phrases(picture: str | None, phrases: str, model: str, method: str, request: gr.Request):
         """Where in the picture is each phrase?
@@ -49,12 +53,14 @@ def build(page: Page) -> None:
         Returns:
             Two figures, and for phrases of several words how far the cosine falls without each of them.
         """
+        from demo_app.figures import plotted
+
         lang = page.language(request)
         with friendly_errors(lang):
             maps, areas, words = look_inside(page.asked(picture, phrases, "{}", False, model, lang), method)
             return plotted(maps), plotted(areas), [dict(zip(("phrase", "word", "fall"), w, strict=True)) for w in words]
 
-    answers(page, "inside", shown, [method], outputs, SLOW)
+    answers(page, "inside", shown, [method], outputs, SLOW, given=[page.bench.theme])
     endpoint(page, "inside", "find_phrases", find_phrases,
              [page.bench.picture, page.bench.words, page.bench.choice, method],
              {"maps": gr.Plot, "areas": gr.Plot, "words": gr.JSON}, SLOW)

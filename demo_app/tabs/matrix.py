@@ -16,10 +16,11 @@ from demo_app.views import answers, endpoint, view
 KINDS = {"cosines": "cosine", "over texts": "over texts", "over pictures": "over pictures"}
 
 
-def compare_all(asked: Asked, files: list[str] | None, kind: str) -> tuple[str, str]:
+def compare_all(asked: Asked, files: list[str] | None, kind: str, theme: str = "") -> tuple[str, str]:
     """The picture of the bench, if there is one, and files by words -> (path of the figure, path of the table)."""
     from clipmini.plots import matrix
     from clipmini.tasks.similarity import similarity
+    from demo_app.figures import fitted
 
     own = [asked.picture] if asked.picture else []
     files = own + [file for file in files or [] if not own or not _same(file, own[0])]
@@ -28,7 +29,7 @@ def compare_all(asked: Asked, files: list[str] | None, kind: str) -> tuple[str, 
     found = similarity(asked.embedder, files, asked.words, [Path(file).name for file in files])
     small = [open_image(file) for file in files]
     folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
-    matrix(found, small, KINDS[kind]).savefig(folder / "matrix.png", dpi=130)
+    fitted(matrix(found, small, KINDS[kind]), asked.lang, theme == "dark").savefig(folder / "matrix.png", dpi=130)
     (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # Excel needs the mark for Chinese
     return str(folder / "matrix.png"), str(folder / "matrix.csv")
 
@@ -65,7 +66,7 @@ def build(page: Page) -> None:
         with friendly_errors(lang):
             return compare_all(page.asked(None, texts, "{}", False, model, lang), pictures, kind)
 
-    answers(page, "matrix", compare_all, [files, kind], outputs, SLOW)
+    answers(page, "matrix", compare_all, [files, kind], outputs, SLOW, given=[page.bench.theme])
     endpoint(page, "matrix", "similarity_matrix", similarity_matrix,
              [files, page.bench.words, page.bench.choice, kind],
              {"figure": partial(gr.Image, format="png", type="filepath"), "table": gr.File}, SLOW)
