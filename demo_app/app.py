@@ -11,6 +11,7 @@ import argparse  # noqa: E402
 import logging  # noqa: E402
 import re  # noqa: E402
 from collections.abc import Callable, Sequence  # noqa: E402
+from importlib.util import find_spec  # noqa: E402
 from ipaddress import ip_network  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any, cast  # noqa: E402
@@ -96,16 +97,17 @@ def _connect_head(page: Page, arrived, sentence: gr.Markdown, line: gr.HTML, ins
     page.bench.choice.change(head, page.bench.choice, [sentence, line], trigger_mode="always_last", **PRIVATE)
 
 
-def launch_kwargs(lang: str | None = None, proxies: Sequence[str] = (), password: str = "") -> dict[str, Any]:
+def launch_kwargs(lang: str | None = None, proxies: Sequence[str] = (), password: str = "", mcp: bool = False
+                  ) -> dict[str, Any]:
     """What demo.launch needs besides the address. proxies: whose X-Forwarded headers are obeyed; password: of the user
-    "class", nothing for none."""
+    "class", nothing for none; mcp: whether the endpoints are tools for agents too."""
     script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
     return {"auth": (USER, password) if password else None, "auth_message": say(lang or "en", "server_login"),
             "app_kwargs": http.app_kwargs(proxies), "theme": style.theme(), "css": style.CSS,
             "head": f"<script>{script}</script>{reconnecting(lang)}",
             "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
             "run_history": False, "footer_links": ["api", "settings"], "allowed_paths": [str(samples_folder())],
-            "ssr_mode": False, "enable_monitoring": False, "pwa": False, "mcp_server": False}
+            "ssr_mode": False, "enable_monitoring": False, "pwa": False, "mcp_server": mcp}
 
 
 demo = build_demo()
@@ -157,6 +159,9 @@ def parser() -> argparse.ArgumentParser:
                    "see the option, but not the variable CLIPMINI_PASSWORD, which does the same")
     p.add_argument("--share", action="store_true", help="make a public link; this one needs the network")
     p.add_argument("--no-browser", action="store_true", help="do not open the browser")
+    p.add_argument("--mcp", action="store_true",
+                   help="offer the endpoints to agents as tools too (Model Context Protocol, at /gradio_api/mcp/; "
+                   "extra mcp)")
     p.add_argument("--quiet", action="store_true", help="write no line for each request")
     p.add_argument("--lang", choices=LANGUAGES, help="language (default: the browser's)")
     p.add_argument("--map", type=Path, metavar="FOLDER",
@@ -167,6 +172,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv=None) -> int:
     """Start the app and stay until it is stopped; returns the exit code."""
     args = parser().parse_args(argv)
+    if args.mcp and find_spec("mcp") is None:
+        print('--mcp needs the package mcp; install it with: pip install "clipmini[mcp]"', file=sys.stderr)
+        return 2
     folder.take_all()
     log.to_terminal(logging.WARNING if args.quiet else logging.INFO)
     try:
@@ -184,7 +192,7 @@ def main(argv=None) -> int:
     try:
         run.serve(page, server_name=args.host, server_port=args.port, share=args.share, root_path=args.root_path,
                   inbrowser=not args.no_browser and "SPACE_ID" not in os.environ,
-                  **launch_kwargs(args.lang, args.proxy, args.password))
+                  **launch_kwargs(args.lang, args.proxy, args.password, args.mcp))
     except OSError as error:
         taken = args.port and "empty port" in str(error)
         why = (f"port {args.port} of {args.host} is taken, or {args.host} is no address of this computer; choose "

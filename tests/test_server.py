@@ -1,5 +1,6 @@
 """The server's manners: who is refused and how, what nobody gets to see, and how it begins and ends."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -66,13 +67,13 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(client):
 
 def test_the_way_past_the_queue_is_closed(client):
     for path in ("/gradio_api/run/classify", "/gradio_api/api/classify"):
-        answer = client.post(path, json={"data": [None, "cat", "{}", False, "automatic", None]})
+        answer = client.post(path, json={"data": [None, "cat", "{}", False, "automatic", 0]})
         assert answer.status_code == 404 and "passes the queue" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("data, words", [
-    ([], "this endpoint takes 6: picture, labels"), ([None, 5, "{}", False, "automatic", None], "labels"),
-    ([{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, "cat", "{}", False, "automatic", None], "file"),
+    ([], "this endpoint takes 6: picture, labels"), ([None, 5, "{}", False, "automatic", 0], "labels"),
+    ([{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, "cat", "{}", False, "automatic", 0], "file"),
     ([None, "cat", "{}", False, "x" * 500_000, None], "characters"),
 ])
 def test_what_is_asked_wrongly_is_told_in_words(client, data, words):
@@ -112,7 +113,7 @@ def test_one_page_and_one_address_have_a_share_of_the_queue(tiny, monkeypatch):
 
 def test_a_job_that_nobody_waits_for_never_runs(client, url, monkeypatch, tmp_path):
     monkeypatch.setattr(limits, "READER_SECONDS", 1)
-    data = [None, "cat", "{}", False, "automatic", None]
+    data = [None, "cat", "{}", False, "automatic", 0]
     answer = client.post("/gradio_api/call/classify", json={"data": data})
     time.sleep(2.5)
     assert client.get("/health").json() | {"waiting": 0, "running": 0} == client.get("/health").json()
@@ -136,8 +137,7 @@ def test_what_nobody_foresaw_is_a_number_in_the_log_and_no_traceback(client, mon
     picture = tmp_path / "p.png"
     picture.write_bytes(encoded(two_colours()))
     path = client.post("/gradio_api/upload", files={"files": picture.open("rb")}).json()[0]
-    said = call(client, "classify", [{"path": path, "meta": {"_type": "gradio.FileData"}}, "cat", "{}", False, "automatic",
-                                     None])
+    said = call(client, "classify", [{"path": path, "meta": {"_type": "gradio.FileData"}}, "cat", "{}", False, "automatic", 0])
     assert "RuntimeError, number" in said and "secret" not in said
 
 
@@ -206,3 +206,34 @@ def test_a_password_and_a_drain(tiny, tmp_path):
         process.terminate()
         assert process.wait(30) == 0
 
+
+
+def test_agents_get_the_endpoints_as_tools(tiny, tmp_path):
+    mcp = pytest.importorskip("mcp", reason="the tools need mcp: pip install 'clipmini[mcp]'")
+    from mcp.client.streamable_http import streamablehttp_client
+
+    process, url, _ = start(tiny, tmp_path, "--mcp", "--quiet")
+    (tmp_path / "two.png").write_bytes(encoded(two_colours()))
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        path = client.post("/gradio_api/upload", files={"files": (tmp_path / "two.png").open("rb")}).json()[0]
+
+    async def ask():
+        async with streamablehttp_client(f"{url}/gradio_api/mcp/") as (read, write, _):
+            async with mcp.ClientSession(read, write) as session:
+                await session.initialize()
+                tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+                answer = await session.call_tool("classify_picture", {
+                    "picture": f"{url}/gradio_api/file={path}", "labels": "red, cat", "templates": "{}",
+                    "none_of_these": False, "model": "automatic", "scale": 20})
+                other = await session.call_tool("what_it_saw", {"picture": f"{url}/gradio_api/file=/etc/passwd",
+                                                                "text": "red", "model": "automatic"})
+                return tools, answer, other
+    try:
+        tools, answer, other = asyncio.run(ask())
+        assert other.isError and "root:" not in str(other.content)
+        assert {"classify_picture", "find_phrases", "similarity_matrix", "search_map"} <= set(tools)
+        assert "separated by commas" in str(tools["classify_picture"].inputSchema["properties"]["labels"])
+        assert not answer.isError and "'label': 'red'" in answer.content[0].text
+    finally:
+        process.terminate()
+        process.wait(30)

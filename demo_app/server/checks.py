@@ -2,10 +2,12 @@
 
 import inspect
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
 from anyio.to_thread import run_sync
@@ -19,6 +21,7 @@ from demo_app.server.log import log_unforeseen
 from demo_app.texts import language_of, say
 
 MOST_QUOTED = 800  # characters of a message
+OWN_FILE = re.compile(r"https?://[^/]+(?:/[\w./-]*)?/gradio_api/file=")
 
 
 def problem(function, data: list, lang: str) -> str | None:
@@ -54,8 +57,17 @@ def _is_number(value) -> bool:
 
 
 def _is_file(value) -> bool:
+    _make_local(value)
     return value is None or (isinstance(value, dict) and isinstance(value.get("path"), str)
                              and not value["path"].lower().startswith(("http:", "https:", "data:")))
+
+
+def _make_local(value) -> None:
+    """An address of a file of this app, as agents give it, becomes its path: nothing is fetched. gradio then looks
+    whether the path is one of its own."""
+    if isinstance(value, dict) and isinstance(value.get("path"), str) and OWN_FILE.match(value["path"]):
+        value["path"] = unquote(OWN_FILE.sub("", value["path"], count=1))
+        value.pop("url", None)
 
 
 def _are_files(value) -> bool:

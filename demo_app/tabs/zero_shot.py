@@ -70,7 +70,7 @@ def build(page: Page) -> None:
         outputs = _outputs(page)
 
     def classify_picture(picture: str | None, labels: str, templates: str, none_of_these: bool, model: str,
-                         scale: float | None, request: gr.Request) -> dict:
+                         scale: float, request: gr.Request) -> dict:
         """Which of the labels fits the picture?
 
         Args:
@@ -79,7 +79,7 @@ def build(page: Page) -> None:
             templates: sentences around a label, {} is its place, separated by new lines.
             none_of_these: whether everyday words compete with the labels.
             model: "automatic", or a name on the shelf.
-            scale: what cosines are multiplied with before the softmax; null for the model's own.
+            scale: what cosines are multiplied with before the softmax; 0 for the model's own.
 
         Returns:
             Which model answered and why, and for each label its probability, cosine, logit and prompts.
@@ -87,12 +87,12 @@ def build(page: Page) -> None:
         lang = page.language(request)
         with friendly_errors(lang):
             asked = page.asked(picture, labels, templates, none_of_these, model, lang)
-            prediction, used, times, _ = answer(asked, scale)
+            prediction, used, times, _ = answer(asked, scale or None)
             said = {"why": asked.model.said(lang), "cautions": doubts(asked, prediction)}
         return {"model": asked.embedder.name} | said | as_data(prediction, used, times, lang)
 
     answers(page, "zero_shot", shown, [], outputs)
-    scale = partial(gr.Number, None, label="scale", minimum=0, maximum=1000, visible=False)
+    scale = partial(gr.Number, 0, label="scale", minimum=0, maximum=1000, visible=False)
     endpoint(page, "zero_shot", "classify", classify_picture, [*page.bench.asked, scale], {"answer": gr.JSON})
 
 
