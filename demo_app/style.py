@@ -22,6 +22,9 @@ def theme():
     soft = gr.themes.Soft(primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", font=FONTS, font_mono=MONO)
     # Soft's grey on white has a contrast of 2.6; WCAG asks for 4.5. (soft.set() would reset the backgrounds.)
     soft.body_text_color_subdued = soft.block_info_text_color = "*neutral_500"
+    soft.block_label_text_color = soft.block_title_text_color = "*primary_700"
+    soft.color_accent = soft.checkbox_label_background_fill_selected = "*primary_600"
+    soft.button_primary_background_fill = "*primary_600"
     return soft
 
 

@@ -38,9 +38,11 @@ def problem(lang: str, error: Exception) -> str:
 
 def said_by(asked: Asked) -> str:
     """Who answered, and why, as HTML."""
-    name = asked.embedder.name
-    why = asked.model.said(asked.lang)
-    return f'<p class="cm-who" data-model="{escape(name)}">{escape(why)}</p>'
+    name, lang = asked.embedder.name, asked.lang
+    short = f'<span class="cm-who" data-model="{escape(name)}">{escape(say(lang, "answered_by", name=name))}</span>'
+    if not asked.model.why:
+        return f"<p>{short}</p>"
+    return f"<details><summary>{short} {escape(say(lang, 'why'))}</summary>{escape(asked.model.said(lang))}</details>"
 
 
 def answers(page: Page, name: str, function: Callable[..., Any], own: list, outputs: list,

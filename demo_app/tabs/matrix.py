@@ -75,5 +75,6 @@ def build(page: Page) -> None:
 def _outputs(page: Page) -> list:
     """The figure and the table."""
     return [gr.Image(label=page.word("tab_matrix"), show_label=False, type="filepath", interactive=False, format="png",
+                     alt_text=page.word("tab_matrix"),
                      buttons=["fullscreen", "download"], elem_id="matrix-figure"),
             gr.File(label=page.word("matrix_csv"), interactive=False, elem_id="matrix-csv")]

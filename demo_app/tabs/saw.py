@@ -94,8 +94,7 @@ def build(page: Page) -> None:
 
 def _outputs(page: Page) -> list:
     """What is kept of the picture, the model's pixels, the tokens."""
-    return [gr.Image(label=page.word("saw_kept"), interactive=False, format="png", buttons=[], elem_id="saw-kept",
-                     height=280),
-            gr.Image(label=page.word("saw"), interactive=False, format="png", buttons=[], elem_id="saw-pixels",
-                     height=300),
-            gr.HTML(elem_id="saw-tokens")]
+    def picture(key: str, elem_id: str) -> gr.Image:
+        return gr.Image(label=page.word(key), alt_text=page.word(key), interactive=False, format="png", buttons=[],
+                        elem_id=elem_id, height=290)
+    return [picture("saw_kept", "saw-kept"), picture("saw", "saw-pixels"), gr.HTML(elem_id="saw-tokens")]

@@ -109,8 +109,8 @@ def _outputs(page: Page) -> list:
     with gr.Accordion(word("prompts"), open=False):
         prompts = gr.HTML(elem_id="prompts")
     with gr.Accordion(word("saw"), open=False):
-        saw = gr.Image(label=word("saw"), format="png", interactive=False, height=SAW_SIDE, buttons=[],
-                       elem_classes="cm-saw", elem_id="saw", show_label=False)
+        saw = gr.Image(label=word("saw"), alt_text=word("saw"), format="png", interactive=False, height=SAW_SIDE,
+                       buttons=[], elem_classes="cm-saw", elem_id="saw", show_label=False)
     with gr.Accordion(word("data"), open=False):
         data = gr.JSON(show_label=False, elem_id="data")
     return [bars, saw, prompts, data]
