@@ -48,8 +48,9 @@ window.cm = (() => {
     return asked[name] || 0;
   }
   // A view has answered; if it was asked again since, its answer is old.
-  function done(name, stamp) {
-    if (stamp !== asked[name]) return;
+  async function done(name) {
+    await new Promise((go) => setTimeout(go, 0));  // until the answer is drawn
+    if (Number(panel(name)?.querySelector("[data-stamp]")?.dataset.stamp) !== asked[name]) return;
     if (!stale.has(name)) grey(name, false);
     if (name !== open) return;
     const said = panel(name)?.querySelector(".cm-problem, .cm-first"), live = document.getElementById("announce");

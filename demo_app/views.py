@@ -45,6 +45,11 @@ def said_by(asked: Asked) -> str:
     return f"<details><summary>{short} {escape(say(lang, 'why'))}</summary>{escape(asked.model.said(lang))}</details>"
 
 
+def stamped(html: str, stamp: float) -> str:
+    """The head, with the stamp that is answered: the page may have asked again since."""
+    return f'<div data-stamp="{stamp:.0f}">{html}</div>'
+
+
 def answers(page: Page, name: str, function: Callable[..., Any], own: list, outputs: list,
             lane: dict[str, Any] = QUICK, given: Sequence = (), blind: bool = False) -> None:
     """Connect a view. function(asked, *values of own and given) -> the outputs, or a generator of them; what a visitor
@@ -54,21 +59,21 @@ def answers(page: Page, name: str, function: Callable[..., Any], own: list, outp
 
     # Gradio gives request and progress by their kinds, and then the values of the inputs.
     def answer(request: gr.Request, progress=gr.Progress(track_tqdm=True), *values):  # noqa: B008 (gradio's way)
-        lang, (_, *values) = page.language(request), values
+        lang, (stamp, *values) = page.language(request), values
         try:
             asked = page.asked(*values[:shared], lang=lang, blind=blind)
             found = function(asked, *values[shared:])
             for each in found if inspect.isgenerator(found) else [found]:
-                yield [said_by(asked), *(each if isinstance(each, tuple) else (each,))]
+                yield [stamped(said_by(asked), stamp), *(each if isinstance(each, tuple) else (each,))]
         except CAUSED as error:
-            yield [problem(lang, error), *blank]
+            yield [stamped(problem(lang, error), stamp), *blank]
 
-    _, stamp, head = page.views[name]
-    stamp.change(gpu(answer), [stamp, *page.bench.asked, *own, *given], [head, *outputs], show_progress="minimal",
+    _, number, head = page.views[name]
+    number.change(gpu(answer), [number, *page.bench.asked, *own, *given], [head, *outputs], show_progress="minimal",
                  trigger_mode="always_last", **PRIVATE, **lane).then(
-        None, stamp, None, js=f"(stamp) => cm.done('{name}', stamp)", **PRIVATE)
+        None, None, None, js=f"() => cm.done('{name}')", **PRIVATE)
     if changes := [c.change for c in own if hasattr(c, "change")]:
-        gr.on(changes, None, stamp, stamp, js=f"(stamp) => cm.again('{name}', stamp)", **PRIVATE)
+        gr.on(changes, None, number, number, js=f"(stamp) => cm.again('{name}', stamp)", **PRIVATE)
 
 
 def _emptied(component):

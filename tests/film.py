@@ -72,6 +72,7 @@ def play(film: Film, picture: Callable[[str], None]) -> None:
     page.wait_for_selector("#inside-maps img")
     film.look(2)
     film.view("map")
+    page.evaluate("document.querySelector('#map-view .cm-map-stage').scrollIntoView({block: 'center'})")
     film.look(1.5)
     picture("map")
     page.get_by_role("button", name="fruit", exact=True).click()

@@ -54,7 +54,7 @@ def test_every_terminal_prints(encoding, twelve, tmp_path):
                           capture_output=True, timeout=300, cwd=ROOT, env=here)
     assert done.returncode == 0 and b"charmap" not in done.stderr and b"Traceback" not in done.stderr, done.stderr
     rocket = {"utf-8": "火箭".encode(), "cp437:replace": b"??"}.get(encoding, rb"\u706b\u7bad")
-    assert b"  " + rocket in done.stdout and rocket + b": brightest" in done.stdout and b"usage: " in done.stdout
+    assert b"  " + rocket in done.stdout and rocket + b": " in done.stdout and b"usage: " in done.stdout
     cafe = {"ascii": rb"caf\xe9"}.get(encoding, "café".encode(encoding.split(":")[0], "replace"))
     assert cafe in done.stdout and b"left out" in done.stderr
 
