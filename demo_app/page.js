@@ -68,11 +68,7 @@ window.cm = (() => {
   function remember(words, templates, none, choice, example, first) {
     address({ words, templates: templates === first ? "" : templates, none: none ? "1" : "", model: choice === "automatic" ? "" : choice, example });
   }
-  async function copy(button) {
-    await navigator.clipboard.writeText(location.href);
-    const live = document.getElementById("announce");
-    if (live) live.textContent = button;
-  }
+  const copy = () => navigator.clipboard.writeText(location.href);
   // Gradio draws the button that adds files around another one; a screen reader then finds neither.
   new MutationObserver(() => {
     for (const outer of document.querySelectorAll("button[aria-label='common.upload']:has(button)")) {

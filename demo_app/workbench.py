@@ -95,7 +95,7 @@ def connect(page: Page, drawn: Drawn, tabs: gr.Tabs):
     _connect_examples(page, drawn)
     _connect_choice(page, drawn)
     drawn.template_set.input(lambda name: "\n".join(TEMPLATES[name]), drawn.template_set, bench.templates, **PRIVATE)
-    drawn.copy.click(None, None, None, js="() => cm.copy()", **PRIVATE)
+    drawn.copy.click(_copied(page), None, None, js="() => cm.copy()", **PRIVATE)
     restored = [bench.picture, *bench.asked[1:], drawn.example, drawn.serving, drawn.loaded, tabs]
 
     def arrive(request: gr.Request):
@@ -106,6 +106,13 @@ def connect(page: Page, drawn: Drawn, tabs: gr.Tabs):
         None, None, bench.theme, js="() => document.body.classList.contains('dark') ? 'dark' : ''", **PRIVATE).then(
         None, stamps, stamps, js=f"(...s) => {{ cm.begin({list(page.views)!r}); return cm.ask(...s) }}", **PRIVATE)
     return arrived
+
+
+def _copied(page: Page) -> Callable[[gr.Request], None]:
+    """Tells a visitor that the address is on their clipboard."""
+    def copied(request: gr.Request) -> None:
+        gr.Info(say(page.language(request), "copied"), duration=3)
+    return copied
 
 
 def _connect_examples(page: Page, drawn: Drawn) -> None:

@@ -277,6 +277,10 @@ def test_the_address_holds_what_others_need_to_see_the_same(browser, site):
     v.page.reload()
     v.settled()
     assert v.page.input_value("#labels textarea") == "guitar, drum" and set(v.bars()) >= {"guitar", "drum"}
+    v.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    v.page.click("#copy-link")
+    v.page.get_by_text("The link is copied.").first.wait_for()
+    assert v.page.evaluate("navigator.clipboard.readText()") == v.page.url
     v.page.locator("#examples button").nth(1).click()
     v.page.wait_for_function("location.search.includes('example=pizza')")
     assert v.page.input_value("#labels textarea").startswith("pizza")
