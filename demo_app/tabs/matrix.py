@@ -29,7 +29,8 @@ def compare_all(asked: Asked, files: list[str] | None, kind: str, theme: str = "
     found = similarity(asked.embedder, files, asked.words, [Path(file).name for file in files])
     small = [open_image(file) for file in files]
     folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
-    fitted(matrix(found, small, KINDS[kind]), asked.lang, theme == "dark").savefig(folder / "matrix.png", dpi=130)
+    figure = fitted(matrix(found, small, KINDS[kind]), asked.lang, theme == "dark")
+    figure.savefig(folder / "matrix.png", dpi=130, bbox_inches="tight")  # names stand out at the left
     (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # Excel needs the mark for Chinese
     return str(folder / "matrix.png"), str(folder / "matrix.csv")
 
