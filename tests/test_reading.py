@@ -284,7 +284,7 @@ DAMAGE = {
     "open_clip disagrees": "contradict one another: gelu and quick_gelu",
     "wrong end": "captions end with id 407; CLIP.s end token is the last of its",
     "unknown activation": "vision.activation is 'relu'", "no preprocessor": "no preprocessor_config.json",
-    "other pixels": "pictures of 24 cut to 16 pixels; clipmini's are made as large as the tower takes, 16",
+    "other pixels": "pictures of 24 cut to 16 pixels; clipmini resizes to the 16 that the tower takes",
     "other vocabulary": "its vocabulary has vocab_size 514, the configuration says",
     "no JSON": "'.*config.json' is damaged",
     "another model": "a model of type 'llama'", "nobody's": "has no config.json and no open_clip_config.json",

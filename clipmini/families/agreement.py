@@ -73,7 +73,8 @@ def _sizes(folder: Path) -> Iterator[tuple[Path, str, Any]]:
     config, other = folder / "config.json", folder / "open_clip_config.json"
     raw = read_json(config) if config.is_file() else {}
     if raw.get("model_type") in TYPES:
-        name = "vision_config_dict" if raw.get("vision_config_dict") else "vision_config"  # the older one wins
+        older = "vision_config_dict"  # wins where it is there
+        name = older if raw.get(older) is not None else "vision_config"
         yield config, f"{name}.image_size", _section(raw, name).get("image_size")
     raw = read_json(other) if other.is_file() else {}
     vision = _section(_section(raw, "model_cfg"), "vision_cfg")

@@ -164,8 +164,8 @@ def hugging_face_pixels(folder: Path, image_size: int) -> dict:
     path, raw = _processor(folder)
     squash, side, cut = _geometry(raw, image_size, path)
     if side != image_size or cut != image_size:
-        raise CheckpointError(f"{str(path)!r} makes pictures of {side} cut to {cut} pixels; clipmini's are made as "
-                              f"large as the tower takes, {image_size}. Open this model with the library that wrote it")
+        raise CheckpointError(f"{str(path)!r} makes pictures of {side} cut to {cut} pixels; clipmini resizes to the "
+                              f"{image_size} that the tower takes. Open this model with the library that wrote it")
     resample = raw.get("resample", 3)
     known_ways = {2: "bilinear", 3: "bicubic"}
     if not isinstance(resample, int) or resample not in known_ways:
