@@ -66,8 +66,11 @@ def _with_templates_that_fit(embedder: Embedder, labels, templates) -> tuple[Ten
                    for label in labels]
         if not all(fitting):
             raise
-        return torch.cat([build_classifier(embedder, [label], few, fill_with_one_article)
-                          for label, few in zip(labels, fitting, strict=True)]), fitting
+        texts = torch.empty(len(labels), embedder.config.embed_dim)
+        for few in dict.fromkeys(fitting):  # a call for each set of templates, of which there are few
+            rows = [row for row, found in enumerate(fitting) if found == few]
+            texts[rows] = build_classifier(embedder, [labels[row] for row in rows], few, fill_with_one_article)
+        return texts, fitting
 
 
 def _name_too_long(embedder: Embedder, labels, templates, fill: Callable[[str, str], str]) -> LabelTooLongError:
