@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import sys
-import time
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -82,49 +81,76 @@ def locked(path: Path, refused: type[Exception]):
                                   "place; what was there before is unchanged.") from error
         yield
     finally:
+        if pid == os.getpid():  # a forked child leaves its parent's alone
+            with suppress(OSError):
+                _drop_lock(path, text)
         _locks.discard(text)
-        with suppress(OSError):
-            if pid == os.getpid() and path.read_text("utf-8") == text:  # a forked child leaves its parent's alone
-                path.unlink()
 
 
 def _take_lock(path: Path, text: str, refused: type[Exception]) -> None:
-    silent = 0  # how often a lock was there that says nothing: just being written, or cut off by a power cut
     while True:
         try:
-            file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            file, made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644), True
         except FileExistsError:
-            pass
-        else:
-            with os.fdopen(file, "w", encoding="utf-8") as opened:
-                opened.write(text)
-            return
-        try:
-            found = path.read_text("utf-8", errors="replace")
-        except FileNotFoundError:  # released meanwhile
-            continue
-        holder = _holder(found)
-        if holder is None and silent < 20:
-            silent += 1
-            time.sleep(0.1)
-        elif holder is not None and _alive(holder, found):
-            where = "" if holder["host"] == socket.gethostname() else f" on the computer {holder['host']!r}"
-            raise refused(f"process {holder['pid']}{where} is at work in {str(path.parent)!r}; wait for it, end it, or "
-                          f"choose another folder (--out). If it is no such process, delete {str(path)!r}")
-        else:
+            try:
+                file, made = os.open(path, os.O_RDWR), False
+            except FileNotFoundError:  # released meanwhile
+                continue
+        with os.fdopen(file, "r+", encoding="utf-8", errors="replace") as opened:
+            alone = _alone(file)  # all who write it do so alone: what is empty or half-written then is a dead one's
+            if not _same(file, path):
+                continue
+            found = opened.read()
+            holder = _holder(found)
+            if holder is not None and _alive(holder, found):
+                where = "" if holder["host"] == socket.gethostname() else f" on the computer {holder['host']!r}"
+                raise refused(f"process {holder['pid']}{where} is at work in {str(path.parent)!r}; wait for it, end it, "
+                              f"or choose another folder (--out). If it is no such process, delete {str(path)!r}")
             who = f"process {holder['pid']}, which was at work there, is" if holder else "who was at work there is"
-            _drop_lock(path, found, f"taking over {str(path.parent)!r}: {who} gone")
+            if not (alone or made):
+                raise refused(f"{who} gone, and this disk has no file locks by which one of many could take over "
+                              f"{str(path.parent)!r}: delete {str(path)!r}")
+            opened.seek(0)
+            opened.truncate()
+            opened.write(text)
+            opened.flush()
+            if found:
+                print(f"taking over {str(path.parent)!r}: {who} gone", file=sys.stderr)
+            return
 
 
-def _drop_lock(path: Path, stale: str, told: str) -> None:
-    """Remove a stale lock, unless somebody else did, and has put his own there since."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+def _drop_lock(path: Path, text: str) -> None:
+    with open(path, "r+", encoding="utf-8", errors="replace") as opened:
+        _alone(opened.fileno())
+        if opened.read() == text and _same(opened.fileno(), path):
+            if sys.platform == "win32":  # no open file can be deleted there: an empty one is nobody's
+                opened.seek(0)
+                opened.truncate()
+            else:
+                path.unlink()
+
+
+def _same(file: int, path: Path) -> bool:
+    """Whether an open file still stands under its name: not released, and no other one put there."""
     try:
-        os.rename(path, aside)
+        return os.path.samestat(os.fstat(file), os.stat(path))
     except FileNotFoundError:
-        return
-    if aside.read_text("utf-8", errors="replace") == stale:
-        aside.unlink()
-        print(told, file=sys.stderr)
-    else:
-        os.replace(aside, path)
+        return False
+
+
+def _alone(file: int) -> bool:
+    """Wait until nobody else has the open file locked, and lock it until it is closed. False: this disk cannot."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(file, 1 << 30, os.SEEK_SET)  # a byte far behind the text, which others may go on reading
+            msvcrt.locking(file, msvcrt.LK_LOCK, 1)
+            os.lseek(file, 0, os.SEEK_SET)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
