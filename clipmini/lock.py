@@ -104,8 +104,8 @@ def _take_lock(path: Path, text: str, refused: type[Exception]) -> None:
             holder = _holder(found)
             if holder is not None and _alive(holder, found):
                 where = "" if holder["host"] == socket.gethostname() else f" on the computer {holder['host']!r}"
-                raise refused(f"process {holder['pid']}{where} is at work in {str(path.parent)!r}; wait for it, end it, "
-                              f"or choose another folder (--out). If it is no such process, delete {str(path)!r}")
+                raise refused(f"process {holder['pid']}{where} is at work in {str(path.parent)!r}; wait for it, end "
+                              f"it, or choose another folder (--out). If it is no such process, delete {str(path)!r}")
             who = f"process {holder['pid']}, which was at work there, is" if holder else "who was at work there is"
             if not (alone or made):
                 raise refused(f"{who} gone, and this disk has no file locks by which one of many could take over "
