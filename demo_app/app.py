@@ -30,7 +30,7 @@ from clipmini.files import CheckpointError  # noqa: E402
 from demo_app import start, style, tabs, workbench  # noqa: E402
 from demo_app.map import stored  # noqa: E402
 from demo_app.page import CAUSED, PRIVATE, Page, samples_folder  # noqa: E402
-from demo_app.server import checks, http, log, run  # noqa: E402
+from demo_app.server import checks, http, limits, log, run  # noqa: E402
 from demo_app.server.line import Line  # noqa: E402
 from demo_app.server.reconnect import reconnecting  # noqa: E402
 from demo_app.shelf import AUTOMATIC, OWN, Model, Shelf  # noqa: E402
@@ -106,6 +106,7 @@ def launch_kwargs(lang: str | None = None, proxies: Sequence[str] = (), password
             "app_kwargs": http.app_kwargs(proxies), "theme": style.theme(), "css": style.CSS,
             "head": f"<script>{script}</script>{reconnecting(lang)}",
             "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
+            "state_session_capacity": limits.SESSIONS_KEPT,
             "run_history": False, "footer_links": ["api", "settings"], "allowed_paths": [str(samples_folder())],
             "ssr_mode": False, "enable_monitoring": False, "pwa": False, "mcp_server": mcp}
 

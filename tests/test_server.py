@@ -81,6 +81,30 @@ def test_what_is_asked_wrongly_is_told_in_words(client, data, words):
     assert words in said and "Traceback" not in said and len(said) < 2000 and "root:" not in said
 
 
+def test_a_programs_session_ends_with_its_job(tiny):
+    """gradio keeps 0.3 MB for each of 10,000 sessions: 3 GB."""
+    from demo_app import app
+
+    demo = app.build_demo(str(tiny), "en")
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, inbrowser=False, **app.launch_kwargs())
+    try:
+        with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
+            for _ in range(5):
+                assert "no picture yet" in call(client, "what_it_saw", [None, "cat", "automatic"])
+            kept = demo._queue.server_app.state_holder
+            assert kept.capacity == limits.SESSIONS_KEPT
+            until = time.monotonic() + 10
+            while kept.session_data and time.monotonic() < until:
+                time.sleep(0.2)
+            assert not kept.session_data and not kept.time_last_used
+            with pytest.raises(gradio_client.exceptions.AppError, match="no picture"):
+                gradio_client.Client(address, verbose=False).predict(None, "cat", "automatic", api_name="/what_it_saw")
+            time.sleep(2)
+            assert len(kept.session_data) == 1  # a client's own session stays
+    finally:
+        demo.close(verbose=False)
+
+
 def test_one_page_and_one_address_have_a_share_of_the_queue(tiny, monkeypatch):
     from demo_app import app
     from demo_app.page import QUICK

@@ -10,6 +10,7 @@ from clipmini.image import MAX_PIXELS
 QUEUE_MOST = 256  # jobs that wait, in all lanes together: 50 visitors with 5 each
 SESSION_MOST = 8  # of one page in one lane
 ADDRESS_MOST = 120  # of one address in one lane: a classroom sits behind one
+SESSIONS_KEPT = 200  # pages whose state is kept, a third of a megabyte each; the one unused for longest goes first
 READER_SECONDS = 60  # a job whose answer nobody waits for by then is dropped
 KEPT_SECONDS = 600  # an answer that nobody fetched
 JOB_SECONDS = 120  # a job that tells its progress is stopped by then

@@ -41,6 +41,7 @@ class Line(Queue):
         self._readers: dict[str, int] = {}
         self._began: dict[str, float] = {}  # job -> when it started
         self._left: dict[str, float] = {}  # session -> since when nobody reads
+        self._single: set[str] = set()  # sessions of one job: of programs that named none
         self._swept = 0.0
 
     def compute_analytics_summary(self, records) -> dict:
@@ -80,7 +81,10 @@ class Line(Queue):
             if request.headers.get("user-agent", "").startswith(CLIENT) and not self.draining:
                 return True, self._told(body, refused.words, lang), "success"
             raise HTTPException(refused.status, refused.words) from None
+        single = body.session_hash is None
         found = await super().push(body, request, username)
+        if single:
+            self._single.add(body.session_hash)
         self._left.setdefault(body.session_hash, time.monotonic())
         if body.session_hash in self._readers:
             self._left.pop(body.session_hash, None)
@@ -191,6 +195,7 @@ class Line(Queue):
             if event.session_hash not in self._readers and gone is not None and now - gone > limits.READER_SECONDS:
                 self.drop(event, "server_unread", limit=limits.READER_SECONDS)
         busy = {event.session_hash for event in [*self.waiting(), *self.running()]}
+        self._forget_states(self._single - busy)
         at_work = {event._id for event in self.running()}
         self._began = {job: then for job, then in self._began.items() if job in at_work or now - then < 1}
         for session, since in list(self._left.items()):
@@ -199,6 +204,15 @@ class Line(Queue):
                 self.pending_event_ids_session.pop(session, None)
                 if session in self.pending_messages_per_session:
                     del self.pending_messages_per_session[session]
+
+    def _forget_states(self, sessions: set[str]) -> None:
+        """gradio keeps a copy of the whole page for each session, a third of a megabyte; a program's ends with its job."""
+        states = getattr(self.server_app, "state_holder", None)
+        for session in sessions:
+            self._single.discard(session)
+            if states is not None:
+                states.session_data.pop(session, None)
+                states.time_last_used.pop(session, None)
 
 
 def line_of(app) -> Line | None:
