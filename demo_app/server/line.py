@@ -11,6 +11,7 @@ import gradio as gr
 from fastapi import HTTPException
 from gradio.queueing import Event, Queue
 from gradio.server_messages import ProcessCompletedMessage
+from gradio.utils import run_coro_in_background
 
 from demo_app.server import checks, limits
 from demo_app.server.limits import shortened
@@ -42,7 +43,11 @@ class Line(Queue):
         self._began: dict[str, float] = {}  # job -> when it started
         self._left: dict[str, float] = {}  # session -> since when nobody reads
         self._single: set[str] = set()  # sessions of one job: of programs that named none
-        self._swept = 0.0
+
+    def start(self) -> None:
+        """Begin to take jobs, and to sweep."""
+        super().start()
+        run_coro_in_background(self._sweeping)
 
     def compute_analytics_summary(self, records) -> dict:
         """Nothing: gradio makes a table of the last 10,000 jobs after each job, for a page that is switched off."""
@@ -136,7 +141,6 @@ class Line(Queue):
 
     def get_events(self):
         """The next job, of a lane that has room, whose answer somebody waits for."""
-        self._sweep()
         if self.draining:
             for event in self.waiting():
                 self.drop(event, "server_draining")
@@ -184,12 +188,14 @@ class Line(Queue):
         """All jobs that run."""
         return [event for job in self.active_jobs if job for event in job]
 
+    async def _sweeping(self) -> None:
+        while not self.stopped:
+            self._sweep()
+            await asyncio.sleep(1)
+
     def _sweep(self) -> None:
-        """Once a second: drop jobs and forget answers that nobody waits for."""
+        """Drop jobs and forget answers that nobody waits for."""
         now = time.monotonic()
-        if now - self._swept < 1:
-            return
-        self._swept = now
         for event in self.waiting():
             gone = self._left.get(event.session_hash)
             if event.session_hash not in self._readers and gone is not None and now - gone > limits.READER_SECONDS:
@@ -206,7 +212,7 @@ class Line(Queue):
                     del self.pending_messages_per_session[session]
 
     def _forget_states(self, sessions: set[str]) -> None:
-        """gradio keeps a copy of the whole page for each session, a third of a megabyte; a program's ends with its job."""
+        """gradio keeps a copy of the page for each session, a third of a megabyte; a program's ends with its job."""
         states = getattr(self.server_app, "state_holder", None)
         for session in sessions:
             self._single.discard(session)
