@@ -72,8 +72,10 @@ def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templ
     if method not in METHODS:
         raise HeatmapError(f"there is no method {method!r}; choose one of {', '.join(METHODS)}")
     phrases = clean_labels(phrases, limit=MOST_PHRASES).labels
-    image = open_image(image)
-    image.thumbnail((4 * SIDE, 4 * SIDE))
+    image = whole = open_image(image)
+    if max(image.size) > 4 * SIDE:
+        image = image.copy()
+        image.thumbnail((4 * SIDE, 4 * SIDE))
     texts = build_classifier(embedder, phrases, templates)
     neutral = build_classifier(embedder, EVERYDAY_WORDS, templates) if everyday is None else everyday
     view = View(embedder, squared(image, embedder.config.vision.mean), image_size or default_size(embedder), texts,
@@ -81,7 +83,7 @@ def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templ
     cells = METHODS[method](view).float().cpu()
     scores = None
     if "windows" in view.seen:
-        scores = presence(texts, neutral, torch.cat([view.seen["windows"], embedder.embed_images([image])]))
+        scores = presence(texts, neutral, embedder.embed_images([whole]), view.seen["windows"])
     return Heatmap(image, phrases, stretched(cells, image.size), cells, method, scores)
 
 
