@@ -120,6 +120,88 @@ PHRASE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e
                   "#666666")
 
 
+MOST_ROWS = 20  # of labels in the figure of an answer's arithmetic
+
+
+@as_typed
+def arithmetic(found, scale: float, background=(), title: str = "From cosines to probabilities",
+               none: str = "none of these") -> Figure:
+    """The answer for one picture, a row a label: cosine, times the scale, e to that power, share of the sum.
+
+    found: a tasks.classify.Prediction, of which the first picture is shown; scale: what the cosines were multiplied
+    with; background: cosines of everyday words, as ticks. Powers are told as shares of the largest, so that none
+    overflows. none: what the last row is called, where everyday words compete: what all of them have together.
+    """
+    rows = sorted(zip(found.cosines[0].tolist(), found.logits[0].tolist(), found.probabilities[0].tolist(),
+                      found.labels, strict=True), key=lambda row: -row[0])
+    top = max(share for _, _, share, _ in rows)
+    left_out, rows = len(rows) - MOST_ROWS, rows[:MOST_ROWS]
+    names, count = [short(name, 28) for *_, name in rows], len(rows)
+    shares = [share for _, _, share, _ in rows] + ([] if found.none is None else [found.none[0].item()])
+    names += [] if found.none is None else [none]
+    colours = [PHRASE_COLOURS[k % len(PHRASE_COLOURS)] for k in range(count)]
+    figure = Figure(figsize=(11, 1.5 + 0.32 * len(names)), dpi=100, layout="constrained")
+    axes = figure.subplots(1, 4, sharey=True)
+    for ax, values, digits in ((axes[0], [row[0] for row in rows], 3), (axes[1], [row[1] for row in rows], 1)):
+        ax.vlines(background if digits == 3 else [scale * c for c in background], -0.6, -0.3, color=MUTED, alpha=0.4)
+        ax.scatter(values, range(count), color=colours, zorder=2)
+        for y, value in enumerate(values):
+            ax.annotate(f"{value:.{digits}f}", (value, y), (6, 0), textcoords="offset points", va="center", fontsize=8,
+                        color=INK)
+        ax.margins(x=0.3)
+    for ax, values in ((axes[2], [share / top if top else 0 for share in shares]), (axes[3], shares)):
+        ax.barh(range(len(values)), values, color=ACCENT, alpha=0.35)
+        for y, value in enumerate(values):
+            ax.text(0.02 * max(1, *values), y, f"{value:.1%}" if ax is axes[3] else f"{value:.3g}", va="center",
+                    fontsize=8, color=INK)
+        ax.set_xlim(0, max(1, *values))
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.4, -0.8)
+    for ax, what in zip(axes, ("cosine", f"logit = {scale:.4g} x cosine", "exp(logit), of the first's", "probability"),
+                        strict=True):
+        ax.set_xlabel(what, fontsize=9)
+    figure.suptitle(title + (f"; {left_out} more labels" if left_out > 0 else ""), color=INK, fontsize=11)
+    return figure
+
+
+@as_typed
+def shares(rows, columns, values, title: str = "Probabilities") -> Figure:
+    """A table of probabilities, the darker the surer; the largest of each row is framed.
+
+    rows: N names; columns: K names; values: (N, K), a Tensor.
+    """
+    from matplotlib.patches import Rectangle
+
+    N, K = values.shape
+    figure = Figure(figsize=(4.5 + 0.75 * K, 2 + 0.34 * N), dpi=100, layout="constrained")
+    ax = figure.subplots()
+    ax.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    ax.set_xticks(range(K), [short(name, 24) for name in columns], rotation=40, ha="left", rotation_mode="anchor")
+    ax.xaxis.tick_top()
+    ax.set_yticks(range(N), [short(name, 44) for name in rows])
+    ax.tick_params(length=0)
+    for i in range(N):
+        for j in range(K):
+            share = values[i, j].item()
+            ax.text(j, i, f"{share:.1%}", ha="center", va="center", fontsize=8, color="white" if share > 0.55 else INK)
+        ax.add_patch(Rectangle((values[i].argmax().item() - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=SECOND,
+                               linewidth=2))
+    figure.suptitle(title, color=INK, fontsize=11)
+    return figure
+
+
+@as_typed
+def side_by_side(images, titles, title: str) -> Figure:
+    """Pictures in a row, each with its title. images: PIL; titles: as many."""
+    figure = Figure(figsize=(4.2 * len(images), 4.6), dpi=100, layout="constrained")
+    for ax, image, words in zip(figure.subplots(1, len(images), squeeze=False).flat, images, titles, strict=True):
+        ax.imshow(image, interpolation="nearest")
+        ax.set_title(words, fontsize=10, color=INK)
+        ax.axis("off")
+    figure.suptitle(title, color=INK, fontsize=11)
+    return figure
+
+
 DIM = 0.25  # how bright the map of a thing that is not there may be
 
 

@@ -27,7 +27,7 @@ folder.settle()  # before gradio is imported: its files go into a folder that en
 import gradio as gr  # noqa: E402
 
 from clipmini.files import CheckpointError  # noqa: E402
-from demo_app import start, style, tabs, workbench  # noqa: E402
+from demo_app import saving, start, style, tabs, workbench  # noqa: E402
 from demo_app.map import stored  # noqa: E402
 from demo_app.page import CAUSED, PRIVATE, Page, samples_folder  # noqa: E402
 from demo_app.server import checks, http, limits, log, run  # noqa: E402
@@ -67,6 +67,7 @@ def build_demo(model: str | Model = "emoji", lang: str | None = None, instead: s
                 with gr.Tabs(overflow_behavior="wrap", elem_id="views") as views:
                     for name in tabs.TABLE:
                         tabs.tab(name).build(page)
+                saving.build(page)
         arrived = workbench.connect(page, drawn, views)
         _connect_head(page, arrived, sentence, line, instead)
     return served(demo, own, lang)

@@ -30,7 +30,7 @@ def our_words(figure: Figure) -> Iterator[Text]:
     if figure._suptitle is not None:  # type: ignore[attr-defined]
         yield figure._suptitle  # type: ignore[attr-defined]
     for ax in figure.axes:
-        yield ax.yaxis.label
+        yield from (ax.xaxis.label, ax.yaxis.label)
         if ax.get_title() == "the picture":
             yield ax.title
     for legend in figure.legends:

@@ -68,6 +68,14 @@ window.cm = (() => {
   function remember(words, templates, none, choice, example, first) {
     address({ words, templates: templates === first ? "" : templates, none: none ? "1" : "", model: choice === "automatic" ? "" : choice, example });
   }
+  const opened = () => [open, set];
+  // A file that the server made goes where the browser puts downloads.
+  function save(file) {
+    if (!file || !file.url) return;
+    const link = document.createElement("a");
+    link.href = file.url; link.download = file.orig_name || "";
+    document.body.append(link); link.click(); link.remove();
+  }
   const copy = () => navigator.clipboard.writeText(location.href);
   // Gradio draws the button that adds files around another one; a screen reader then finds neither.
   new MutationObserver(() => {
@@ -76,5 +84,5 @@ window.cm = (() => {
     }
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  return { begin, ask, show, again, done, remember, copy };
+  return { begin, ask, show, again, done, remember, copy, opened, save };
 })();

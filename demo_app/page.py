@@ -87,7 +87,7 @@ class Page:
     """What a view is built from. lang: fixed language, or None to follow the browser; word: key -> text for the page.
 
     Where lang is None, word gives no str but gr.I18n's stand-in for one, which the browser translates.
-    bench: what all views share; views: by their names, in the order of the page.
+    bench: what all views share; views: by their names, in the order of the page; saved: what they offer as files.
     """
 
     demo: gr.Blocks
@@ -97,6 +97,7 @@ class Page:
     word: Callable[[str], str]
     bench: Bench
     views: dict[str, View] = field(default_factory=dict)
+    saved: dict[str, Any] = field(default_factory=dict)  # view -> saving.Offer
 
     def language(self, request) -> str:
         """The language of one visitor."""

@@ -4,6 +4,7 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from PIL import Image
@@ -44,21 +45,31 @@ class Matrix:
         """kind: "cosine", "over texts" or "over pictures"."""
         return {"cosine": self.cosines, "over texts": self.over_texts, "over pictures": self.over_pictures}[kind]
 
+    COLUMNS: ClassVar[tuple[str, ...]] = ("picture", "text", "cosine", "probability over texts", "probability over pictures")
+
+    def rows(self) -> list[tuple[str, str, float, float, float]]:
+        """A row for each pair, in the order of COLUMNS."""
+        numbers = [x.tolist() for x in (self.cosines, self.over_texts, self.over_pictures)]
+        return [(name, text, *(round(x[i][j], 6) for x in numbers))
+                for i, name in enumerate(self.names) for j, text in enumerate(self.texts)]
+
     def as_csv(self) -> str:
-        """A row for each pair: picture, text, cosine and both probabilities. Spreadsheets must not take a name for a
-        formula, so that what begins like one gets an apostrophe."""
+        """The same as a file. Spreadsheets must not take a name for a formula, so that what begins like one gets an
+        apostrophe."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["picture", "text", "cosine", "probability over texts", "probability over pictures"])
-        over_texts, over_pictures = self.over_texts, self.over_pictures
-        for i, name in enumerate(self.names):
-            for j, text in enumerate(self.texts):
-                numbers = (f"{x[i, j]:.6f}" for x in (self.cosines, over_texts, over_pictures))
-                writer.writerow([_plain(name), _plain(text), *numbers])
+        writer.writerow(self.COLUMNS)
+        for name, text, *numbers in self.rows():
+            writer.writerow([plain_cell(name), plain_cell(text), *(f"{x:.6f}" for x in numbers)])
         return out.getvalue()
 
 
-def _plain(cell: str) -> str:
+def plain_cell(cell: str) -> str:
+    """A cell of a table that no spreadsheet takes for a formula.
+
+    >>> plain_cell("=1+1"), plain_cell("dog")
+    ("'=1+1", 'dog')
+    """
     return "'" + cell if cell[:1] in "=+-@\t\r" else cell
 
 

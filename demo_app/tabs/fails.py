@@ -14,7 +14,8 @@ from clipmini.image import open_image
 from clipmini.tasks.classify import Prediction, classify
 from demo_app.arithmetic import tied
 from demo_app.map.canvas import data_address
-from demo_app.page import PRIVATE, Page, friendly_errors, samples_folder
+from demo_app.page import PRIVATE, Asked, Page, friendly_errors, samples_folder
+from demo_app.saving import Offer, Saved
 from demo_app.texts import say
 from demo_app.views import answers, view
 
@@ -128,13 +129,32 @@ def card(lang: str, number: int, picture: Image.Image, found: Prediction) -> str
             f"{escape(say(lang, 'fails_try'))}</button></article>")
 
 
+def answered(embedder: Embedder) -> list[tuple[Image.Image, Prediction]]:
+    """All experiments as a model answers them now. The labels are sent as they stand."""
+    pictures = [experiment.draw() for experiment in EXPERIMENTS]
+    return [(picture, classify(embedder, [picture], list(experiment.labels)))
+            for picture, experiment in zip(pictures, EXPERIMENTS, strict=True)]
+
+
 def gallery(embedder: Embedder, lang: str) -> str:
-    """All experiments as a model answers them now, as HTML. The labels are sent as they stand."""
-    cards = []
-    for number, experiment in enumerate(EXPERIMENTS):
-        picture = experiment.draw()
-        cards.append(card(lang, number, picture, classify(embedder, [picture], list(experiment.labels))))
+    """The same as HTML."""
+    cards = [card(lang, number, *found) for number, found in enumerate(answered(embedder))]
     return f'<div class="cm-fails">{"".join(cards)}</div>'
+
+
+def saved(asked: Asked) -> Saved:
+    """All pictures with their bars, and a row for each label."""
+    found = answered(asked.embedder)
+    pairs = [list(zip(answer.labels, answer.probabilities[0].tolist(), strict=True)) for _, answer in found]
+
+    def figures() -> list:
+        from clipmini.plots import answers as bars
+
+        title = f"{asked.embedder.name}: {say(asked.lang, 'tab_fails')}"
+        return [bars([picture for picture, _ in found], pairs, title)]
+    rows = [(say(asked.lang, f"{experiment.key}_name"), label, share, verdict(asked.lang, experiment, answer))
+            for experiment, (_, answer), pair in zip(EXPERIMENTS, found, pairs, strict=True) for label, share in pair]
+    return Saved(figures, ("experiment", "label", "probability", "verdict"), rows)
 
 
 def taken(number: int, folder: str) -> tuple[str, str]:
@@ -158,4 +178,5 @@ def build(page: Page) -> None:
             return taken(event._data["card"], shown.GRADIO_CACHE)
 
     answers(page, "fails", lambda asked: gallery(asked.embedder, asked.lang), [], [shown])
+    page.saved["fails"] = Offer(saved)
     shown.take(take, None, [page.bench.picture, page.bench.words], **PRIVATE)

@@ -18,6 +18,7 @@ from demo_app.map.canvas import Opened, as_address, drawn, opened
 from demo_app.map.neighbours import marked, nearest_points
 from demo_app.map.stored import FILM, shipped, stored_path
 from demo_app.page import PRIVATE, QUICK, Asked, Page, friendly_errors, gpu
+from demo_app.saving import Offer, Saved
 from demo_app.shelf import AUTOMATIC, Model
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
@@ -120,6 +121,7 @@ def build(page: Page) -> None:
         controls = Controls(gr.State(None, time_to_live=3600), kind, gap, by, page.bench.choice)
         drawn_now = gr.State("")
     _connect_map(page, drawn_now, controls, results)
+    page.saved["map"] = Offer(saved, [controls.mine, kind, gap], blind=True)
     _connect_search(page, query, tries, controls, results)
     _connect_own(page, *own, controls, results, drawn_now)
     _connect_film(page, *film, controls)
@@ -188,6 +190,20 @@ def _connect_map(page: Page, drawn_now: gr.State, c: Controls, r: Results) -> No
             given=[c.mine, drawn_now, c.kind, c.gap, c.by], blind=True)
     c.by.input(lambda by: gr.HTML(by=by), c.by, r.view, **PRIVATE)
     gr.on([c.kind.input, c.gap.input], move, [c.mine, c.kind, c.gap, c.choice], r.view, **PRIVATE)
+
+
+def saved(asked: Asked, mine: Opened | None, kind: str, gap: bool) -> Saved:
+    """The map with the modality gap and without, and a row for each point of the one that is shown."""
+    found = current(asked.model.model, mine, asked.lang).found
+
+    def figures() -> list:
+        from clipmini.plots import map_of
+
+        return [map_of(found, kind)]
+    places = found.maps[canvas.map_name(kind, gap)].tolist()
+    rows = [(name, "picture" if i < found.pictures else "word", group, x, y)
+            for i, (name, group, (x, y)) in enumerate(zip(found.names, found.groups, places, strict=True))]
+    return Saved(figures, ("name", "kind", "group", "x", "y"), rows)
 
 
 def _marks_of_picture(asked: Asked, o: Opened, kind: str, gap: bool) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 import gradio as gr
 
 from clipmini.image import ENDINGS, open_image
+from clipmini.tasks.similarity import Matrix, similarity
 from demo_app.page import SLOW, Asked, Page, friendly_errors, read_samples, samples_folder
+from demo_app.saving import Offer, Saved
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
 
@@ -16,23 +18,38 @@ from demo_app.views import answers, endpoint, view
 KINDS = {"cosines": "cosine", "over texts": "over texts", "over pictures": "over pictures"}
 
 
+def compared(asked: Asked, files: list[str] | None) -> tuple[Matrix, list[str]]:
+    """(all cosines, the pictures' files): the picture of the bench, if there is one, and the files."""
+    own = [asked.picture] if asked.picture else []
+    paths = own + [file for file in files or [] if not own or not _same(file, own[0])]
+    if not paths:
+        raise ValueError(say(asked.lang, "no_pictures"))
+    return similarity(asked.embedder, paths, asked.words, [Path(file).name for file in paths]), paths
+
+
 def compare_all(asked: Asked, files: list[str] | None, kind: str, theme: str = "") -> tuple[str, str]:
     """The picture of the bench, if there is one, and files by words -> (path of the figure, path of the table)."""
     from clipmini.plots import matrix
-    from clipmini.tasks.similarity import similarity
     from demo_app.figures import fitted
 
-    own = [asked.picture] if asked.picture else []
-    files = own + [file for file in files or [] if not own or not _same(file, own[0])]
-    if not files:
-        raise ValueError(say(asked.lang, "no_pictures"))
-    found = similarity(asked.embedder, files, asked.words, [Path(file).name for file in files])
-    small = [open_image(file) for file in files]
+    found, paths = compared(asked, files)
+    small = [open_image(file) for file in paths]
     folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
     figure = fitted(matrix(found, small, KINDS[kind]), asked.lang, theme == "dark")
     figure.savefig(folder / "matrix.png", dpi=130, bbox_inches="tight")  # names stand out at the left
     (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # Excel needs the mark for Chinese
     return str(folder / "matrix.png"), str(folder / "matrix.csv")
+
+
+def saved(asked: Asked, files: list[str] | None, kind: str) -> Saved:
+    """The figure, and a row for each pair."""
+    found, paths = compared(asked, files)
+
+    def figures() -> list:
+        from clipmini.plots import matrix
+
+        return [matrix(found, [open_image(path) for path in paths], KINDS[kind])]
+    return Saved(figures, found.COLUMNS, found.rows())
 
 
 def _same(file: str, other: str) -> bool:
@@ -68,6 +85,7 @@ def build(page: Page) -> None:
             return compare_all(page.asked(None, texts, "{}", False, model, lang), pictures, kind)
 
     answers(page, "matrix", compare_all, [files, kind], outputs, SLOW, given=[page.bench.theme])
+    page.saved["matrix"] = Offer(saved, [files, kind])
     endpoint(page, "matrix", "similarity_matrix", similarity_matrix,
              [files, page.bench.words, page.bench.choice, kind],
              {"figure": partial(gr.Image, format="png", type="filepath"), "table": gr.File}, SLOW)

@@ -16,6 +16,7 @@ from demo_app.fetching import PERMISSION
 from demo_app.halves import half
 from demo_app.page import CAUSED, PRIVATE, SLOW, Asked, Page, first_templates, friendly_errors
 from demo_app.published import BY_NAME, PUBLISHED, file_bytes, readable
+from demo_app.saving import Offer, Saved
 from demo_app.shelf import AUTOMATIC, Shelf, state
 from demo_app.tabs import zero_shot
 from demo_app.texts import Told, say, say_error
@@ -45,6 +46,14 @@ def side_by_side(page: Page, asked: Asked, *choices: str) -> str:
     """The answers of the chosen models to one question, beside each other, on a phone below each other."""
     halves = [card(asked_of(page, asked, choice or AUTOMATIC)) for choice in choices]
     return f'<div class="cm-halves">{"".join(halves)}</div>'
+
+
+def saved(page: Page, asked: Asked, *choices: str) -> Saved:
+    """The strips of each, and a row for each model and label."""
+    both = [zero_shot.saved(asked_of(page, asked, choice or AUTOMATIC)) for choice in choices]
+    names = [asked_of(page, asked, choice or AUTOMATIC).embedder.name for choice in choices]
+    rows = [(name, *row) for name, one in zip(names, both, strict=True) for row in one.rows]
+    return Saved(lambda: [figure for one in both for figure in one.figures()], ("model", *both[0].columns), rows)
 
 
 def ready(shelf: Shelf, lang: str) -> list[tuple[str, str]]:
@@ -137,6 +146,7 @@ def build(page: Page) -> None:
         told = gr.HTML(elem_id="models-told")
         rows = gr.HTML(table(shelf, lang), elem_id="models-table")
     answers(page, "models", partial(side_by_side, page), pair, [both], SLOW)
+    page.saved["models"] = Offer(partial(saved, page), pair)
     _connect_fetching(page, pair, rows, which, button, stop, told)
     _endpoint(page, pair)
 

@@ -8,6 +8,7 @@ from clipmini.image import open_image
 from clipmini.tasks.prompts import TEMPLATES, clean_labels
 from clipmini.tasks.templates import OnePicture, on_one_picture
 from demo_app.page import PRIVATE, Asked, Page, friendly_errors, samples_folder
+from demo_app.saving import Offer, Saved
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
 
@@ -35,6 +36,19 @@ def table(asked: Asked, templates: str) -> str:
             f'<table class="cm-shades"><thead><tr><th scope="col">{escape(say(lang, "template"))}</th>{head}</tr>'
             "</thead>"
             f"<tbody>{rows}</tbody></table></div>")
+
+
+def saved(asked: Asked, templates: str) -> Saved:
+    """The same table."""
+    found, labels = compare(asked, templates)
+    names = [*found.templates, say(asked.lang, "all_vectors"), say(asked.lang, "all_probabilities")]
+
+    def figures() -> list:
+        from clipmini.plots import shares
+
+        return [shares(names, labels, found.probabilities, asked.embedder.name)]
+    rows = [(name, *row.tolist()) for name, row in zip(names, found.probabilities, strict=True)]
+    return Saved(figures, ("template", *labels), rows)
 
 
 def _cells(shares: list[float]) -> str:
@@ -79,6 +93,7 @@ def build(page: Page) -> None:
                               for row, p in zip(rows, found.probabilities, strict=True)}}
 
     answers(page, "prompts", table, [templates], [shades])
+    page.saved["prompts"] = Offer(saved, [templates])
     example.click(lambda: (str(samples_folder() / EXAMPLE), WORDS_OF_IT, "\n".join(FIRST)), None,
                   [page.bench.picture, page.bench.words, templates], **PRIVATE)
     chosen.input(lambda name: "\n".join(TEMPLATES[name]), chosen, templates, **PRIVATE)

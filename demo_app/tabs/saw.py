@@ -10,6 +10,7 @@ from clipmini.embedder import Embedder
 from clipmini.image import open_image
 from clipmini.tasks.prompts import clean_labels, clean_templates, fill
 from demo_app.page import Asked, Page, friendly_errors
+from demo_app.saving import Offer, Saved
 from demo_app.tabs.zero_shot import enlarged
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
@@ -59,6 +60,23 @@ def see(asked: Asked) -> tuple:
     return kept_part(embedder, image), enlarged(embedder.see(image), SHOWN_SIDE), tokens
 
 
+def saved(asked: Asked) -> Saved:
+    """Both pictures, and the pieces of each word's first prompt with their ids."""
+    embedder, image = asked.embedder, open_image(asked.need_picture())
+    template = clean_templates(asked.templates)[0]
+    rows = []
+    for word in clean_labels(asked.words).labels[:MOST_TEXTS]:
+        ids = embedder.tokenizer.token_lists([prompt := fill(template, word)], truncate=True)[0]
+        rows += [(prompt, piece, i) for piece, i in zip(embedder.tokenizer.pieces(ids), ids, strict=True)]
+
+    def figures() -> list:
+        from clipmini.plots import side_by_side
+
+        titles = [say(asked.lang, "saw_kept"), say(asked.lang, "saw")]
+        return [side_by_side([kept_part(embedder, image), embedder.see(image)], titles, embedder.name)]
+    return Saved(figures, ("prompt", "piece", "id"), rows)
+
+
 def build(page: Page) -> None:
     """Draw the view and connect it."""
     with view(page, "saw"):
@@ -87,6 +105,7 @@ def build(page: Page) -> None:
             return kept_part(embedder, image), enlarged(embedder.see(image), SHOWN_SIDE), pieces
 
     answers(page, "saw", see, [], outputs)
+    page.saved["saw"] = Offer(saved)
     pixels = partial(gr.Image, format="png")
     endpoint(page, "saw", "what_it_saw", what_it_saw, [page.bench.picture, page.bench.words, page.bench.choice],
              {"kept": pixels, "pixels": pixels, "tokens": gr.JSON})

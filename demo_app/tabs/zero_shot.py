@@ -10,7 +10,8 @@ from clipmini.image import open_image
 from clipmini.tasks.classify import Classifier, Prediction, classify
 from demo_app import arithmetic, cautions, style
 from demo_app.page import Asked, Page, friendly_errors
-from demo_app.texts import say_message
+from demo_app.saving import Offer, Saved
+from demo_app.texts import say, say_message
 from demo_app.views import answers, endpoint, view
 
 SAW_SIDE = 256  # pixels on the page
@@ -64,6 +65,24 @@ def shown(asked: Asked) -> tuple[str, Image.Image, str, dict]:
             style.prompt_list(asked.lang, prediction), as_data(prediction, scale, times, asked.lang))
 
 
+def saved(asked: Asked, scale: float | None = None) -> Saved:
+    """The four strips as one figure, and a row for each label."""
+    prediction, used, _, _ = answer(asked, scale)
+    everyday = arithmetic.background(_classifier(asked), prediction, asked.model.model.everyday(asked.templates))
+    rows = [(label, cosine, logit, share) for label, cosine, logit, share in zip(
+        prediction.labels, prediction.cosines[0].tolist(), prediction.logits[0].tolist(),
+        prediction.probabilities[0].tolist(), strict=True)]
+    if prediction.none is not None:
+        rows.append((say(asked.lang, "none"), None, None, prediction.none[0].item()))
+
+    def figures() -> list:
+        from clipmini.plots import arithmetic as strips
+
+        return [strips(prediction, used, [cosine for _, cosine, _ in everyday], f"{asked.embedder.name}: "
+                       "From cosines to probabilities", say(asked.lang, "none"))]
+    return Saved(figures, ("label", "cosine", "logit", "probability"), rows)
+
+
 def build(page: Page) -> None:
     """Draw the view and connect it."""
     with view(page, "zero_shot"):
@@ -92,6 +111,7 @@ def build(page: Page) -> None:
         return {"model": asked.embedder.name} | said | as_data(prediction, used, times, lang)
 
     answers(page, "zero_shot", shown, [], outputs)
+    page.saved["zero_shot"] = Offer(saved, scaled=True)
     scale = partial(gr.Number, 0, label="scale", minimum=0, maximum=1000, visible=False)
     endpoint(page, "zero_shot", "classify", classify_picture, [*page.bench.asked, scale], {"answer": gr.JSON})
 
