@@ -22,11 +22,14 @@ from demo_app.texts import Told, say, say_error
 from demo_app.views import answers, endpoint, view
 
 FETCHING: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "fetch"}
+CHOSEN = "chosen"  # of the pair: whoever answers in the other views
 HEADS = ("model", "size", "licence", "good", "imagenet", "state")
 
 
 def asked_of(page: Page, asked: Asked, choice: str) -> Asked:
     """The same question to another model of the shelf, with its own templates where the first ones were left."""
+    if choice == CHOSEN:
+        return asked
     picked = page.shelf.pick(choice, asked.need_picture())
     before, templates = first_templates(asked.embedder), asked.templates
     if templates.split("\n") == list(TEMPLATES[before]):
@@ -48,9 +51,10 @@ def side_by_side(page: Page, asked: Asked, *choices: str) -> str:
 
 
 def ready(shelf: Shelf, lang: str) -> list[tuple[str, str]]:
-    """What can be compared: (words, name) of the models that can answer now."""
+    """What can be compared: (words, name) of the one that is chosen for all views, and of those that can answer now."""
     able = set(shelf.ready)
-    return [(label, name) for label, name in shelf.labels(partial(say, lang)) if name in able]
+    named = [(label, name) for label, name in shelf.labels(partial(say, lang)) if name in able]
+    return [(say(lang, "models_choice_chosen"), CHOSEN), *named]
 
 
 def second(shelf: Shelf) -> str:
@@ -126,7 +130,7 @@ def build(page: Page) -> None:
         with gr.Row():
             pair = [gr.Dropdown(ready(shelf, lang), value=value, label=word(f"models_{side}"), filterable=False,
                                 elem_id=f"models-{side}", min_width=240)
-                    for side, value in (("left", AUTOMATIC), ("right", second(shelf)))]
+                    for side, value in (("left", CHOSEN), ("right", second(shelf)))]
         both = gr.HTML(elem_id="models-both")
         gr.Markdown(word("models_shelf"), elem_classes="cm-part")
         with gr.Row(equal_height=True):
@@ -201,7 +205,8 @@ def _endpoint(page: Page, pair: list) -> None:
         lang, found = page.language(request), {}
         with friendly_errors(lang):
             for key, choice in (("first", first), ("second", second)):
-                asked = page.asked(picture, labels, templates, none_of_these, choice, lang)
+                name = AUTOMATIC if choice == CHOSEN else choice  # nothing is chosen for a program
+                asked = page.asked(picture, labels, templates, none_of_these, name, lang)
                 prediction, scale, times, _ = zero_shot.answer(asked)
                 found[key] = {"model": asked.embedder.name} | zero_shot.as_data(prediction, scale, times, lang)
         return found
