@@ -149,7 +149,7 @@ def load_choice(shelf: Shelf, name: str, before: str, lang: str) -> tuple[str, s
     try:
         shelf.published(name).get()
     except CheckpointError as error:
-        return before, say(lang, "not_loaded", name=name, before=before, why=escape(str(error), quote=False))
+        return before, say(lang, "not_loaded", name=name, before=before, why=escape(say_error(lang, error), quote=False))
     return name, say(lang, "loaded", name=name)
 
 

@@ -19,7 +19,7 @@ from demo_app.map.neighbours import marked, nearest_points
 from demo_app.map.stored import FILM, shipped, stored_path
 from demo_app.page import PRIVATE, QUICK, Asked, Page, friendly_errors, gpu
 from demo_app.shelf import AUTOMATIC, Model
-from demo_app.texts import say
+from demo_app.texts import say, say_error
 from demo_app.views import answers, endpoint, view
 
 MOST_OWN = 500  # pictures of a visitor on a map
@@ -80,7 +80,8 @@ def title(o: Opened, lang: str) -> str:
 def progress(step: made.Step, lang: str, model: str) -> str:
     """How far a map is, in words."""
     aloud = step.note not in ("pictures", "words", "placing")
-    return status(lang, f"step_{step.note}", aloud, done=step.done, total=step.total, model=model, why=step.why)
+    why = say_error(lang, step.why) if step.why else ""
+    return status(lang, f"step_{step.note}", aloud, done=step.done, total=step.total, model=model, why=why)
 
 
 class Controls(NamedTuple):
