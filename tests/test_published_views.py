@@ -205,7 +205,8 @@ def of_matrix(v, panel, embedder):
     files = [str(PICTURE), *(s["path"] for s in read_samples(samples_folder()) if s["path"] != str(PICTURE))]
     found = similarity(embedder, files, WORDS, [Path(file).name for file in files])
     expected = list(csv.DictReader(io.StringIO(found.as_csv())))
-    for kind, value in (("over texts", "over texts"), ("over pictures", "over pictures"), ("cosines", "cosine")):
+    kinds = [("over texts", "over texts"), ("over pictures", "over pictures"), ("cosines", "cosine")]
+    for kind, value in kinds if embedder_name(embedder) == B32 else kinds[::2]:
         before = panel.locator("#matrix-figure img").get_attribute("src")
         panel.locator(f"#matrix-kind input[value='{kind}']").check()
         v.page.wait_for_function("old => document.querySelector('#matrix-figure img')?.src !== old", arg=before)
@@ -300,10 +301,10 @@ def searched(client, handle, choice, embedder):
 
 
 def mapped(client, handle, choice, embedder):
-    files = [gradio_client.handle_file(s["path"]) for s in read_samples(samples_folder())[:5]]
+    files = [gradio_client.handle_file(s["path"]) for s in read_samples(samples_folder())[:2]]
     found = client.predict(files, choice, api_name="/map_pictures")
-    assert found["model"] == embedder_name(embedder)
-    assert [p["kind"] for p in found["points"]] == ["picture"] * 5 + ["word"] * 5
+    assert (found["model"], found["method"]) == (embedder_name(embedder), "PCA")  # for UMAP there are too few
+    assert [p["kind"] for p in found["points"]] == ["picture"] * 2 + ["word"] * 2
 
 
 @pytest.mark.parametrize("ask", [found_phrases, compared_templates, matrix_of, seen, searched, mapped])

@@ -10,7 +10,7 @@ from clipmini.image import open_image
 from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.heatmap import PRESENT, Heatmap, heatmap, presence_at_least, word_relevance
 from clipmini.tasks.heatmap.presence import MEASURED_WITH
-from demo_app.page import SLOW, Asked, Page, friendly_errors
+from demo_app.page import SLOW, Asked, Kept, Page, friendly_errors
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
 
@@ -117,6 +117,7 @@ def build(page: Page) -> None:
             scores = {"model": asked.embedder.name, "method": found.method, "limit": PRESENT, "phrases": found.scores}
             return plotted(found.maps), plotted(found.segments), words, scores
 
+    page.kept["method"] = Kept(method)
     answers(page, "inside", shown, [method], outputs, SLOW, given=[page.bench.theme])
     endpoint(page, "inside", "find_phrases", find_phrases,
              [page.bench.picture, page.bench.words, page.bench.choice, method],

@@ -17,7 +17,7 @@ from demo_app.map import canvas, made
 from demo_app.map.canvas import Opened, as_address, drawn, opened
 from demo_app.map.neighbours import marked, nearest_points
 from demo_app.map.stored import FILM, shipped, stored_path
-from demo_app.page import PRIVATE, QUICK, Asked, Page, friendly_errors, gpu
+from demo_app.page import PRIVATE, QUICK, Asked, Kept, Page, friendly_errors, gpu
 from demo_app.shelf import AUTOMATIC, Model
 from demo_app.texts import say, say_error
 from demo_app.views import answers, endpoint, view
@@ -120,6 +120,7 @@ def build(page: Page) -> None:
         film = _film(page, lang)
         controls = Controls(gr.State(None, time_to_live=3600), kind, gap, by, page.bench.choice)
         drawn_now = gr.State("")
+    page.kept.update({"map": Kept(kind), "gap": Kept(gap), "by": Kept(by)})
     _connect_map(page, drawn_now, controls, results)
     _connect_search(page, query, tries, controls, results)
     _connect_own(page, *own, controls, results, drawn_now)

@@ -14,7 +14,7 @@ from clipmini.tasks.prompts import TEMPLATES
 from demo_app import style
 from demo_app.fetching import PERMISSION
 from demo_app.halves import half
-from demo_app.page import CAUSED, PRIVATE, SLOW, Asked, Page, first_templates, friendly_errors
+from demo_app.page import CAUSED, PRIVATE, SLOW, Asked, Kept, Page, first_templates, friendly_errors
 from demo_app.published import BY_NAME, PUBLISHED, file_bytes, readable
 from demo_app.shelf import AUTOMATIC, Shelf, state
 from demo_app.tabs import zero_shot
@@ -140,6 +140,8 @@ def build(page: Page) -> None:
             stop = gr.Button(word("models_stop"), visible=False, elem_id="models-stop", min_width=80)
         told = gr.HTML(elem_id="models-told")
         rows = gr.HTML(table(shelf, lang), elem_id="models-table")
+    for side, component in zip(("left", "right"), pair, strict=True):
+        page.kept[side] = Kept(component, lambda: [CHOSEN, *shelf.ready])
     answers(page, "models", partial(side_by_side, page), pair, [both], SLOW)
     _connect_fetching(page, pair, rows, which, button, stop, told)
     _endpoint(page, pair)
