@@ -31,6 +31,7 @@ QUICK: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "quick"}
 SLOW: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "slow"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 DEFAULT_SET = "emoji"
+MOST_SCALE = 1000  # what cosines may be multiplied with
 LONGEST_IN_ADDRESS = 1500  # letters of one value
 
 
@@ -99,7 +100,8 @@ class Kept:
         if isinstance(self.component, gr.Checkbox):
             return {"0": False, "1": True}.get(said)
         if isinstance(self.component, gr.Number):
-            return number if re.fullmatch(r"\d{1,4}(\.\d{1,20})?", said) and (number := float(said)) <= 1000 else None
+            number = float(said) if re.fullmatch(r"\d{1,4}(\.\d{1,20})?", said) else MOST_SCALE + 1
+            return number if number <= MOST_SCALE else None
         if self.allowed or isinstance(self.component, (gr.Dropdown, gr.Radio)):
             able = self.allowed() if self.allowed else [value for _, value in self.component.choices]
             return said if said in able else None

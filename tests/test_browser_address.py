@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, urlsplit  # noqa: E402
 
 from clipmini.tasks.prompts import TEMPLATES  # noqa: E402
 from demo_app.page import Kept  # noqa: E402
+from demo_app.tabs.zero_shot import rescaled  # noqa: E402
+from demo_app.texts import Told  # noqa: E402
 from test_browser import Visit, browser, picture  # noqa: E402, F401
 from test_browser_map import site  # noqa: E402, F401
-
-VIEWS = {"zero_shot": "Zero-shot", "inside": "Look inside", "map": "Map", "prompts": "Prompts", "matrix": "Matrix", "models": "Models"}
 
 
 def pick(v, selector: str, name: str) -> None:
@@ -128,6 +128,13 @@ def test_what_is_not_in_the_link_is_told(browser, site, picture):  # noqa: F811
     (gr.Number(), "-1", None), (gr.Textbox(), "{}", "{}"), (gr.Textbox(), "x" * 1501, None), (gr.Textbox(), None, None)])
 def test_an_address_is_read_with_care(component, said, expected):
     assert Kept(component).read(said) == expected
+
+
+@pytest.mark.parametrize("scale", [None, "4", 0, -1, 1001, float("nan"), float("inf")])
+def test_a_scale_that_no_slider_sends_is_refused(scale):
+    assert rescaled({"scale": 39.2, "own": 39.2}) == 0 and rescaled({"scale": 3.98107, "own": 39.2}) == 3.9811
+    with pytest.raises(Told, match="up to 1,000"):
+        rescaled({"scale": scale, "own": 39.2})
 
 
 def test_sets_are_told_apart_by_their_texts():

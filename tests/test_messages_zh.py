@@ -72,7 +72,7 @@ def test_names_and_numbers_are_told():
     assert "状态 404" in say_problem("zh", "the hub knows no public model 'a/b' (status 404); check the spelling")
     assert say_problem("zh", hub_download._explained("a/b", OSError(28, "full"))).startswith("磁盘满了：a/b ")
     part = "'a/b' is not in the cache, and the hub cannot be reached. " \
-        "The cache holds a part of it (revision 12), which lacks x.bin"
+           "The cache holds a part of it (revision 12), which lacks x.bin"
     assert say_problem("zh", part).endswith("缓存中有它的一部分（版本 12），缺少 x.bin。")
     whole = say_problem("zh", f"there is no folder 'a/b' here, and from the hub: {part}")
     assert whole.startswith("这里没有文件夹 a/b；") and not re.search("cache|revision", whole)
