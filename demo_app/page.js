@@ -2,7 +2,7 @@
 // Gradio calls these from its events; views answer when their stamp changes (see views.py).
 window.cm = (() => {
   const WAIT = 350;  // milliseconds after the last key
-  let order = [], open = "", last = 0, typed = 0, typing = false, ready = false;
+  let order = [], open = "", last = 0, typed = 0, typing = false, ready = false, sets = {}, longest = 0;
   const asked = {}, stale = new Set();
 
   document.addEventListener("input", (e) => { typing = e.target.matches("textarea, input[type=text]"); }, true);
@@ -11,7 +11,10 @@ window.cm = (() => {
   const grey = (name, on) => panel(name)?.classList.toggle("cm-stale", on);
   const pause = () => new Promise((go) => setTimeout(go, typing ? WAIT : 0));
 
-  function begin(names, name) { order = names; open = name || open || names[0]; ready = true; }
+  // templates: the text of each template set by its name; letters: how long a value in the address may be.
+  function begin(names, templates, letters) {
+    order = names; open = open || names[0]; sets = templates; longest = letters; ready = true;
+  }
 
   const stamps = () => order.map((name) => asked[name] || 0);  // as they are now, not as they were before a pause
 
@@ -62,13 +65,17 @@ window.cm = (() => {
     if (!ready) return;
     const url = new URL(location.href);
     for (const [key, value] of Object.entries(values))
-      value === "" || value === null || String(value).length > 1500 ? url.searchParams.delete(key) : url.searchParams.set(key, value);
+      value === "" || value === null || String(value).length > longest ? url.searchParams.delete(key) : url.searchParams.set(key, value);
     history.replaceState(history.state, "", url);
   }
-  function remember(words, templates, none, choice, example, first) {
-    address({ words, templates: templates === first ? "" : templates, none: none ? "1" : "", model: choice === "automatic" ? "" : choice, example });
+  // first: what each of them is at first, which need not be said. A template set is said by its name.
+  function remember(names, first, ...values) {
+    const said = Object.fromEntries(names.map((name, i) => [name, values[i] === first[name] ? "" : values[i]]));
+    for (const [name, value] of Object.entries(said)) if (typeof value === "boolean") said[name] = Number(value);
+    const set = Object.keys(sets).find((name) => sets[name] === said.templates) || "";
+    address({ ...said, set, templates: set ? "" : said.templates });
   }
-  const opened = () => [open, set];
+  const opened = () => open;
   // A file that the server made goes where the browser puts downloads.
   function save(file) {
     if (!file || !file.url) return;

@@ -1,6 +1,7 @@
 """What every view shares: the page, what a visitor asks, the picture that can't crash the app, the examples, errors."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ QUICK: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "quick"}
 SLOW: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "slow"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 DEFAULT_SET = "emoji"
+MOST_SCALE = 1000  # what cosines may be multiplied with
+LONGEST_IN_ADDRESS = 1500  # letters of one value
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,35 @@ class View(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Something of a view that stands in the address. allowed: () -> the values that it may have; None for the choices
+    of the component, or for any text or number."""
+
+    component: Any
+    allowed: Callable[[], list] | None = None
+
+    def read(self, said: str | None) -> Any:
+        """What the address says as a value of the component; None where it says nothing, or nothing that is allowed."""
+        if said is None or len(said) > LONGEST_IN_ADDRESS:
+            return None
+        if isinstance(self.component, gr.Checkbox):
+            return {"0": False, "1": True}.get(said)
+        if isinstance(self.component, gr.Number):
+            number = float(said) if re.fullmatch(r"\d{1,4}(\.\d{1,20})?", said) else MOST_SCALE + 1
+            return number if number <= MOST_SCALE else None
+        if self.allowed or isinstance(self.component, (gr.Dropdown, gr.Radio)):
+            able = self.allowed() if self.allowed else [value for _, value in self.component.choices]
+            return said if said in able else None
+        return said
+
+
+@dataclass(frozen=True)
 class Page:
     """What a view is built from. lang: fixed language, or None to follow the browser; word: key -> text for the page.
 
     Where lang is None, word gives no str but gr.I18n's stand-in for one, which the browser translates.
-    bench: what all views share; views: by their names, in the order of the page; saved: what they offer as files.
+    bench: what all views share; views: by their names, in the order of the page; kept: what of theirs stands in the
+    address, by its name there; saved: what they offer as files.
     """
 
     demo: gr.Blocks
@@ -98,6 +125,7 @@ class Page:
     bench: Bench
     views: dict[str, View] = field(default_factory=dict)
     saved: dict[str, Any] = field(default_factory=dict)  # view -> saving.Offer
+    kept: dict[str, Kept] = field(default_factory=dict)
 
     def language(self, request) -> str:
         """The language of one visitor."""

@@ -33,13 +33,12 @@ class Saved(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """function(asked, *values of inputs) -> Saved. blind: the automatic choice of a model does not look at the picture;
-    scaled: the function takes scale=, what the visitor multiplies cosines with, None for the model's own."""
+    """function(asked, *values of inputs) -> Saved. blind: the automatic choice of a model does not look at the
+    picture."""
 
     function: Callable[..., Saved]
     inputs: Sequence[gr.components.Component] = ()
     blind: bool = False
-    scaled: bool = False
 
 
 def written(saved: Saved, view: str, kind: str, lang: str) -> Path:
@@ -76,13 +75,12 @@ def build(page: Page) -> None:
         buttons = {kind: gr.Button(kind.upper(), size="sm", min_width=60, scale=0, elem_id=f"save-{kind}")
                    for kind in KINDS}
         open_view = gr.Textbox("", visible="hidden", elem_id="save-view")
-        scale = gr.Number(0, visible="hidden", elem_id="save-scale")
         file = gr.File(visible="hidden", elem_id="save-file")
     own = list(dict.fromkeys(c for offer in page.saved.values() for c in offer.inputs))
 
     def saver(kind: str):
         @gpu
-        def save(request: gr.Request, view: str, scale: float, *values):
+        def save(request: gr.Request, view: str, *values):
             lang = page.language(request)
             with friendly_errors(lang):
                 offer = page.saved.get(view)
@@ -90,12 +88,11 @@ def build(page: Page) -> None:
                     raise ValueError(say(lang, "save_nothing", view=say(lang, f"tab_{view}") if view else "?"))
                 given = dict(zip(own, values[len(shared):], strict=True))
                 asked: Asked = page.asked(*values[:len(shared)], lang=lang, blind=offer.blind)
-                more = {"scale": scale or None} if offer.scaled else {}
-                saved = offer.function(asked, *(given[c] for c in offer.inputs), **more)
+                saved = offer.function(asked, *(given[c] for c in offer.inputs))
                 return str(written(saved, view, kind, lang))
         return save
 
     for kind, button in buttons.items():
-        button.click(saver(kind), [open_view, scale, *shared, *own], file, show_progress="minimal",
-                     js="(view, scale, ...rest) => [...cm.opened(), ...rest]", **PRIVATE, **SLOW).success(
+        button.click(saver(kind), [open_view, *shared, *own], file, show_progress="minimal",
+                     js="(view, ...rest) => [cm.opened(), ...rest]", **PRIVATE, **SLOW).success(
             None, file, None, js="(file) => cm.save(file)", **PRIVATE)

@@ -8,7 +8,7 @@ import gradio as gr
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import Prediction
 from demo_app.published import file_bytes, readable
-from demo_app.texts import say
+from demo_app.texts import say, say_problem
 
 SMALL_ENOUGH = 20_000_000  # parameters
 SHOWN_LABELS, SHOWN_PROMPTS = 20, 30  # rows; the rest is summed up in one
@@ -116,7 +116,8 @@ def model_line(lang: str, embedder: Embedder | None, problem: str) -> str:
     """Which model answers, how large it is in parameters, pixels and bytes, and what was measured on it:
     meta["measured"], a text or one a language."""
     if embedder is None:
-        return f'<div class="cm-model cm-bad" role="alert">{escape(say(lang, "no_model"))}: {escape(problem)}</div>'
+        return f'<div class="cm-model cm-bad" role="alert">{escape(say(lang, "no_model"))}: ' \
+            f"{escape(say_problem(lang, problem))}</div>"
     size, count = embedder.config.vision.image_size, embedder.parameters
     stored = file_bytes(embedder.source, embedder.meta.get("file", ""))
     measured = embedder.meta.get("measured", "")
@@ -137,7 +138,8 @@ def sentence_key(embedder: Embedder | None) -> str:
 
 def fallback(lang: str, name: str, why: str) -> str:
     """That the page should have started with another model."""
-    return f'<p class="cm-notes" role="status">{escape(say(lang, "models_fallback", name=name, why=why))}</p>'
+    said = say(lang, "models_fallback", name=name, why=say_problem(lang, why))
+    return f'<p class="cm-notes" role="status">{escape(said)}</p>'
 
 
 def prompt_list(lang: str, prediction: Prediction) -> str:

@@ -1,5 +1,6 @@
 """The workbench: the one picture, the one list of words and the one model that all views answer with."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -10,6 +11,7 @@ import gradio as gr
 from clipmini.files import CheckpointError
 from clipmini.tasks.prompts import TEMPLATES
 from demo_app.page import (
+    LONGEST_IN_ADDRESS,
     PRIVATE,
     SLOW,
     Bench,
@@ -84,35 +86,48 @@ def connect(page: Page, drawn: Drawn, tabs: gr.Tabs):
     """Let the views answer when something on the bench changes, and when they are opened. Returns the event after which
     the bench is as the address says."""
     bench, stamps = page.bench, [view.stamp for view in page.views.values()]
-    first = bench.templates.value
     for name, view in page.views.items():
         view.tab.select(None, stamps, stamps, js=f"(...s) => cm.show('{name}', ...s)", **PRIVATE)
     ask: dict[str, Any] = {"fn": None, "inputs": stamps, "outputs": stamps, "js": "(...s) => cm.ask(...s)", **PRIVATE}
     gr.on([c.change for c in bench.asked], trigger_mode="multiple", **ask)
-    shared: list[Any] = [bench.words, bench.templates, bench.none_of_these, bench.choice, drawn.example]
-    gr.on([c.change for c in shared], None, shared, None, trigger_mode="multiple",
-          js=f"(...v) => cm.remember(...v, {first!r})", **PRIVATE)
+    _connect_address(page, drawn)
     _connect_examples(page, drawn)
     _connect_choice(page, drawn)
     drawn.template_set.input(lambda name: "\n".join(TEMPLATES[name]), drawn.template_set, bench.templates, **PRIVATE)
-    drawn.copy.click(_copied(page), None, None, js="() => cm.copy()", **PRIVATE)
-    restored = [bench.picture, *bench.asked[1:], drawn.example, drawn.serving, drawn.loaded, tabs]
+    kept = [each.component for each in page.kept.values()]
+    restored = [bench.picture, *bench.asked[1:], drawn.example, drawn.serving, drawn.loaded, tabs, drawn.template_set,
+                *kept]
 
     def arrive(request: gr.Request):
         return restore(page, request)
 
+    sets = json.dumps({name: "\n".join(templates) for name, templates in TEMPLATES.items()})
     arrived = page.demo.load(arrive, None, restored, **PRIVATE)
     arrived.then(
         None, None, bench.theme, js="() => document.body.classList.contains('dark') ? 'dark' : ''", **PRIVATE).then(
-        None, stamps, stamps, js=f"(...s) => {{ cm.begin({list(page.views)!r}); return cm.ask(...s) }}", **PRIVATE)
+        None, stamps, stamps, js=f"(...s) => {{ cm.begin({list(page.views)!r}, {sets}, {LONGEST_IN_ADDRESS}); "
+        "return cm.ask(...s) }", **PRIVATE)
     return arrived
 
 
-def _copied(page: Page) -> Callable[[gr.Request], None]:
-    """Tells a visitor that the address is on their clipboard."""
-    def copied(request: gr.Request) -> None:
-        gr.Info(say(page.language(request), "copied"), duration=3)
-    return copied
+def _connect_address(page: Page, drawn: Drawn) -> None:
+    """What a visitor sets stands in the address, and the button copies it."""
+    bench = page.bench
+    shared = {"words": bench.words, "templates": bench.templates, "none": bench.none_of_these, "model": bench.choice,
+              "example": drawn.example} | {name: kept.component for name, kept in page.kept.items()}
+    first = {name: component.value for name, component in shared.items() if name not in ("words", "example")}
+    gr.on([c.change for c in shared.values()], None, list(shared.values()), None, trigger_mode="multiple",
+          js=f"(...v) => cm.remember({json.dumps(list(shared))}, {json.dumps(first)}, ...v)", **PRIVATE)
+    texts = [component for component in shared.values() if isinstance(component, gr.Textbox)]
+
+    def copied(request: gr.Request, example: str, *values) -> None:
+        lang = page.language(request)
+        lost = [] if example else [say(lang, "link_own_picture")]
+        lost += [say(lang, "link_long_text", n=len(text), limit=LONGEST_IN_ADDRESS) for text in values
+                 if len(text or "") > LONGEST_IN_ADDRESS and text.split("\n") not in map(list, TEMPLATES.values())]
+        gr.Info(" ".join([say(lang, "copied"), *lost]), duration=8 if lost else 3)
+
+    drawn.copy.click(copied, [drawn.example, *texts], None, js="(...v) => { cm.copy(); return v; }", **PRIVATE)
 
 
 def _connect_examples(page: Page, drawn: Drawn) -> None:
@@ -149,7 +164,8 @@ def load_choice(shelf: Shelf, name: str, before: str, lang: str) -> tuple[str, s
     try:
         shelf.published(name).get()
     except CheckpointError as error:
-        return before, say(lang, "not_loaded", name=name, before=before, why=escape(str(error), quote=False))
+        why = escape(say_error(lang, error), quote=False)
+        return before, say(lang, "not_loaded", name=name, before=before, why=why)
     return name, say(lang, "loaded", name=name)
 
 
@@ -165,11 +181,13 @@ def restore(page: Page, request: gr.Request) -> list:
         choice, note = load_choice(page.shelf, query["model"], AUTOMATIC, lang)
     choices = page.shelf.labels(partial(say, lang))
     words = query.get("words") or (sample["labels"] if sample else None)
-    view = query.get("view")
-    return [picture, words if words else gr.skip(),
-            query["templates"] if query.get("templates") else gr.skip(), query.get("none") == "1",
+    view, chosen = query.get("view"), query.get("set")
+    templates = "\n".join(TEMPLATES[chosen]) if chosen in TEMPLATES else query.get("templates")
+    own = None if query.get("templates") else gr.skip()  # templates of one's own are of no set
+    kept = [gr.skip() if (value := each.read(query.get(name))) is None else value for name, each in page.kept.items()]
+    return [picture, words if words else gr.skip(), templates if templates else gr.skip(), query.get("none") == "1",
             gr.update(choices=choices, value=choice), _file_name(picture), choice,
             gr.update(value=note, visible=bool(note)),
-            gr.Tabs(selected=view) if view in page.views else gr.skip()]
+            gr.Tabs(selected=view) if view in page.views else gr.skip(), chosen if chosen in TEMPLATES else own, *kept]
 
 

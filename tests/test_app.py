@@ -390,7 +390,7 @@ def test_phrases_are_drawn_as_typed_and_drawing_is_inside_the_error_handler(clie
     (tmp_path / "p.png").write_bytes(encoded(two_colours()))
     picture = gradio_client.handle_file(str(tmp_path / "p.png"))
     typed = r"$5 and $6, a $\foo$ rocket, $$, {, \, _drafts"
-    maps, areas, _ = client.predict(picture, typed, shelf.AUTOMATIC, "occlusion", api_name="/find_phrases")
+    maps, areas, *_ = client.predict(picture, typed, shelf.AUTOMATIC, "occlusion", api_name="/find_phrases")
     assert maps["plot"].startswith("data:image/") and areas["type"] == "matplotlib"
     figure, table = client.predict([picture], typed, shelf.AUTOMATIC, "cosines",
                                     api_name="/similarity_matrix")

@@ -43,6 +43,7 @@ def test_axe_finds_nothing_serious(locale, dark, width, browser, site):  # noqa:
         visit.page.locator(f"[role=tab][data-tab-id={name}]").click()
         visit.settled(name)
         visit.page.wait_for_function("() => !document.querySelector('.pending, .cm-stale')")
+        visit.page.wait_for_timeout(300)  # what was grey fades in
         found += [f"{name}: {one}" for one in visit.page.evaluate(FOUND)]
         assert visit.overflow() <= 0, name
     visit.context.close()

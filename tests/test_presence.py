@@ -14,7 +14,17 @@ from clipmini.data import scenes
 from clipmini.embedder import assets_folder
 from clipmini.plots import DIM, heatmaps
 from clipmini.tasks.classify import build_classifier
-from clipmini.tasks.heatmap import METHODS, PRESENT, Heatmap, HeatmapError, heatmap, presence, presence_rates, rates
+from clipmini.tasks.heatmap import (
+    METHODS,
+    PRESENT,
+    Heatmap,
+    HeatmapError,
+    heatmap,
+    presence,
+    presence_at_least,
+    presence_rates,
+    rates,
+)
 from clipmini.tasks.heatmap import methods as H
 from clipmini.tasks.prompts import EVERYDAY_WORDS
 from test_scenes import drawings  # noqa: F401
@@ -145,3 +155,14 @@ def test_a_map_without_scores_is_drawn_as_before():
     assert [ax.get_title() for ax in heatmaps(plain).axes if len(ax.images) == 2] == ["cat"]
     with pytest.raises(HeatmapError, match="no method"):
         heatmap(None, None, "cat", "magic")
+
+
+def test_the_whole_picture_alone_says_what_presence_is_at_least(emoji):
+    """Exactly, for a thing that fills the picture; less, for a small one that only a window finds."""
+    vectors, whole = build_classifier(emoji, EVERYDAY_WORDS, "plain"), emoji.embed_images([SCENE.parent / "guitar.png"])
+    texts = emoji.embed_texts(["guitar", "pizza"])
+    least = presence_at_least(texts, vectors, whole)
+    full = heatmap(emoji, SCENE.parent / "guitar.png", "guitar, pizza", "windows").scores
+    assert least[0] == pytest.approx(full[0].item(), abs=1e-4) and bool((least <= full + 1e-4).all())
+    small = heatmap(emoji, SCENE, ["dog face"], "windows").scores
+    assert presence_at_least(emoji.embed_texts(["dog face"]), vectors, emoji.embed_images([SCENE])) < small - 0.2

@@ -73,7 +73,7 @@ print(client.predict(picture, 'rocket, cat', '{{}}', False, 'automatic', 40.0, a
 print(len(client.predict(picture, 'rocket, flame', 'automatic', '', api_name='/find_phrases')))"""
         said = subprocess.run([str(python), "-c", code], capture_output=True, text=True, timeout=120)
         assert "'model': 'mine'" in said.stdout, said.stderr[-2000:]
-        assert "rocket" in said.stdout and said.stdout.rstrip().endswith("3"), said.stderr[-2000:]
+        assert "rocket" in said.stdout and said.stdout.rstrip().endswith("4"), said.stderr[-2000:]
     finally:
         process.terminate()
         process.wait(20)

@@ -45,7 +45,8 @@ class Matrix:
         """kind: "cosine", "over texts" or "over pictures"."""
         return {"cosine": self.cosines, "over texts": self.over_texts, "over pictures": self.over_pictures}[kind]
 
-    COLUMNS: ClassVar[tuple[str, ...]] = ("picture", "text", "cosine", "probability over texts", "probability over pictures")
+    COLUMNS: ClassVar[tuple[str, ...]] = ("picture", "text", "cosine", "probability over texts",
+                                          "probability over pictures")
 
     def rows(self) -> list[tuple[str, str, float, float, float]]:
         """A row for each pair, in the order of COLUMNS."""

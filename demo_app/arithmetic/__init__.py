@@ -1,8 +1,8 @@
 """The arithmetic of an answer, seen: cosines, times the scale, e to that power, shares; four strips that move together.
 
 `component` draws them, empty; `value` says what they show, and `waiting` and `problem` what stands in their place. The
-slider of the scale computes in the browser. When it is let go, the component's event `rescale` brings {"scale": number}
-as gr.EventData's _data.
+slider of the scale computes in the browser. When it is let go, the component's event `rescale` brings {"scale": number,
+"own": the model's} as gr.EventData's _data.
 """
 
 import json

@@ -232,7 +232,7 @@ function slider(parent) {
     scale = toScale(Number(input.value));
     update();
   });
-  const done = () => { root().classList.remove("sliding"); announce(); trigger("rescale", { scale }); };
+  const done = () => { root().classList.remove("sliding"); announce(); trigger("rescale", { scale, own: data.own }); };
   input.addEventListener("change", done);
   own.addEventListener("click", () => { scale = data.own; update(); done(); });
 }

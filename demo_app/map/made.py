@@ -30,13 +30,13 @@ _one = threading.Lock()  # one map is made at a time: two would share two cores
 @dataclass(frozen=True)
 class Step:
     """How far a map is. note: a key of the texts, map_js_step_NOTE; done of total points; o: the map, once there is
-    one; why: what went wrong, in words."""
+    one; why: what went wrong."""
 
     note: str
     done: int = 0
     total: int = 0
     o: Opened | None = None
-    why: str = ""
+    why: Exception | None = None
 
 
 @lru_cache(maxsize=1)
@@ -162,4 +162,4 @@ def by_umap(o: Opened) -> Iterator[Step]:
                 else:
                     yield Step("umap", n, n, replace(o, found=with_places(o.found, told)))
         except MapError as error:
-            yield Step("stopped", n, n, o, str(error))
+            yield Step("stopped", n, n, o, error)

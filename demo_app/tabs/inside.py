@@ -1,9 +1,17 @@
-"""The view that looks inside: where in the picture each phrase is, and how much each of its words counts."""
+"""The view that looks inside: is each phrase there, where in the picture, and how much does each of its words count?"""
+
+from html import escape
+from typing import Any, NamedTuple
 
 import gradio as gr
+from PIL import Image
 
 from clipmini.image import open_image
-from demo_app.page import SLOW, Asked, Page, friendly_errors
+from clipmini.tasks.classify import build_classifier
+from clipmini.tasks.heatmap import PRESENT, Heatmap, heatmap, presence_at_least, word_relevance
+from clipmini.tasks.heatmap.presence import MEASURED_WITH
+from demo_app.page import SLOW, Asked, Kept, Page, friendly_errors
+from demo_app.saving import Offer, Saved
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
 
@@ -11,17 +19,69 @@ OWN_CHOICE = ""  # the method's name for "whatever is best for this model"
 METHODS = ("windows", "surgery", "value", "relevance", "gradcam", "occlusion", "patches")
 
 
-def look_inside(asked: Asked, method: str, progress: bool = True) -> tuple:
-    """Maps of the picture -> (figure of the maps, figure of the segments, rows of phrase, word, fall of the cosine)."""
+class Inside(NamedTuple):
+    """maps, segments: figures; scores: of each phrase {"phrase", "cosine", "presence", "at_least", "there"}; words:
+    rows of phrase, word, fall of the cosine; method: the one that was used."""
+
+    maps: Any  # not its class: matplotlib is imported when the view is opened
+    segments: Any
+    scores: list[dict]
+    words: list[list[str]]
+    method: str
+
+
+def look_inside(asked: Asked, method: str, progress: bool = True) -> Inside:
+    """What the model finds of each phrase in the picture. Raises HeatmapError, ImageError, PromptError."""
     from clipmini.plots import heatmaps, segments  # matplotlib: only who opens this view waits for it
-    from clipmini.tasks.heatmap.methods import heatmap, word_relevance
 
     embedder, image = asked.embedder, open_image(asked.need_picture())
     found = heatmap(embedder, image, asked.words, method or None, progress=progress,
                     everyday=asked.model.model.everyday())
     words = [[phrase, word, f"{fall:+.3f}"] for phrase in found.phrases if len(phrase.split()) > 1
              for word, fall in word_relevance(embedder, image, phrase)]
-    return heatmaps(found, f"{embedder.name}: {found.method}"), segments(found, embedder.name), words
+    return Inside(heatmaps(found, f"{embedder.name}: {found.method}"), segments(found, embedder.name),
+                  scores_of(asked, image, found), words, found.method)
+
+
+def scores_of(asked: Asked, image: Image.Image, found: Heatmap) -> list[dict]:
+    """Of each phrase its cosine with the whole picture, its presence or what that is at least, and whether it is there:
+    None where only the method that looks at every part could say."""
+    whole, texts = asked.embedder.embed_images([image]), build_classifier(asked.embedder, found.phrases, "plain")
+    least = presence_at_least(texts, asked.model.model.everyday(), whole)
+    exact = [None] * len(texts) if found.scores is None else found.scores.tolist()
+    return [{"phrase": phrase, "cosine": cosine, "presence": score, "at_least": floor,
+             "there": True if floor >= PRESENT else None if score is None else score >= PRESENT}
+            for phrase, cosine, score, floor in zip(found.phrases, (texts @ whole[0]).tolist(), exact, least.tolist(),
+                                                    strict=True)]
+
+
+def score_table(asked: Asked, found: Inside) -> str:
+    """The scores as a table, and what they mean for this model, as HTML."""
+    def said(key: str, **values) -> str:
+        return escape(say(asked.lang, f"inside_{key}", **values))
+
+    rows = "".join(
+        f'<tr><th scope="row">{escape(s["phrase"])}</th><td>{s["cosine"]:+.3f}</td>'
+        f"<td>{'≥ ' if s['presence'] is None else ''}{s['at_least' if s['presence'] is None else 'presence']:+.1f}</td>"
+        f"<td>{said({True: 'there', False: 'not_there', None: 'not_known'}[s['there']])}</td></tr>"
+        for s in found.scores)
+    head = "".join(f'<th scope="col">{said(key)}</th>' for key in ("phrase", "cosine", "presence", "verdict"))
+    notes = [said("presence_about", limit=PRESENT)]
+    if any(s["presence"] is None for s in found.scores):
+        notes.append(said("why_no_score", method=found.method))
+    if asked.model.model.name not in MEASURED_WITH:
+        notes.append(said("not_measured", model=asked.embedder.name, limit=PRESENT, known=", ".join(MEASURED_WITH)))
+    return (f'<div class="cm-wide" tabindex="0" role="region" aria-label="{said("scores")}">'
+            '<table class="cm-shades cm-scores">'
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+            f'<p class="cm-small">{("" if asked.lang == "zh" else " ").join(notes)}</p>')
+
+
+def saved(asked: Asked, method: str) -> Saved:
+    """Both figures, and a row for each phrase."""
+    found = look_inside(asked, method)
+    return Saved(lambda: [found.maps, found.segments], ("phrase", "cosine", "presence", "at least", "there"),
+                 [tuple(score.values()) for score in found.scores])
 
 
 def build(page: Page) -> None:
@@ -36,10 +96,10 @@ def build(page: Page) -> None:
     def shown(asked: Asked, method: str, theme: str):
         from demo_app.figures import plotted
 
-        maps, areas, words = look_inside(asked, method)
+        found = look_inside(asked, method)
         heads = [say(asked.lang, key) for key in ("phrase", "word", "fall")]
-        drawn = (plotted(figure, asked.lang, theme == "dark") for figure in (maps, areas))
-        return *drawn, {"headers": heads, "data": words}
+        maps, areas = (plotted(figure, asked.lang, theme == "dark") for figure in (found.maps, found.segments))
+        return score_table(asked, found), maps, areas, {"headers": heads, "data": found.words}
 
     def find_phrases(picture: str | None, phrases: str, model: str, method: str, request: gr.Request):
         """Where in the picture is each phrase?
@@ -51,25 +111,33 @@ def build(page: Page) -> None:
             method: "" for the best one, or windows, surgery, value, relevance, gradcam, occlusion, patches.
 
         Returns:
-            Two figures, and for phrases of several words how far the cosine falls without each of them.
+            Two figures; for each phrase its cosine with the picture, its presence (standard deviations above everyday
+            words; by methods other than windows only what it is at least) and whether it is there (null: not known);
+            and for phrases of several words how far the cosine falls without each of them.
         """
         from demo_app.figures import plotted
 
         lang = page.language(request)
         with friendly_errors(lang):
-            maps, areas, words = look_inside(page.asked(picture, phrases, "{}", False, model, lang), method)
-            return plotted(maps), plotted(areas), [dict(zip(("phrase", "word", "fall"), w, strict=True)) for w in words]
+            asked = page.asked(picture, phrases, "{}", False, model, lang)
+            found = look_inside(asked, method)
+            words = [dict(zip(("phrase", "word", "fall"), w, strict=True)) for w in found.words]
+            scores = {"model": asked.embedder.name, "method": found.method, "limit": PRESENT, "phrases": found.scores}
+            return plotted(found.maps), plotted(found.segments), words, scores
 
+    page.kept["method"] = Kept(method)
+    page.saved["inside"] = Offer(saved, [method])
     answers(page, "inside", shown, [method], outputs, SLOW, given=[page.bench.theme])
     endpoint(page, "inside", "find_phrases", find_phrases,
              [page.bench.picture, page.bench.words, page.bench.choice, method],
-             {"maps": gr.Plot, "areas": gr.Plot, "words": gr.JSON}, SLOW)
+             {"maps": gr.Plot, "areas": gr.Plot, "words": gr.JSON, "scores": gr.JSON}, SLOW)
 
 
 def _outputs(page: Page) -> list:
-    """The figure of the maps, that of the segments, the table of the words."""
+    """The table of the phrases, the figure of the maps, that of the segments, the table of the words."""
     word, lang = page.word, page.lang or "en"
-    return [gr.Plot(label=word("maps"), show_label=False, elem_id="inside-maps"),
+    return [gr.HTML(elem_id="inside-scores"),
+            gr.Plot(label=word("maps"), show_label=False, elem_id="inside-maps"),
             gr.Plot(label=word("areas"), show_label=False, elem_id="inside-areas"),
             gr.Dataframe(headers=[say(lang, "phrase"), say(lang, "word"), say(lang, "fall")], interactive=False,
                          label=word("words"), elem_id="inside-words", max_height=300, wrap=True)]

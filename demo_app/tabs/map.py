@@ -17,10 +17,10 @@ from demo_app.map import canvas, made
 from demo_app.map.canvas import Opened, as_address, drawn, opened
 from demo_app.map.neighbours import marked, nearest_points
 from demo_app.map.stored import FILM, shipped, stored_path
-from demo_app.page import PRIVATE, QUICK, Asked, Page, friendly_errors, gpu
+from demo_app.page import PRIVATE, QUICK, Asked, Kept, Page, friendly_errors, gpu
 from demo_app.saving import Offer, Saved
 from demo_app.shelf import AUTOMATIC, Model
-from demo_app.texts import say
+from demo_app.texts import say, say_error
 from demo_app.views import answers, endpoint, view
 
 MOST_OWN = 500  # pictures of a visitor on a map
@@ -81,7 +81,8 @@ def title(o: Opened, lang: str) -> str:
 def progress(step: made.Step, lang: str, model: str) -> str:
     """How far a map is, in words."""
     aloud = step.note not in ("pictures", "words", "placing")
-    return status(lang, f"step_{step.note}", aloud, done=step.done, total=step.total, model=model, why=step.why)
+    why = say_error(lang, step.why) if step.why else ""
+    return status(lang, f"step_{step.note}", aloud, done=step.done, total=step.total, model=model, why=why)
 
 
 class Controls(NamedTuple):
@@ -120,6 +121,7 @@ def build(page: Page) -> None:
         film = _film(page, lang)
         controls = Controls(gr.State(None, time_to_live=3600), kind, gap, by, page.bench.choice)
         drawn_now = gr.State("")
+    page.kept.update({"map": Kept(kind), "gap": Kept(gap), "by": Kept(by)})
     _connect_map(page, drawn_now, controls, results)
     page.saved["map"] = Offer(saved, [controls.mine, kind, gap], blind=True)
     _connect_search(page, query, tries, controls, results)

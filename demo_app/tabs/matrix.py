@@ -9,7 +9,7 @@ import gradio as gr
 
 from clipmini.image import ENDINGS, open_image
 from clipmini.tasks.similarity import Matrix, similarity
-from demo_app.page import SLOW, Asked, Page, friendly_errors, read_samples, samples_folder
+from demo_app.page import SLOW, Asked, Kept, Page, friendly_errors, read_samples, samples_folder
 from demo_app.saving import Offer, Saved
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
@@ -84,6 +84,7 @@ def build(page: Page) -> None:
         with friendly_errors(lang):
             return compare_all(page.asked(None, texts, "{}", False, model, lang), pictures, kind)
 
+    page.kept["kind"] = Kept(kind)
     answers(page, "matrix", compare_all, [files, kind], outputs, SLOW, given=[page.bench.theme])
     page.saved["matrix"] = Offer(saved, [files, kind])
     endpoint(page, "matrix", "similarity_matrix", similarity_matrix,

@@ -14,7 +14,7 @@ from clipmini.tasks.prompts import TEMPLATES
 from demo_app import style
 from demo_app.fetching import PERMISSION
 from demo_app.halves import half
-from demo_app.page import CAUSED, PRIVATE, SLOW, Asked, Page, first_templates, friendly_errors
+from demo_app.page import CAUSED, PRIVATE, SLOW, Asked, Kept, Page, first_templates, friendly_errors
 from demo_app.published import BY_NAME, PUBLISHED, file_bytes, readable
 from demo_app.saving import Offer, Saved
 from demo_app.shelf import AUTOMATIC, Shelf, state
@@ -23,11 +23,14 @@ from demo_app.texts import Told, say, say_error
 from demo_app.views import answers, endpoint, view
 
 FETCHING: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "fetch"}
+CHOSEN = "chosen"  # of the pair: whoever answers in the other views
 HEADS = ("model", "size", "licence", "good", "imagenet", "state")
 
 
 def asked_of(page: Page, asked: Asked, choice: str) -> Asked:
     """The same question to another model of the shelf, with its own templates where the first ones were left."""
+    if choice == CHOSEN:
+        return asked
     picked = page.shelf.pick(choice, asked.need_picture())
     before, templates = first_templates(asked.embedder), asked.templates
     if templates.split("\n") == list(TEMPLATES[before]):
@@ -57,9 +60,10 @@ def saved(page: Page, asked: Asked, *choices: str) -> Saved:
 
 
 def ready(shelf: Shelf, lang: str) -> list[tuple[str, str]]:
-    """What can be compared: (words, name) of the models that can answer now."""
+    """What can be compared: (words, name) of the one that is chosen for all views, and of those that can answer now."""
     able = set(shelf.ready)
-    return [(label, name) for label, name in shelf.labels(partial(say, lang)) if name in able]
+    named = [(label, name) for label, name in shelf.labels(partial(say, lang)) if name in able]
+    return [(say(lang, "models_choice_chosen"), CHOSEN), *named]
 
 
 def second(shelf: Shelf) -> str:
@@ -135,7 +139,7 @@ def build(page: Page) -> None:
         with gr.Row():
             pair = [gr.Dropdown(ready(shelf, lang), value=value, label=word(f"models_{side}"), filterable=False,
                                 elem_id=f"models-{side}", min_width=240)
-                    for side, value in (("left", AUTOMATIC), ("right", second(shelf)))]
+                    for side, value in (("left", CHOSEN), ("right", second(shelf)))]
         both = gr.HTML(elem_id="models-both")
         gr.Markdown(word("models_shelf"), elem_classes="cm-part")
         with gr.Row(equal_height=True):
@@ -145,6 +149,8 @@ def build(page: Page) -> None:
             stop = gr.Button(word("models_stop"), visible=False, elem_id="models-stop", min_width=80)
         told = gr.HTML(elem_id="models-told")
         rows = gr.HTML(table(shelf, lang), elem_id="models-table")
+    for side, component in zip(("left", "right"), pair, strict=True):
+        page.kept[side] = Kept(component, lambda: [CHOSEN, *shelf.ready])
     answers(page, "models", partial(side_by_side, page), pair, [both], SLOW)
     page.saved["models"] = Offer(partial(saved, page), pair)
     _connect_fetching(page, pair, rows, which, button, stop, told)
@@ -211,7 +217,8 @@ def _endpoint(page: Page, pair: list) -> None:
         lang, found = page.language(request), {}
         with friendly_errors(lang):
             for key, choice in (("first", first), ("second", second)):
-                asked = page.asked(picture, labels, templates, none_of_these, choice, lang)
+                name = AUTOMATIC if choice == CHOSEN else choice  # nothing is chosen for a program
+                asked = page.asked(picture, labels, templates, none_of_these, name, lang)
                 prediction, scale, times, _ = zero_shot.answer(asked)
                 found[key] = {"model": asked.embedder.name} | zero_shot.as_data(prediction, scale, times, lang)
         return found

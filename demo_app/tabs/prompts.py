@@ -7,7 +7,7 @@ import gradio as gr
 from clipmini.image import open_image
 from clipmini.tasks.prompts import TEMPLATES, clean_labels
 from clipmini.tasks.templates import OnePicture, on_one_picture
-from demo_app.page import PRIVATE, Asked, Page, friendly_errors, samples_folder
+from demo_app.page import PRIVATE, Asked, Kept, Page, friendly_errors, samples_folder
 from demo_app.saving import Offer, Saved
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
@@ -92,6 +92,7 @@ def build(page: Page) -> None:
                 "templates": {row: dict(zip(names, p.tolist(), strict=True))
                               for row, p in zip(rows, found.probabilities, strict=True)}}
 
+    page.kept["prompts"] = Kept(templates)
     answers(page, "prompts", table, [templates], [shades])
     page.saved["prompts"] = Offer(saved, [templates])
     example.click(lambda: (str(samples_folder() / EXAMPLE), WORDS_OF_IT, "\n".join(FIRST)), None,

@@ -9,9 +9,9 @@ from PIL import Image
 from clipmini.image import open_image
 from clipmini.tasks.classify import Classifier, Prediction, classify
 from demo_app import arithmetic, cautions, style
-from demo_app.page import Asked, Page, friendly_errors
+from demo_app.page import MOST_SCALE, PRIVATE, Asked, Kept, Page, friendly_errors
 from demo_app.saving import Offer, Saved
-from demo_app.texts import say, say_message
+from demo_app.texts import Told, say, say_message
 from demo_app.views import answers, endpoint, view
 
 SAW_SIDE = 256  # pixels on the page
@@ -55,9 +55,9 @@ def as_data(prediction: Prediction, scale: float, times: dict[str, float], lang:
             "milliseconds": {name: round(value, 1) for name, value in times.items()}}
 
 
-def shown(asked: Asked) -> tuple[str, Image.Image, str, dict]:
-    """The arithmetic's JSON, what the model saw, HTML of the prompts, the numbers."""
-    prediction, scale, times, saw = answer(asked)
+def shown(asked: Asked, scale: float = 0) -> tuple[str, Image.Image, str, dict]:
+    """The arithmetic's JSON, what the model saw, HTML of the prompts, the numbers. scale: 0 for the model's own."""
+    prediction, scale, times, saw = answer(asked, scale or None)
     strips = arithmetic.value(asked.embedder, _classifier(asked), prediction, asked.lang, scale,
                               asked.model.model.everyday(asked.templates), times=times,
                               cautions=doubts(asked, prediction))
@@ -65,9 +65,9 @@ def shown(asked: Asked) -> tuple[str, Image.Image, str, dict]:
             style.prompt_list(asked.lang, prediction), as_data(prediction, scale, times, asked.lang))
 
 
-def saved(asked: Asked, scale: float | None = None) -> Saved:
+def saved(asked: Asked, scale: float = 0) -> Saved:
     """The four strips as one figure, and a row for each label."""
-    prediction, used, _, _ = answer(asked, scale)
+    prediction, used, _, _ = answer(asked, scale or None)
     everyday = arithmetic.background(_classifier(asked), prediction, asked.model.model.everyday(asked.templates))
     rows = [(label, cosine, logit, share) for label, cosine, logit, share in zip(
         prediction.labels, prediction.cosines[0].tolist(), prediction.logits[0].tolist(),
@@ -83,10 +83,24 @@ def saved(asked: Asked, scale: float | None = None) -> Saved:
     return Saved(figures, ("label", "cosine", "logit", "probability"), rows)
 
 
+def rescaled(said: dict) -> float:
+    """The scale that a visitor set with the slider; 0 for the model's own. Raises Told for what no slider sends."""
+    scale, own = said.get("scale"), said.get("own")
+    if not isinstance(scale, (int, float)) or not 0 < scale <= MOST_SCALE:
+        raise Told("link_scale", limit=MOST_SCALE)
+    return 0 if scale == own else round(scale, 4)
+
+
 def build(page: Page) -> None:
     """Draw the view and connect it."""
     with view(page, "zero_shot"):
         outputs = _outputs(page)
+        set_scale = gr.Number(0, visible="hidden", minimum=0, maximum=MOST_SCALE, elem_id="set-scale")
+    page.kept["scale"] = Kept(set_scale)
+
+    def rescale(event: gr.EventData, request: gr.Request) -> float:
+        with friendly_errors(page.language(request)):
+            return rescaled(event._data)
 
     def classify_picture(picture: str | None, labels: str, templates: str, none_of_these: bool, model: str,
                          scale: float, request: gr.Request) -> dict:
@@ -110,9 +124,10 @@ def build(page: Page) -> None:
             said = {"why": asked.model.said(lang), "cautions": doubts(asked, prediction)}
         return {"model": asked.embedder.name} | said | as_data(prediction, used, times, lang)
 
-    answers(page, "zero_shot", shown, [], outputs)
-    page.saved["zero_shot"] = Offer(saved, scaled=True)
-    scale = partial(gr.Number, 0, label="scale", minimum=0, maximum=1000, visible=False)
+    outputs[0].rescale(rescale, None, set_scale, **PRIVATE)
+    answers(page, "zero_shot", shown, [], outputs, given=[set_scale])
+    page.saved["zero_shot"] = Offer(saved, [set_scale])
+    scale = partial(gr.Number, 0, label="scale", minimum=0, maximum=MOST_SCALE, visible=False)
     endpoint(page, "zero_shot", "classify", classify_picture, [*page.bench.asked, scale], {"answer": gr.JSON})
 
 

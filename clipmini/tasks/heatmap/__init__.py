@@ -10,8 +10,8 @@ from clipmini.tasks.heatmap.methods import (
     heatmap,
     word_relevance,
 )
-from clipmini.tasks.heatmap.presence import PRESENT, presence, rates
+from clipmini.tasks.heatmap.presence import PRESENT, presence, presence_at_least, rates
 from clipmini.tasks.heatmap.score import Score, localise, presence_rates, score
 
 __all__ = ["FOR_ANY_MODEL", "METHODS", "PRESENT", "THRESHOLDS", "Heatmap", "HeatmapError", "Score", "default_method",
-           "heatmap", "localise", "presence", "presence_rates", "rates", "score", "word_relevance"]
+           "heatmap", "localise", "presence", "presence_at_least", "presence_rates", "rates", "score", "word_relevance"]
