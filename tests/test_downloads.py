@@ -65,7 +65,8 @@ SHOWN = {  # view -> (what its table says, what the page shows), as sets that mu
     "zero_shot": (lambda rows: {(row["label"].lstrip("'"), f"{100 * float(row['probability']):.2f}") for row in rows},
                   "[...document.querySelectorAll('#answer [role=meter]')].map(e => [e.ariaLabel, e.ariaValueNow])"),
     "inside": (lambda rows: {(row["phrase"].lstrip("'"), f"{float(row['presence']):+.1f}") for row in rows},
-               "[...document.querySelectorAll('#inside-scores tbody tr')].map(e => [e.cells[0].innerText, e.cells[2].innerText])"),
+               "[...document.querySelectorAll('#inside-scores tbody tr')].map(e => [e.cells[0].innerText, "
+               "e.cells[2].innerText])"),
     "prompts": (lambda rows: {(row["template"].lstrip("'"), f"{100 * float(row['dog']):.1f} %") for row in rows},
                 "[...document.querySelectorAll('#workbench-table tbody tr')].map(e => [e.cells[0].innerText, "
                 "e.cells[1].innerText])"),
