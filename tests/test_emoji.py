@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -415,28 +416,70 @@ def test_fetch_npm_without_npm_names_the_remedy(tmp_path, monkeypatch):
         sources.fetch_npm(tmp_path)
 
 
-def test_fetch_npm_pins_versions_and_reports_failure(tmp_path, monkeypatch):
+def an_npm(monkeypatch, root, gone=(), version="1.2.1"):
+    """An npm that has every package but those; returns the commands that it was given."""
     import subprocess
 
     calls = []
 
     def run(command, **_):
         calls.append(command)
-        return subprocess.CompletedProcess(command, len(calls) - 1, "", "npm error network")
+        name = command[-1].rpartition("@")[0]
+        if name in gone:
+            return subprocess.CompletedProcess(command, 1, "", "npm error code ETARGET\nnpm error notarget No matching "
+                                               f"version found for {name}\nnpm error A complete log of this run")
+        folder = root / "npm/node_modules" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_text(json.dumps({"version": version}))
+        return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(sources.shutil, "which", lambda name: "npm")
     monkeypatch.setattr(sources.subprocess, "run", run)
-    assert sources.fetch_npm(tmp_path) == tmp_path / "npm/node_modules"
-    named = calls[0][-len(sources.NPM_VERSIONS):]
-    assert "--ignore-scripts" in calls[0] and all(re.fullmatch(r".+@\d+\.\d+\.\d+", name) for name in named)
-    with pytest.raises(RuntimeError, match="npm error network"):
-        sources.fetch_npm(tmp_path)
+    return calls
+
+
+def test_fetch_npm_asks_for_each_package_alone_and_within_a_range(tmp_path, monkeypatch):
+    gone = {"@iconify-json/emojione-monotone", "@iconify-json/emojione-v1"}
+    calls = an_npm(monkeypatch, tmp_path, gone)
+    found = sources.fetch_npm(tmp_path, progress=False)
+    assert found.folder == tmp_path / "npm/node_modules" and len(calls) == len(sources.NPM_RANGES)
+    assert set(found.missing) == gone and set(found.here) == set(sources.NPM_RANGES) - gone
+    assert all("No matching version" in why for why in found.missing.values())
+    assert all("--ignore-scripts" in call and re.fullmatch(r".+@>=[\d.]+ <\d+", call[-1]) for call in calls)
+
+
+def test_what_is_here_stays_where_npm_has_no_newer_one(tmp_path, monkeypatch):
+    an_npm(monkeypatch, tmp_path, version="1.2.9")
+    sources.fetch_npm(tmp_path, progress=False)
+    an_npm(monkeypatch, tmp_path, {"@iconify-json/noto"}, "1.3.0")
+    found = sources.fetch_npm(tmp_path, progress=False)
+    assert found.here["@iconify-json/noto"] == "1.2.9" and found.here["@iconify-json/fxemoji"] == "1.3.0"
+    assert not found.missing
+
+
+def test_fetch_npm_that_gives_nothing_is_an_error(tmp_path, monkeypatch, capsys):
+    an_npm(monkeypatch, tmp_path, set(sources.NPM_RANGES))
+    with pytest.raises(RuntimeError, match="none of 11 packages .emojibase-data: notarget No matching version.*network"):
+        sources.fetch_npm(tmp_path, progress=False)
+
+
+def test_the_command_says_what_came_and_what_did_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPMINI_CACHE", str(tmp_path))
+    an_npm(monkeypatch, tmp_path, {"@iconify-json/noto"})
+    said = dataset.EMOJI.fetch()
+    assert "@iconify-json/fxemoji 1.2.1" in said and "left out: @iconify-json/noto (notarget No matching" in said
+
+
+def test_the_card_tells_the_versions_of_the_styles():
+    about = replace(dataset.EMOJI, style=("openmoji", "twemoji"), hold_out="").trained_on()
+    assert re.fullmatch(r"emoji in 2 art styles: openmoji \d[\d.]*, twemoji \d[\d.]*", about)
+    assert dataset.EMOJI_PIP.seen(about) and {p.style for p in dataset.EMOJI.packages(about)} >= {"openmoji", "twemoji"}
 
 
 # ---- shown ---------------------------------------------------------------------------------------------
 def test_every_source_has_author_and_licence():
     assert all(source.package and source.author and source.licence for source in sources.PACKAGES)
-    assert {source.package for source in sources.PACKAGES if source.installer == "npm"} == set(sources.NPM_VERSIONS)
+    assert {source.package for source in sources.PACKAGES if source.installer == "npm"} == set(sources.NPM_RANGES)
     assert len(sources.STYLES) == 13 and set().union(*sources.FAMILIES) <= set(sources.STYLES)
     assert not any("://" in repr(source) for source in sources.PACKAGES)
 

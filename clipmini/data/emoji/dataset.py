@@ -227,8 +227,9 @@ class Emoji(Source):
         return load([self.hold_out] if self.hold_out else list(self.style) or None)
 
     def trained_on(self) -> str:
-        """The styles by name."""
-        return f"emoji in {len(self.styles())} art styles: {', '.join(self.styles())}"
+        """The styles by name, with the versions of their packages."""
+        named = (f"{style} {sources.source_version(style)}" for style in self.styles())
+        return f"emoji in {len(self.styles())} art styles: {', '.join(named)}"
 
     def report(self, embedder: "Embedder") -> dict[str, Question]:
         """On the held-out style: among all names, in each language, and among the names of categories."""
@@ -292,9 +293,11 @@ class Emoji(Source):
     def fetch(self) -> str:
         """Install the npm packages: ten art styles, tags and categories."""
         try:
-            return f"fetched into {sources.fetch_npm()}"
+            found = sources.fetch_npm()
         except RuntimeError as error:
             raise SourceError(str(error)) from error
+        lines = [f"fetched into {found.folder}: " + ", ".join(f"{n} {version}" for n, version in found.here.items())]
+        return "\n".join([*lines, *(f"not to be had, so left out: {n} ({why})" for n, why in found.missing.items())])
 
 
 def as_many_as_fit(parts, tokenizer) -> str:

@@ -5,7 +5,9 @@ import importlib.util
 import json
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from clipmini.data.base import Package, SourceError
 from clipmini.files import cache_root
@@ -40,13 +42,10 @@ PACKAGES = (
             "CC BY 4.0"),
 )
 STYLES = {source.style: source for source in PACKAGES if source.style}
-NPM_VERSIONS = {
-    "emojibase-data": "17.0.0", "@iconify-json/noto": "1.2.9", "@iconify-json/noto-v1": "1.2.5",
-    "@iconify-json/fluent-emoji-flat": "1.2.6", "@iconify-json/emojione": "1.2.3", "@iconify-json/fxemoji": "1.2.2",
-    "@iconify-json/fluent-emoji": "1.2.7", "@iconify-json/fluent-emoji-high-contrast": "1.2.7",
-    "@iconify-json/emojione-v1": "1.2.6", "@iconify-json/emojione-monotone": "1.2.3",
-    "@iconify-json/streamline-emojis": "1.2.4",
-}
+# What --fetch asks npm for. Registries differ, and an exact version may be gone from one; which one came is in the card
+# of a model that was trained on it.
+NPM_RANGES = {"emojibase-data": ">=16 <18"} | {source.package: ">=1.2 <2" for source in PACKAGES
+                                               if source.package.startswith("@iconify-json/")}
 # Styles that hold the same drawings, or redrawn ones: holding out one means holding out its whole family.
 FAMILIES = (
     {"noto"}, {"fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast"},
@@ -83,25 +82,58 @@ def npm_folder(cache: str | Path | None, package: str) -> Path:
     return cache_root(cache) / "npm" / "node_modules" / package
 
 
-def fetch_npm(cache: str | Path | None = None) -> Path:
-    """Install the optional npm packages (ten art styles, tags) into the cache and return their folder.
+class Fetched(NamedTuple):
+    """here: versions of the npm packages that are here, by name; missing: what npm said of those that are not."""
+
+    folder: Path
+    here: dict[str, str]
+    missing: dict[str, str]
+
+
+def fetch_npm(cache: str | Path | None = None, progress: bool = True) -> Fetched:
+    """Install the optional npm packages (ten art styles, tags) into the cache, each by itself: one that cannot be had
+    costs no other one.
 
     Raises:
-        RuntimeError: npm is not installed or failed; the message says what to do.
+        RuntimeError: npm is not installed, or gave nothing at all; the message says what to do.
     """
+    from tqdm import tqdm
+
     npm = shutil.which("npm")
     if npm is None:
         raise RuntimeError("npm was not found; the npm styles need it. Install Node.js (it brings npm) and "
                            "try again, or stay with the styles that pip gives: openmoji and twemoji.")
     folder = cache_root(cache) / "npm"
     folder.mkdir(parents=True, exist_ok=True)
-    packages = [f"{name}@{version}" for name, version in NPM_VERSIONS.items()]
-    command = [npm, "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", *packages]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"npm install ended with code {done.returncode}: {done.stderr.strip()[-500:]}\n"
-                           "Check the network connection and run it again; nothing else was changed.")
-    return folder / "node_modules"
+    found = Fetched(folder / "node_modules", {}, {})
+    for name, wanted in tqdm(NPM_RANGES.items(), desc="npm packages", disable=not progress, leave=False):
+        command = [npm, "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund",
+                   f"{name}@{wanted}"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        version = _npm_version(npm_folder(cache, name))
+        if version:  # an earlier one stays where no newer one comes
+            found.here[name] = version
+        else:
+            found.missing[name] = _npm_reason(done.stderr) or f"npm ended with code {done.returncode}"
+    if not found.here:
+        name, why = next(iter(found.missing.items()))
+        raise RuntimeError(f"npm gave none of {len(NPM_RANGES)} packages ({name}: {why}). Check the network connection "
+                           "and run it again; nothing else was changed.")
+    return found
+
+
+def _npm_version(folder: Path) -> str:
+    """The version of a package that is whole, or ""."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((folder / "package.json").read_text("utf-8"))["version"])
+    return ""
+
+
+def _npm_reason(said: str) -> str:
+    """The line of npm's complaint that says why."""
+    lines = [line.removeprefix("npm error").removeprefix("npm ERR!").strip() for line in said.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("code ", "A complete log", "errno", "syscall"))]
+    return lines[0][:200] if lines else ""
 
 
 def system_font() -> Path | None:
