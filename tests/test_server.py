@@ -55,6 +55,15 @@ def test_health_and_headers(client):
     assert "frame-ancestors 'self' https://huggingface.co" in http.headers(True)["content-security-policy"]
 
 
+def test_the_page_comes_compressed(client):
+    with client.stream("GET", "/", headers={"accept-encoding": "gzip"}) as page:
+        length = sum(len(part) for part in page.iter_raw())
+        assert page.headers["content-encoding"] == "gzip" and length < 200_000, length
+    plain = client.get("/", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers and len(plain.content) > 2 * length
+    assert client.get("/gradio_api/info").json()["named_endpoints"]
+
+
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(client):
     answer = client.post("/gradio_api/queue/join", content=b"x" * (limits.BODY_BYTES + 1))
     assert answer.status_code == 413 and "1 MB" in answer.json()["detail"]

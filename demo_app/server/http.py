@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -227,10 +228,22 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
     return refusal(400, say(language_of(request), "server_shape", what="; ".join(found)))
 
 
+class Compressed:
+    """The page and its description come as gzip, 0.1 MB in place of 0.5: gradio compresses its scripts alone."""
+
+    def __init__(self, app):
+        self.app, self.zipped = app, GZipMiddleware(app, minimum_size=2000, compresslevel=6)
+
+    async def __call__(self, scope, receive, send) -> None:
+        """Answer one request."""
+        whole = scope["type"] == "http" and scope["path"].endswith(("/", "/config", "/info"))
+        await (self.zipped if whole else self.app)(scope, receive, send)
+
+
 def app_kwargs(proxies: Sequence[str] = ()) -> dict[str, Any]:
     """What gradio passes on to FastAPI."""
     space = "SPACE_ID" in os.environ  # there everything comes through Hugging Face's proxies
     trusted = ["0.0.0.0/0", "::/0"] if space and not proxies else list(proxies)
-    return {"middleware": [Middleware(Manners, proxies=trusted, space=space)],
+    return {"middleware": [Middleware(Manners, proxies=trusted, space=space), Middleware(Compressed)],
             "routes": [Route("/health", health, methods=["GET"])],
             "exception_handlers": {RequestValidationError: invalid}}
