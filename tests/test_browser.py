@@ -67,6 +67,20 @@ def site(tmp_path_factory, browser):
     process.wait(10)
 
 
+@pytest.fixture(scope="module")
+def own_site(browser, tmp_path_factory):
+    """The app with the model that came along, whose views have answers to show when they open; gives its address."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "demo_app.app", "--port", str(port), "--no-browser", "--quiet"], cwd=ROOT,
+        env={**os.environ, "CLIPMINI_CACHE": str(tmp_path_factory.mktemp("cache"))}, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True)
+    wait_until_open(port, process)
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(20)
+
+
 class Visit:
     """A page, every request it made, and every complaint of its scripts. view: which one it opens with, None for a page
     without views."""

@@ -2,10 +2,7 @@
 
 import csv
 import io
-import os
 import re
-import subprocess
-import sys
 import zipfile
 from xml.etree import ElementTree
 
@@ -13,25 +10,12 @@ import pytest
 from PIL import Image
 
 from demo_app.tabs import TABLE
-from test_browser import ROOT, Visit, browser, free_port, wait_until_open  # noqa: F401 (browser is a fixture)
+from test_browser import Visit, browser, own_site  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(scope="module")
-def site(browser, tmp_path_factory):  # noqa: F811
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "demo_app.app", "--port", str(port), "--no-browser", "--quiet"], cwd=ROOT,
-        env={**os.environ, "CLIPMINI_CACHE": str(tmp_path_factory.mktemp("cache"))}, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True)
-    wait_until_open(port, process)
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def visit(browser, site):  # noqa: F811
-    visit = Visit(browser, site)
+def visit(browser, own_site):  # noqa: F811
+    visit = Visit(browser, own_site)
     visit.page.fill("#labels textarea", "dog, =cat, a red guitar")
     visit.settled()
     yield visit
@@ -112,7 +96,7 @@ def test_each_view_gives_its_figure_and_its_table(view, visit):
         assert ElementTree.fromstring(one).tag == "{http://www.w3.org/2000/svg}svg"
 
 
-def test_the_scale_that_was_set_is_in_the_files_and_in_the_address(visit, site, browser):  # noqa: F811
+def test_the_scale_that_was_set_is_in_the_files_and_in_the_address(visit, own_site, browser):  # noqa: F811
     visit.page.locator("[role=tab][data-tab-id=zero_shot]").click()
     visit.settled()
     slider = visit.page.locator(".cm-ar-scale input")
