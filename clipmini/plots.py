@@ -138,7 +138,7 @@ def arithmetic(found, scale: float, background=(), title: str = "From cosines to
     left_out, rows = len(rows) - MOST_ROWS, rows[:MOST_ROWS]
     names, count = [short(name, 28) for *_, name in rows], len(rows)
     shares = [share for _, _, share, _ in rows] + ([] if found.none is None else [found.none[0].item()])
-    names += [] if found.none is None else [none]
+    names += [] if found.none is None else [short(none, 28)]
     colours = [PHRASE_COLOURS[k % len(PHRASE_COLOURS)] for k in range(count)]
     figure = Figure(figsize=(11, 1.5 + 0.32 * len(names)), dpi=100, layout="constrained")
     axes = figure.subplots(1, 4, sharey=True)
@@ -196,7 +196,7 @@ def side_by_side(images, titles, title: str) -> Figure:
     figure = Figure(figsize=(4.2 * len(images), 4.6), dpi=100, layout="constrained")
     for ax, image, words in zip(figure.subplots(1, len(images), squeeze=False).flat, images, titles, strict=True):
         ax.imshow(image, interpolation="nearest")
-        ax.set_title(words, fontsize=10, color=INK)
+        ax.set_title(short(words, 60), fontsize=10, color=INK)
         ax.axis("off")
     figure.suptitle(title, color=INK, fontsize=11)
     return figure

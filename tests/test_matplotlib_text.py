@@ -35,11 +35,16 @@ def figures(words: list[str]) -> dict[str, Figure]:
     history = [{"step": s, "loss": 1.0, "ln_n": 4.85, "scale": 14, "score": 0.5} for s in range(1, 4)]
     bins = {"confidence": [0.5], "accuracy": [0.5], "count": [3], "ece": 0.1}
     title = " ".join(words)
+    answer = SimpleNamespace(labels=words, cosines=torch.rand(1, n), logits=torch.rand(1, n),
+                             probabilities=torch.rand(1, n).softmax(1), none=torch.tensor([0.1]))
     return {"training_curve": plots.training_curve(history, title), "template_scores": plots.template_scores(bench, title),
             "reliability_curve": plots.reliability_curve(bins, title), "heatmaps": plots.heatmaps(found, title),
             "answers": plots.answers([GREY] * 2, [[(word, 0.5) for word in words]] * 2, title, top=n),
             "segments": plots.segments(found, title), "matrix": plots.matrix(numbers, [GREY] * n, "cosine", title),
-            "map_of": plots.map_of(both, "umap", title), "you_are_here": plots.you_are_here("loss")}
+            "map_of": plots.map_of(both, "umap", title), "you_are_here": plots.you_are_here("loss"),
+            "arithmetic": plots.arithmetic(answer, 20.0, [0.1, 0.2], title, words[0]),
+            "shares": plots.shares(words, words, torch.rand(n, n), title),
+            "side_by_side": plots.side_by_side([GREY] * n, words, title)}
 
 
 def words_of(figure) -> str:
@@ -58,7 +63,7 @@ def test_every_function_that_returns_a_figure_is_tried(odd):
 
 
 @pytest.mark.parametrize("name", ["training_curve", "template_scores", "reliability_curve", "heatmaps", "answers", "segments",
-                                  "matrix", "map_of", "you_are_here"])
+                                  "matrix", "map_of", "you_are_here", "arithmetic", "shares", "side_by_side"])
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_no_word_is_mathematics(odd, name, ending, tmp_path):
     with warnings.catch_warnings():
