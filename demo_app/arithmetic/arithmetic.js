@@ -2,7 +2,7 @@
 // props.value is JSON, made by demo_app/arithmetic/__init__.py. Names come from people: only ever set as textContent.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9a8c00", "#7f5fc4", "#a65628",
   "#666666"];  // the house's, as in its figures
-const LANES = 3, STEPS = 200, NONE = "none", REST = "rest";
+const LANES = 3, STEPS = 200, REST_MS = 200, NONE = "none", REST = "rest";
 let data = null, scale = 1, rows = [], lines = [], word = -1, pinned = null;
 const root = () => element.querySelector(".cm-ar");
 const parse = (text) => { try { return JSON.parse(text); } catch { return null; } };
@@ -232,7 +232,13 @@ function slider(parent) {
     scale = toScale(Number(input.value));
     update();
   });
-  const done = () => { root().classList.remove("sliding"); announce(); trigger("rescale", { scale, own: data.own }); };
+  let resting = 0;
+  const done = () => {
+    root().classList.remove("sliding"); announce();
+    const set = { scale, own: data.own };
+    clearTimeout(resting);  // a key that is held down moves it thirty times a second: the last place counts
+    resting = setTimeout(() => trigger("rescale", set), REST_MS);
+  };
   input.addEventListener("change", done);
   own.addEventListener("click", () => { scale = data.own; update(); done(); });
 }

@@ -67,20 +67,19 @@ def shown(asked: Asked, scale: float = 0) -> tuple[str, Image.Image, str, dict]:
 
 def saved(asked: Asked, scale: float = 0) -> Saved:
     """The four strips as one figure, and a row for each label."""
-    prediction, used, _, _ = answer(asked, scale or None)
+    prediction, used, times, _ = answer(asked, scale or None)
     everyday = arithmetic.background(_classifier(asked), prediction, asked.model.model.everyday(asked.templates))
-    rows = [(label, cosine, logit, share) for label, cosine, logit, share in zip(
-        prediction.labels, prediction.cosines[0].tolist(), prediction.logits[0].tolist(),
-        prediction.probabilities[0].tolist(), strict=True)]
+    data, columns = as_data(prediction, used, times, asked.lang), ("label", "cosine", "logit", "probability")
+    rows = [[row[column] for column in columns] for row in data["labels"]]
     if prediction.none is not None:
-        rows.append((say(asked.lang, "none"), None, None, prediction.none[0].item()))
+        rows.append([say(asked.lang, "none"), None, None, data["none_of_these"]])
 
     def figures() -> list:
         from clipmini.plots import arithmetic as strips
 
         return [strips(prediction, used, [cosine for _, cosine, _ in everyday], f"{asked.embedder.name}: "
                        "From cosines to probabilities", say(asked.lang, "none"))]
-    return Saved(figures, ("label", "cosine", "logit", "probability"), rows)
+    return Saved(figures, columns, rows)
 
 
 def rescaled(said: dict) -> float:
@@ -124,7 +123,9 @@ def build(page: Page) -> None:
             said = {"why": asked.model.said(lang), "cautions": doubts(asked, prediction)}
         return {"model": asked.embedder.name} | said | as_data(prediction, used, times, lang)
 
-    outputs[0].rescale(rescale, None, set_scale, **PRIVATE)
+    # Each one is sent, and they are answered in their order: "always_last" would send the first event's number again.
+    outputs[0].rescale(rescale, None, set_scale, trigger_mode="multiple", concurrency_limit=1, concurrency_id="scale",
+                       **PRIVATE)
     answers(page, "zero_shot", shown, [], outputs, given=[set_scale])
     page.saved["zero_shot"] = Offer(saved, [set_scale])
     scale = partial(gr.Number, 0, label="scale", minimum=0, maximum=MOST_SCALE, visible=False)
