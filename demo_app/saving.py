@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 
+from clipmini.picture_file import shown
 from clipmini.tasks.similarity import plain_cell
 from demo_app.page import PRIVATE, SLOW, Asked, Page, friendly_errors, gpu
 from demo_app.texts import say
@@ -47,8 +48,8 @@ def written(saved: Saved, view: str, kind: str, lang: str) -> Path:
     if kind == "csv":
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(saved.columns)
-        writer.writerows([plain_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in saved.rows)
+        writer.writerows([plain_cell(cell) if isinstance(cell, str) else cell for cell in row]
+                         for row in (saved.columns, *saved.rows))  # columns may be labels, which people type
         path.write_text(out.getvalue(), encoding="utf-8-sig")  # Excel needs the mark for Chinese
         return path
     from demo_app.figures import fitted
@@ -67,6 +68,14 @@ def written(saved: Saved, view: str, kind: str, lang: str) -> Path:
     return whole
 
 
+def offered(page: Page, view: str, lang: str) -> Offer:
+    """What a view offers. Raises ValueError for one that offers nothing, and for a name that no view has."""
+    if view not in page.saved:
+        name = say(lang, f"tab_{view}") if view in page.views else repr(shown(view[:80]))
+        raise ValueError(say(lang, "save_nothing", view=name))
+    return page.saved[view]
+
+
 def build(page: Page) -> None:
     """The row of buttons below all views, and what they do."""
     word, shared = page.word, page.bench.asked
@@ -83,9 +92,7 @@ def build(page: Page) -> None:
         def save(request: gr.Request, view: str, *values):
             lang = page.language(request)
             with friendly_errors(lang):
-                offer = page.saved.get(view)
-                if offer is None:
-                    raise ValueError(say(lang, "save_nothing", view=say(lang, f"tab_{view}") if view else "?"))
+                offer = offered(page, view, lang)
                 given = dict(zip(own, values[len(shared):], strict=True))
                 asked: Asked = page.asked(*values[:len(shared)], lang=lang, blind=offer.blind)
                 saved = offer.function(asked, *(given[c] for c in offer.inputs))

@@ -4,11 +4,13 @@ import csv
 import io
 import re
 import zipfile
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
 
+from demo_app import saving
 from demo_app.tabs import TABLE
 from test_browser import Visit, browser, own_site  # noqa: F401 (fixtures)
 
@@ -88,6 +90,7 @@ def test_each_view_gives_its_figure_and_its_table(view, visit):
         for row, same in zip(rows, other, strict=True):
             assert (row["picture"], row["text"]) == (same["picture"], same["text"])
             assert float(row["cosine"]) == float(same["cosine"])
+    assert not any(cell.startswith(("=", "+", "@")) for row in [rows[0].keys(), *(r.values() for r in rows)] for cell in row)
     name, data = saved(visit, "png")
     for one in pictures(name, data, "png"):
         assert Image.open(io.BytesIO(one)).format == "PNG" and Image.open(io.BytesIO(one)).width > 500
@@ -115,3 +118,10 @@ def test_the_scale_that_was_set_is_in_the_files_and_in_the_address(visit, own_si
     other.context.close()
 
 
+@pytest.mark.parametrize("lang, view, words", [
+    ("en", "saw", "The view What it saw has nothing"), ("zh", "saw", "没有可下载的内容"),
+    ("en", "<b>" + "x" * 500, "'<b>xxx"), ("en", "", "The view '' has nothing")])
+def test_a_view_without_files_and_a_view_that_is_none_are_told(lang, view, words):
+    with pytest.raises(ValueError, match=words) as told:
+        saving.offered(SimpleNamespace(saved={}, views={"saw": None}), view, lang)
+    assert len(str(told.value)) < 250
