@@ -9,7 +9,7 @@ from test_browser import Visit, browser, own_site  # noqa: F401 (fixtures)
 
 axe = pytest.importorskip("axe_playwright_python", reason="this test needs axe: pip install axe-playwright-python")
 AXE = (Path(axe.__path__[0]) / "axe.min.js").read_text("utf-8")
-# The two minor impacts, "minor" and "moderate", are about landmarks of Gradio's own page.
+# The other impacts are "minor" and "moderate".
 FOUND = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
     .filter(found => ['serious', 'critical'].includes(found.impact))
     .flatMap(found => found.nodes.map(node => `${found.id} at ${node.target}: ${node.html.slice(0, 120)}`))"""

@@ -4,6 +4,7 @@ import os
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -13,6 +14,9 @@ from demo_app.page import SLOW, Asked, Kept, Page, friendly_errors, read_samples
 from demo_app.saving import Offer, Saved
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
+
+if TYPE_CHECKING:
+    from clipmini.matplotlib_text import Figure
 
 # What the page shows -> of Matrix.values. (Not "cosine": Gradio translates a value that is also the key of a text.)
 KINDS = {"cosines": "cosine", "over texts": "over texts", "over pictures": "over pictures"}
@@ -27,15 +31,20 @@ def compared(asked: Asked, files: list[str] | None) -> tuple[Matrix, list[str]]:
     return similarity(asked.embedder, paths, asked.words, [Path(file).name for file in paths]), paths
 
 
+def drawn(found: Matrix, paths: list[str], kind: str) -> "Figure":
+    """The matrix with its pictures. kind: of KINDS."""
+    from clipmini.plots import matrix  # matplotlib: only who opens this view waits for it
+
+    return matrix(found, [open_image(path) for path in paths], KINDS[kind])
+
+
 def compare_all(asked: Asked, files: list[str] | None, kind: str, theme: str = "") -> tuple[str, str]:
     """The picture of the bench, if there is one, and files by words -> (path of the figure, path of the table)."""
-    from clipmini.plots import matrix
     from demo_app.figures import fitted
 
     found, paths = compared(asked, files)
-    small = [open_image(file) for file in paths]
     folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
-    figure = fitted(matrix(found, small, KINDS[kind]), asked.lang, theme == "dark")
+    figure = fitted(drawn(found, paths, kind), asked.lang, theme == "dark")
     figure.savefig(folder / "matrix.png", dpi=130, bbox_inches="tight")  # names stand out at the left
     (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # Excel needs the mark for Chinese
     return str(folder / "matrix.png"), str(folder / "matrix.csv")
@@ -44,12 +53,7 @@ def compare_all(asked: Asked, files: list[str] | None, kind: str, theme: str = "
 def saved(asked: Asked, files: list[str] | None, kind: str) -> Saved:
     """The figure, and a row for each pair."""
     found, paths = compared(asked, files)
-
-    def figures() -> list:
-        from clipmini.plots import matrix
-
-        return [matrix(found, [open_image(path) for path in paths], KINDS[kind])]
-    return Saved(figures, found.COLUMNS, found.rows())
+    return Saved(lambda: [drawn(found, paths, kind)], found.COLUMNS, found.rows())
 
 
 def _same(file: str, other: str) -> bool:

@@ -53,9 +53,9 @@ def side_by_side(page: Page, asked: Asked, *choices: str) -> str:
 
 def saved(page: Page, asked: Asked, *choices: str) -> Saved:
     """The strips of each, and a row for each model and label."""
-    both = [zero_shot.saved(asked_of(page, asked, choice or AUTOMATIC)) for choice in choices]
-    names = [asked_of(page, asked, choice or AUTOMATIC).embedder.name for choice in choices]
-    rows = [(name, *row) for name, one in zip(names, both, strict=True) for row in one.rows]
+    pair = [asked_of(page, asked, choice or AUTOMATIC) for choice in choices]
+    both = [zero_shot.saved(each) for each in pair]
+    rows = [(each.embedder.name, *row) for each, one in zip(pair, both, strict=True) for row in one.rows]
     return Saved(lambda: [figure for one in both for figure in one.figures()], ("model", *both[0].columns), rows)
 
 

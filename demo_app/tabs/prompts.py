@@ -24,11 +24,16 @@ def compare(asked: Asked, templates: str) -> tuple[OnePicture, tuple[str, ...]]:
     return on_one_picture(asked.embedder, picture, labels, templates), labels
 
 
+def row_names(lang: str, found: OnePicture) -> list[str]:
+    """What the rows of the table are called: the templates, and the two means of all."""
+    return [*found.templates, say(lang, "all_vectors"), say(lang, "all_probabilities")]
+
+
 def table(asked: Asked, templates: str) -> str:
     """A row for each template, and two for all together, as HTML; the darker, the surer."""
     found, labels = compare(asked, templates)
     lang = asked.lang
-    names = [*found.templates, say(lang, "all_vectors"), say(lang, "all_probabilities")]
+    names = row_names(lang, found)
     head = "".join(f'<th scope="col">{escape(label)}</th>' for label in labels)
     rows = "".join(f'<tr><th scope="row">{escape(name)}</th>{_cells(row.tolist())}</tr>'
                    for name, row in zip(names, found.probabilities, strict=True))
@@ -41,7 +46,7 @@ def table(asked: Asked, templates: str) -> str:
 def saved(asked: Asked, templates: str) -> Saved:
     """The same table."""
     found, labels = compare(asked, templates)
-    names = [*found.templates, say(asked.lang, "all_vectors"), say(asked.lang, "all_probabilities")]
+    names = row_names(asked.lang, found)
 
     def figures() -> list:
         from clipmini.plots import shares

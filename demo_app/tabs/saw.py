@@ -34,14 +34,25 @@ def kept_part(embedder: Embedder, image: Image.Image) -> Image.Image:
     return dark
 
 
+def pieces_of(embedder: Embedder, text: str) -> list[tuple[str, int]]:
+    """The pieces of a text as the model reads it, with their ids."""
+    ids = embedder.tokenizer.token_lists([text], truncate=True)[0]
+    return list(zip(embedder.tokenizer.pieces(ids), ids, strict=True))
+
+
+def first_prompts(asked: Asked) -> list[str]:
+    """The first prompt of each word, of the first MOST_TEXTS words."""
+    template = clean_templates(asked.templates)[0]
+    return [fill(template, word) for word in clean_labels(asked.words).labels[:MOST_TEXTS]]
+
+
 def token_meter(lang: str, embedder: Embedder, text: str) -> str:
     """The pieces of a text with their ids, and how much of the context they fill, as HTML."""
     tokenizer = embedder.tokenizer
-    ids = tokenizer.token_lists([text], truncate=True)[0]
     wanted, limit = len(tokenizer.encode(text)) + 2, tokenizer.context_length
     space = "\u2423"
     chips = "".join(f"<span><b>{escape(piece.strip() or space)}</b>{i}</span>"
-                    for piece, i in zip(tokenizer.pieces(ids), ids, strict=True))
+                    for piece, i in pieces_of(embedder, text))
     over = f" <strong>{escape(say(lang, 'tokens_cut', n=wanted - limit))}</strong>" if wanted > limit else ""
     used = escape(say(lang, "tokens_used", n=min(wanted, limit), limit=limit))
     return (f'<section class="cm-card"><p>{used}{over}</p>'
@@ -53,9 +64,7 @@ def token_meter(lang: str, embedder: Embedder, text: str) -> str:
 def see(asked: Asked) -> tuple:
     """(the picture with what is cut away, what the model sees, HTML of the tokens of each word's first prompt)"""
     embedder = asked.embedder
-    template = clean_templates(asked.templates)[0]
-    prompts = [fill(template, word) for word in clean_labels(asked.words).labels[:MOST_TEXTS]]
-    tokens = "".join(token_meter(asked.lang, embedder, prompt) for prompt in prompts)
+    tokens = "".join(token_meter(asked.lang, embedder, prompt) for prompt in first_prompts(asked))
     image = open_image(asked.need_picture())
     return kept_part(embedder, image), enlarged(embedder.see(image), SHOWN_SIDE), tokens
 
@@ -63,11 +72,7 @@ def see(asked: Asked) -> tuple:
 def saved(asked: Asked) -> Saved:
     """Both pictures, and the pieces of each word's first prompt with their ids."""
     embedder, image = asked.embedder, open_image(asked.need_picture())
-    template = clean_templates(asked.templates)[0]
-    rows = []
-    for word in clean_labels(asked.words).labels[:MOST_TEXTS]:
-        ids = embedder.tokenizer.token_lists([prompt := fill(template, word)], truncate=True)[0]
-        rows += [(prompt, piece, i) for piece, i in zip(embedder.tokenizer.pieces(ids), ids, strict=True)]
+    rows = [(prompt, *piece) for prompt in first_prompts(asked) for piece in pieces_of(embedder, prompt)]
 
     def figures() -> list:
         from clipmini.plots import side_by_side
@@ -100,8 +105,7 @@ def build(page: Page) -> None:
                 raise ValueError(say(lang, "long_for_pieces", n=len(text), limit=LETTERS))
             asked = page.asked(picture, text, "{}", False, model, lang)
             embedder, image = asked.embedder, open_image(asked.need_picture())
-            ids = embedder.tokenizer.token_lists([text], truncate=True)[0]
-            pieces = [{"piece": piece, "id": i} for piece, i in zip(embedder.tokenizer.pieces(ids), ids, strict=True)]
+            pieces = [{"piece": piece, "id": i} for piece, i in pieces_of(embedder, text)]
             return kept_part(embedder, image), enlarged(embedder.see(image), SHOWN_SIDE), pieces
 
     answers(page, "saw", see, [], outputs)

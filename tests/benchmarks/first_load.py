@@ -6,6 +6,7 @@ Each round is a browser with an empty cache. It starts the app itself; bytes are
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
+from test_browser import FLAGS, HERE, free_port, wait_until_open  # noqa: E402
+
 ANSWERED = "() => document.querySelector('#answer .cm-first') && !document.querySelector('.cm-stale')"
 
 
@@ -34,7 +37,7 @@ def one(browser, url: str) -> dict:
     answered = time.perf_counter() - start
     page.wait_for_timeout(500)
     context.close()
-    strangers = [u for u in asked if urlsplit(u).scheme in ("http", "https") and urlsplit(u).hostname != "127.0.0.1"]
+    strangers = [u for u in asked if urlsplit(u).scheme in ("http", "https") and urlsplit(u).hostname not in HERE]
     return {"bytes": sum(came), "requests": len(asked), "page": shown, "answer": answered, "strangers": strangers}
 
 
@@ -44,14 +47,13 @@ def main() -> None:
     rounds = p.parse_args().rounds
     from playwright.sync_api import sync_playwright
 
-    from test_browser import FLAGS, free_port, wait_until_open
     port = free_port()
     app = subprocess.Popen([sys.executable, "-m", "demo_app.app", "--port", str(port), "--no-browser", "--quiet"],
                            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         wait_until_open(port, app)
         with sync_playwright() as play:
-            browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+            browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
             found = [one(browser, f"http://127.0.0.1:{port}") for _ in range(rounds)]
             browser.close()
     finally:

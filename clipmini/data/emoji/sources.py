@@ -5,7 +5,6 @@ import importlib.util
 import json
 import shutil
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,10 +109,9 @@ def fetch_npm(cache: str | Path | None = None, progress: bool = True) -> Fetched
         command = [npm, "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund",
                    f"{name}@{wanted}"]
         done = subprocess.run(command, capture_output=True, text=True)
-        version = _npm_version(npm_folder(cache, name))
-        if version:  # an earlier one stays where no newer one comes
-            found.here[name] = version
-        else:
+        try:
+            found.here[name] = _npm_version(npm_folder(cache, name))  # an earlier one stays where no newer one comes
+        except (OSError, ValueError, KeyError, TypeError):
             found.missing[name] = _npm_reason(done.stderr) or f"npm ended with code {done.returncode}"
     if not found.here:
         name, why = next(iter(found.missing.items()))
@@ -123,10 +121,7 @@ def fetch_npm(cache: str | Path | None = None, progress: bool = True) -> Fetched
 
 
 def _npm_version(folder: Path) -> str:
-    """The version of a package that is whole, or ""."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((folder / "package.json").read_text("utf-8"))["version"])
-    return ""
+    return str(json.loads((folder / "package.json").read_text("utf-8"))["version"])
 
 
 def _npm_reason(said: str) -> str:
@@ -176,7 +171,7 @@ def source_version(style: str, cache: str | Path | None = None) -> str:
     if source.installer == "pip":
         return importlib.metadata.version(source.package)
     if source.installer == "npm":
-        return json.loads((path / "package.json").read_text("utf-8"))["version"]
+        return _npm_version(path)
     return f"{path.name} {path.stat().st_size}"
 
 
