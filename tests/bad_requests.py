@@ -1,5 +1,7 @@
-"""Hundreds of bad requests to the app, as raw HTTP: `requests(info)` makes them, `send` sends one and says what was wrong
-with the answer. python tests/bad_requests.py URL sends all to a running app.
+"""Hundreds of bad requests to the app: as raw HTTP (`requests(info)` makes them, `send` sends one and says what was wrong
+with the answer), by gradio_client (`by_client`) and as an agent sends them (`by_agent`).
+
+python tests/bad_requests.py URL sends those of HTTP and of gradio_client to a running app.
 """
 
 import json
@@ -16,6 +18,8 @@ ODD = (None, 7, -1.5, 1e308, True, "", "x" * 5_000, "\u0000\u001b[31m", "$\\bad$
        {"path": "http://127.0.0.1:1/x.png", "meta": {"_type": "gradio.FileData"}},
        {"path": "../../../../etc/passwd", "url": "file:///etc/passwd", "meta": {"_type": "gradio.FileData"}},
        {"path": "gone.png", "meta": {"_type": "gradio.FileData"}}, {"__type__": "update", "value": 3}, "\ud800")
+UNFORESEEN = ("verbose error reporting", "in its log)")
+WRITTEN = ODD[:-1]  # no client can write a lone surrogate
 
 
 @dataclass(frozen=True)
@@ -94,19 +98,71 @@ def send(client: httpx.Client, bad: Bad) -> list[str]:
     except httpx.HTTPError as error:
         return [f"{bad.name}: {type(error).__name__}: {error}"]
     wrong = [what for what, found in (
-        ("status 500", status == 500), ("a traceback", "Traceback" in said), ("an error of null", '"error": null' in said
+        ("status 500", status == 500), ("a traceback", "Traceback" in said),
+        ("an error that nobody foresaw", bad.stream and any(words in said for words in UNFORESEEN)),
+        ("an error of null", '"error": null' in said
          or "event: error\ndata: null" in said), ("a file of this computer", "root:x:0" in said),
         ("it took too long", time.perf_counter() - start > SECONDS),
         ("the answer repeats what was sent at length", "x" * 3_000 in said and bad.method != "GET")) if found]
     return [f"{bad.name}: {what}: {said[-200:]}" for what in wrong]
 
 
+def odd_values(info: dict) -> Iterator[tuple[str, str, object]]:
+    """Endpoint, parameter and value: each odd one in the place of each parameter."""
+    for name, endpoint in info["named_endpoints"].items():
+        for parameter in endpoint["parameters"]:
+            for odd in WRITTEN:
+                yield name, parameter["parameter_name"], odd
+
+
+def what_is_wrong(name: str, said: str, seconds: float, long_ones: bool = True) -> list[str]:
+    """What is wrong with the words of an error, or of an answer. long_ones: they may not repeat what was sent at length,
+    which the server of MCP does when a value does not fit its schema."""
+    return [f"{name}: {what}: {said[:300]}" for what, found in (
+        ("a traceback", "Traceback" in said), ("no words", not said.strip() or said.strip() in ("None", "null")),
+        ("an error that nobody foresaw", any(words in said for words in UNFORESEEN)),
+        ("a file of this computer", "root:x:0" in said), ("it took too long", seconds > SECONDS),
+        ("it repeats what was sent at length", long_ones and "x" * 3_000 in said)) if found]
+
+
+def by_client(url: str, step: int = 1) -> tuple[int, list[str]]:
+    """Calls of gradio_client, and what was wrong. It refuses some by itself, in words. step: make one of so many."""
+    import gradio_client
+
+    client, wrong = gradio_client.Client(url, verbose=False), []
+    with httpx.Client(base_url=url, trust_env=False) as asked:
+        odd = list(odd_values(asked.get("/gradio_api/info").json()))[::step]
+    for name, parameter, value in odd:
+        start = time.perf_counter()
+        try:
+            said = str(client.submit(api_name=name, **{parameter: value}).result(timeout=3 * SECONDS))
+        except Exception as error:  # whatever comes, its words are what a programmer sees
+            said = f"{type(error).__name__}: {error}" if str(error) else ""
+        wrong += what_is_wrong(f"{name}: {parameter} is {str(value)[:30]!r}", said, time.perf_counter() - start)
+    client.close()
+    return len(odd), wrong
+
+
+async def by_agent(session, step: int = 1) -> tuple[int, list[str]]:
+    """Calls of a client of the Model Context Protocol, and what was wrong. session: one that was begun."""
+    tools = (await session.list_tools()).tools
+    odd = [(tool.name, parameter, value) for tool in tools for parameter in tool.inputSchema["properties"] for value in WRITTEN]
+    wrong = []
+    for name, parameter, value in odd[::step]:
+        start = time.perf_counter()
+        answer = await session.call_tool(name, {parameter: value})
+        said = " ".join(getattr(part, "text", type(part).__name__) for part in answer.content) or "nothing found"
+        wrong += what_is_wrong(f"{name}: {parameter} is {str(value)[:30]!r}", said, time.perf_counter() - start, False)
+    return len(odd[::step]), wrong
+
+
 def main(url: str) -> int:
     with httpx.Client(base_url=url, trust_env=False) as client:
         all_ = list(requests(client.get("/gradio_api/info").json()))
         wrong = [line for bad in all_ for line in send(client, bad)]
-    print(*wrong, f"{len(all_)} requests, {len(wrong)} wrong", sep="\n")
-    return bool(wrong)
+    count, others = by_client(url)
+    print(*wrong, *others, f"{len(all_)} requests, {len(wrong)} wrong; {count} calls, {len(others)} wrong", sep="\n")
+    return bool(wrong or others)
 
 
 if __name__ == "__main__":

@@ -215,6 +215,8 @@ def test_the_corpus_of_bad_requests(tiny, tmp_path):
         wrong = [line for one in bad for line in bad_requests.send(client, one)]
         assert not wrong, "\n".join(wrong[:20])
         assert client.get("/health").json()["ok"]
+    count, wrong = bad_requests.by_client(url, 5)  # python tests/bad_requests.py URL makes all of them
+    assert count >= 100 and not wrong, "\n".join(wrong[:20])
     peak = int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{process.pid}/status").read())[1])
     assert peak < 2e6, f"{peak / 1e6:.2f} GB"
     process.terminate()
@@ -260,9 +262,10 @@ def test_agents_get_the_endpoints_as_tools(tiny, tmp_path):
                     "none_of_these": False, "model": "automatic", "scale": 20})
                 other = await session.call_tool("what_it_saw", {"picture": f"{url}/gradio_api/file=/etc/passwd",
                                                                 "text": "red", "model": "automatic"})
-                return tools, answer, other
+                return tools, answer, other, await bad_requests.by_agent(session, 3)
     try:
-        tools, answer, other = asyncio.run(ask())
+        tools, answer, other, (count, wrong) = asyncio.run(ask())
+        assert count >= 150 and not wrong, "\n".join(wrong[:20])
         assert other.isError and "root:" not in str(other.content)
         assert {"classify_picture", "find_phrases", "similarity_matrix", "search_map"} <= set(tools)
         assert "separated by commas" in str(tools["classify_picture"].inputSchema["properties"]["labels"])

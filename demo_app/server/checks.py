@@ -32,7 +32,7 @@ def problem(function, data: list, lang: str) -> str | None:
         return say(lang, "server_inputs", n=len(data), limit=len(given), names=", ".join(name for _, name in given))
     asked = named if len(data) == len(named) else given
     for number, ((block, name), value) in enumerate(zip(asked, data, strict=True), 1):
-        wanted = _wrong(block, value)
+        wanted = _wrong(block, value, function.api_visibility == "public")
         if wanted:
             return say(lang, "server_wrong_type", n=number, name=name, value=shortened(value),
                        wanted=say(lang, f"server_wants_{wanted}"))
@@ -71,7 +71,7 @@ def _make_local(value) -> None:
 
 
 def _are_files(value) -> bool:
-    return _is_file(value) or (isinstance(value, list) and all(v is not None and _is_file(v) for v in value))
+    return value is None or (isinstance(value, list) and all(v is not None and _is_file(v) for v in value))
 
 
 RULES: tuple[tuple[tuple[type, ...], Callable[[Any], bool], str], ...] = (
@@ -81,11 +81,15 @@ RULES: tuple[tuple[tuple[type, ...], Callable[[Any], bool], str], ...] = (
     ((gr.Number,), lambda value: value is None or _is_number(value), "number"),
     ((gr.Checkbox,), lambda value: value is None or isinstance(value, bool), "switch"),
     ((gr.Image,), _is_file, "file"),
-    ((gr.File,), _are_files, "file"))
+    ((gr.File,), _are_files, "files"))
+EMPTY = (gr.Image, gr.File, gr.Number)  # what a program may leave empty; each endpoint says what that means
 
 
-def _wrong(block, value) -> str:
-    """What a component wants in place of a value; nothing where the value will do."""
+def _wrong(block, value, public: bool) -> str:
+    """What a component wants in place of a value; nothing where the value will do. public: the value is a program's;
+    the page sends nothing for what is not yet set."""
+    if value is None and public and not isinstance(block, EMPTY):
+        return "switch" if isinstance(block, gr.Checkbox) else "text"
     if isinstance(block, gr.Dropdown) and not block.multiselect:
         return "" if _is_text(value) else "text"
     return next((wanted for kinds, right, wanted in RULES if isinstance(block, kinds) and not right(value)), "")

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from demo_app.server import limits
+from demo_app.server.described import Described
 from demo_app.server.line import line_of
 from demo_app.server.log import log_request, log_unforeseen
 from demo_app.texts import language_of, say
@@ -244,6 +245,7 @@ def app_kwargs(proxies: Sequence[str] = ()) -> dict[str, Any]:
     """What gradio passes on to FastAPI."""
     space = "SPACE_ID" in os.environ  # there everything comes through Hugging Face's proxies
     trusted = ["0.0.0.0/0", "::/0"] if space and not proxies else list(proxies)
-    return {"middleware": [Middleware(Manners, proxies=trusted, space=space), Middleware(Compressed)],
+    return {"middleware": [Middleware(Manners, proxies=trusted, space=space), Middleware(Compressed),
+                           Middleware(Described)],
             "routes": [Route("/health", health, methods=["GET"])],
             "exception_handlers": {RequestValidationError: invalid}}

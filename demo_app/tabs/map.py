@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,7 +128,8 @@ def build(page: Page) -> None:
     _connect_search(page, query, tries, controls, results)
     _connect_own(page, *own, controls, results, drawn_now)
     _connect_film(page, *film, controls)
-    endpoint(page, "map", "search_map", _search_map(page), [query, page.bench.choice], {"found": gr.JSON})
+    text = partial(gr.Textbox, "a dog", label=page.word("map_search"), visible=False)
+    endpoint(page, "map", "search_map", _search_map(page), [text, page.bench.choice], {"found": gr.JSON})
     endpoint(page, "map", "map_pictures", _map_pictures(page), [own[0], page.bench.choice], {"map": gr.JSON}, MAPS)
 
 
