@@ -29,6 +29,7 @@ import gradio as gr  # noqa: E402
 from clipmini.files import CheckpointError  # noqa: E402
 from demo_app import saving, start, style, tabs, workbench  # noqa: E402
 from demo_app.map import stored  # noqa: E402
+from demo_app.names import naming  # noqa: E402
 from demo_app.page import CAUSED, PRIVATE, Page, samples_folder  # noqa: E402
 from demo_app.server import checks, http, limits, log, run  # noqa: E402
 from demo_app.server.line import Line  # noqa: E402
@@ -105,7 +106,7 @@ def launch_kwargs(lang: str | None = None, proxies: Sequence[str] = (), password
     script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
     return {"auth": (USER, password) if password else None, "auth_message": say(lang or "en", "server_login"),
             "app_kwargs": http.app_kwargs(proxies), "theme": style.theme(), "css": style.CSS,
-            "head": f"<script>{script}</script>{reconnecting(lang)}",
+            "head": f"<script>{script}</script>{naming(lang)}{reconnecting(lang)}",
             "i18n": I18N, "max_file_size": MAX_FILE_SIZE, "strict_cors": True,
             "state_session_capacity": limits.SESSIONS_KEPT,
             "run_history": False, "footer_links": ["api", "settings"], "allowed_paths": [str(samples_folder())],

@@ -84,12 +84,6 @@ window.cm = (() => {
     document.body.append(link); link.click(); link.remove();
   }
   const copy = () => navigator.clipboard.writeText(location.href);
-  // Gradio draws the button that adds files around another one; a screen reader then finds neither.
-  new MutationObserver(() => {
-    for (const outer of document.querySelectorAll("button[aria-label='common.upload']:has(button)")) {
-      outer.setAttribute("role", "group"); outer.tabIndex = -1; outer.removeAttribute("aria-haspopup");
-    }
-  }).observe(document.documentElement, { childList: true, subtree: true });
 
   return { begin, ask, show, again, done, remember, copy, opened, save };
 })();

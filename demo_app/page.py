@@ -178,6 +178,11 @@ def first_templates(embedder: Embedder | None) -> str:
     return name if name in TEMPLATES else DEFAULT_SET
 
 
+def set_templates(name: str | None, now: str) -> str:
+    """The templates of a set, one a line; now: those that stay where the list is left without a choice."""
+    return "\n".join(TEMPLATES[name]) if name in TEMPLATES else now
+
+
 def samples_folder() -> Path:
     """Where the example pictures are; it may be missing."""
     return assets_folder() / "samples"

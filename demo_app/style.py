@@ -86,7 +86,7 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 .cm-half .cm-model { margin: 0 0 .4rem; overflow-wrap: anywhere; }
 .cm-models { width: 100%; border: 0 !important; border-collapse: collapse; font-size: .85rem;
   color: var(--body-text-color); }
-.cm-models th, .cm-models td { padding: .35rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere;
+.cm-models th, .cm-models td { padding: .35rem .5rem; text-align: left; vertical-align: top; overflow-wrap: break-word;
   border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; background: none !important; }
 .cm-models tr { border: 0 !important; }
 .cm-models thead th { font-weight: 500; color: var(--body-text-color-subdued); }

@@ -20,6 +20,7 @@ from demo_app.page import (
     picture_input,
     read_samples,
     samples_folder,
+    set_templates,
 )
 from demo_app.published import BY_NAME
 from demo_app.shelf import AUTOMATIC, Model, Shelf, not_ready
@@ -93,7 +94,7 @@ def connect(page: Page, drawn: Drawn, tabs: gr.Tabs):
     _connect_address(page, drawn)
     _connect_examples(page, drawn)
     _connect_choice(page, drawn)
-    drawn.template_set.input(lambda name: "\n".join(TEMPLATES[name]), drawn.template_set, bench.templates, **PRIVATE)
+    drawn.template_set.input(set_templates, [drawn.template_set, bench.templates], bench.templates, **PRIVATE)
     kept = [each.component for each in page.kept.values()]
     restored = [bench.picture, *bench.asked[1:], drawn.example, drawn.serving, drawn.loaded, tabs, drawn.template_set,
                 *kept]

@@ -7,7 +7,7 @@ import gradio as gr
 from clipmini.image import open_image
 from clipmini.tasks.prompts import TEMPLATES, clean_labels
 from clipmini.tasks.templates import OnePicture, on_one_picture
-from demo_app.page import PRIVATE, Asked, Kept, Page, friendly_errors, samples_folder
+from demo_app.page import PRIVATE, Asked, Kept, Page, friendly_errors, samples_folder, set_templates
 from demo_app.saving import Offer, Saved
 from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
@@ -102,7 +102,7 @@ def build(page: Page) -> None:
     page.saved["prompts"] = Offer(saved, [templates])
     example.click(lambda: (str(samples_folder() / EXAMPLE), WORDS_OF_IT, "\n".join(FIRST)), None,
                   [page.bench.picture, page.bench.words, templates], **PRIVATE)
-    chosen.input(lambda name: "\n".join(TEMPLATES[name]), chosen, templates, **PRIVATE)
+    chosen.input(set_templates, [chosen, templates], templates, **PRIVATE)
     bench = page.bench
     endpoint(page, "prompts", "compare_templates", compare_templates,
              [bench.picture, bench.words, bench.choice, templates], {"table": gr.JSON})
