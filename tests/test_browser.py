@@ -103,7 +103,7 @@ class Visit:
         self.upload(file)
 
     def upload(self, file):
-        self.page.click("#picture button[title='Remove Image']")
+        self.page.click("#picture :is(button[title='Remove Image'], button[title='移除图片'])")
         self.page.locator("#picture input[type=file]").first.set_input_files(file)
         self.page.wait_for_selector("#picture img", state="attached")
 
