@@ -16,7 +16,8 @@
   function fields() {
     return [...document.querySelectorAll("[id] textarea, [id] input[type=text]")]
       .map((field) => [field.closest("[id]").id, field])
-      .filter(([id, field]) => id && !id.startsWith("component-") && !field.disabled && !field.readOnly);
+      .filter(([id, field]) => id && !id.startsWith("component-") && !field.disabled && !field.readOnly
+        && field.getClientRects().length);
   }
 
   function keep() {
@@ -31,6 +32,8 @@
     if (!kept) return;
     const end = Date.now() + 15000, wanted = new Map(kept);
     const timer = setInterval(() => {
+      // Before the first answer the page sets its fields by its address, which may be older.
+      if (!document.querySelector(".cm-who, .cm-problem") && Date.now() < end) return;
       for (const [id, field] of fields()) {
         if (!wanted.has(id)) continue;
         if (field.value !== wanted.get(id)) {
@@ -90,6 +93,6 @@
     }
   }
 
-  document.addEventListener("DOMContentLoaded", giveBack);
+  giveBack();
   setTimeout(ask, EVERY);
 })(TOLD);
