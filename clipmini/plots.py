@@ -206,13 +206,13 @@ DIM = 0.25  # how bright the map of a thing that is not there may be
 
 
 @as_typed
-def heatmaps(found, title: str | None = None) -> Figure:
+def heatmaps(found, title: str | None = None, across: int = 4) -> Figure:
     """A picture, and over it the map of each phrase, all from 0 to 1 in the same colours; what is not there is dim, and
     says so.
 
-    found: a tasks.heatmap.Heatmap.
+    found: a tasks.heatmap.Heatmap; across: how many may stand in a row.
     """
-    rows = -(-(len(found.phrases) + 1) // 4)
+    rows = -(-(len(found.phrases) + 1) // across)
     columns = -(-(len(found.phrases) + 1) // rows)
     tall = found.image.height / found.image.width
     figure = Figure(figsize=(2.9 * columns, (2.7 * tall + 0.5) * rows + 0.5), dpi=100, layout="constrained")

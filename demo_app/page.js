@@ -85,5 +85,8 @@ window.cm = (() => {
   }
   const copy = () => navigator.clipboard.writeText(location.href);
 
-  return { begin, ask, show, again, done, remember, copy, opened, save };
+  // What figures are drawn for, as page.py's Bench says it.
+  const look = () => (document.body.classList.contains("dark") ? "dark " : "") + (innerWidth <= 640 ? "narrow" : "");
+
+  return { look, begin, ask, show, again, done, remember, copy, opened, save };
 })();

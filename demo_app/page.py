@@ -37,8 +37,8 @@ LONGEST_IN_ADDRESS = 1500  # letters of one value
 
 @dataclass(frozen=True)
 class Bench:
-    """What all views answer with, as components. choice: of the shelf; templates: one a line; theme: "dark" or "", for
-    figures alone."""
+    """What all views answer with, as components. choice: of the shelf; templates: one a line; theme: what figures
+    are drawn for: "dark", "narrow" (a phone), both or neither."""
 
     picture: gr.Image
     words: gr.Textbox

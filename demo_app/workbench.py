@@ -105,7 +105,7 @@ def connect(page: Page, drawn: Drawn, tabs: gr.Tabs):
     sets = json.dumps({name: "\n".join(templates) for name, templates in TEMPLATES.items()})
     arrived = page.demo.load(arrive, None, restored, **PRIVATE)
     arrived.then(
-        None, None, bench.theme, js="() => document.body.classList.contains('dark') ? 'dark' : ''", **PRIVATE).then(
+        None, None, bench.theme, js="() => cm.look()", **PRIVATE).then(
         None, stamps, stamps, js=f"(...s) => {{ cm.begin({list(page.views)!r}, {sets}, {LONGEST_IN_ADDRESS}); "
         "return cm.ask(...s) }", **PRIVATE)
     return arrived

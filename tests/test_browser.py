@@ -238,6 +238,19 @@ def test_the_prompts_view(visit, picture):
     assert v.overflow() <= 0
 
 
+def test_a_phone_gets_its_maps_two_in_a_row_and_no_empty_table(visit, picture):
+    shapes = {}
+    for width in (1280, 390):
+        v = visit(width=width)
+        v.ask(picture, "red, blue, green")
+        v.page.locator("[role=tab][data-tab-id=inside]").click()
+        v.settled("inside")
+        box = v.page.locator("#inside-maps img").bounding_box()
+        shapes[width] = box["height"] / box["width"]
+        assert not v.page.locator("#inside-words").is_visible()  # none of the phrases has two words
+    assert shapes[390] > 1.5 * shapes[1280], shapes
+
+
 def test_all_views_answer_with_one_picture_and_one_list_of_words(visit, picture):
     """And only the open one is asked: nobody waits for figures that nobody sees."""
     v = visit()

@@ -67,6 +67,12 @@ def test_heatmaps_lie_over_the_picture_in_fixed_colours(count):
     assert "windows" in figure.get_suptitle()
 
 
+def test_maps_for_a_phone_stand_two_in_a_row():
+    """Four in a row are 80 pixels wide there, and their titles cannot be read."""
+    wide, narrow = (heatmaps(found_maps(5), across=n).get_size_inches() for n in (4, 2))
+    assert narrow[0] == pytest.approx(wide[0] * 2 / 3) and narrow[1] > wide[1]
+
+
 def test_segments_have_a_legend_with_none_and_one_colour_each():
     found = found_maps(3)
     figure = segments(found)

@@ -1,5 +1,8 @@
 """Is the phrase there at all? Scores against a count by hand, what figures and commands make of them, and their rates."""
 
+import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -166,3 +169,13 @@ def test_the_whole_picture_alone_says_what_presence_is_at_least(emoji):
     assert least[0] == pytest.approx(full[0].item(), abs=1e-4) and bool((least <= full + 1e-4).all())
     small = heatmap(emoji, SCENE, ["dog face"], "windows").scores
     assert presence_at_least(emoji.embed_texts(["dog face"]), vectors, emoji.embed_images([SCENE])) < small - 0.2
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_apps_sentence_quotes_what_was_measured(lang):
+    texts = pytest.importorskip("demo_app.texts").TEXTS
+    measured = json.loads((Path(__file__).parents[1] / "assets" / "results.json").read_text("utf-8"))["presence"]
+    missed = {of: sorted(round(100 * (1 - row["true"]) + 1e-9) for row in measured if of in row["of"])
+              for of in ("scenes", "one thing")}
+    said = [int(n) for n in re.findall(r"\d+", texts[lang]["inside_presence_missed"])]
+    assert said == missed["scenes"] + missed["one thing"]

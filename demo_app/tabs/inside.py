@@ -30,8 +30,9 @@ class Inside(NamedTuple):
     method: str
 
 
-def look_inside(asked: Asked, method: str, progress: bool = True) -> Inside:
-    """What the model finds of each phrase in the picture. Raises HeatmapError, ImageError, PromptError."""
+def look_inside(asked: Asked, method: str, progress: bool = True, narrow: bool = False) -> Inside:
+    """What the model finds of each phrase in the picture. narrow: the maps are for a phone. Raises HeatmapError,
+    ImageError, PromptError."""
     from clipmini.plots import heatmaps, segments  # matplotlib: only who opens this view waits for it
 
     embedder, image = asked.embedder, open_image(asked.need_picture())
@@ -39,7 +40,8 @@ def look_inside(asked: Asked, method: str, progress: bool = True) -> Inside:
                     everyday=asked.model.model.everyday())
     words = [[phrase, word, f"{fall:+.3f}"] for phrase in found.phrases if len(phrase.split()) > 1
              for word, fall in word_relevance(embedder, image, phrase)]
-    return Inside(heatmaps(found, f"{embedder.name}: {found.method}"), segments(found, embedder.name),
+    maps = heatmaps(found, f"{embedder.name}: {found.method}", across=2 if narrow else 4)
+    return Inside(maps, segments(found, embedder.name),
                   scores_of(asked, image, found), words, found.method)
 
 
@@ -69,7 +71,9 @@ def score_table(asked: Asked, found: Inside) -> str:
     notes = [said("presence_about", limit=PRESENT)]
     if any(s["presence"] is None for s in found.scores):
         notes.append(said("why_no_score", method=found.method))
-    if asked.model.model.name not in MEASURED_WITH:
+    if asked.model.model.name in MEASURED_WITH:
+        notes.append(said("presence_missed"))
+    else:
         notes.append(said("not_measured", model=asked.embedder.name, limit=PRESENT, known=", ".join(MEASURED_WITH)))
     return (f'<div class="cm-wide" tabindex="0" role="region" aria-label="{said("scores")}">'
             '<table class="cm-shades cm-scores">'
@@ -96,10 +100,11 @@ def build(page: Page) -> None:
     def shown(asked: Asked, method: str, theme: str):
         from demo_app.figures import plotted
 
-        found = look_inside(asked, method)
+        found = look_inside(asked, method, narrow="narrow" in theme)
         heads = [say(asked.lang, key) for key in ("phrase", "word", "fall")]
-        maps, areas = (plotted(figure, asked.lang, theme == "dark") for figure in (found.maps, found.segments))
-        return score_table(asked, found), maps, areas, {"headers": heads, "data": found.words}
+        maps, areas = (plotted(figure, asked.lang, "dark" in theme) for figure in (found.maps, found.segments))
+        words = gr.update(value={"headers": heads, "data": found.words}, visible=bool(found.words))
+        return score_table(asked, found), maps, areas, words
 
     def find_phrases(picture: str | None, phrases: str, model: str, method: str, request: gr.Request):
         """Where in the picture is each phrase?

@@ -44,7 +44,7 @@ def compare_all(asked: Asked, files: list[str] | None, kind: str, theme: str = "
 
     found, paths = compared(asked, files)
     folder = Path(tempfile.mkdtemp(prefix="clipmini-"))
-    figure = fitted(drawn(found, paths, kind), asked.lang, theme == "dark")
+    figure = fitted(drawn(found, paths, kind), asked.lang, "dark" in theme)
     figure.savefig(folder / "matrix.png", dpi=130, bbox_inches="tight")  # names stand out at the left
     (folder / "matrix.csv").write_text(found.as_csv(), encoding="utf-8-sig")  # Excel needs the mark for Chinese
     return str(folder / "matrix.png"), str(folder / "matrix.csv")
