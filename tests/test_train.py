@@ -482,7 +482,8 @@ def as_of_old(folder):
         return {old.get(name, name): value for name, value in row.items()}
 
     known = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**known, "train": renamed(known["train"])}))
+    earlier = {name: value for name, value in renamed(known["train"]).items() if name != "sketch"}  # it came later
+    (folder / "run.json").write_text(json.dumps({**known, "train": earlier}))
     state = torch.load(folder / "state.pt", weights_only=True)
     torch.save({**state, "history": [renamed(row) for row in state["history"]]}, folder / "state.pt")
     head, *rows = (folder / "curve.csv").read_text().splitlines()

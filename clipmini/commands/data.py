@@ -12,7 +12,7 @@ def add(p) -> None:
     p.add_argument("name", choices=tuple(SOURCES), metavar="NAME", help="which data, one of those below")
     p.add_argument("--preview", nargs="?", const=Path("preview.png"), type=Path, metavar="FILE",
                    help="write a contact sheet (default: preview.png)")
-    p.add_argument("--fetch", action="store_true", help="emoji: get ten more art styles and the tags with npm")
+    p.add_argument("--fetch", action="store_true", help="emoji: get eleven more art styles and the tags with npm")
     add_source_options(p)
 
 

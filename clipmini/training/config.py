@@ -35,6 +35,7 @@ class TrainConfig:
     geometry: float = 1.0  # augmentation strengths, 0 to 1
     colour: float = 1.0
     background: float = 1.0
+    sketch: float = 0.0  # share of the pictures that are drawn by hand: outlines, one colour, paper or a board
     hard_negatives: bool = False  # use the rows' swapped captions
     other_texts: int = 0  # captions of further concepts a step, wrong for every picture (text is cheap with CBOW)
     categories: float = 0.0  # weight of what else is true ("fruit", "food"): a loss for each kind, beside 1 for names
@@ -57,6 +58,8 @@ class TrainConfig:
         if self.micro_batch is not None and self.micro_batch < 1 or not 0 < self.learning_rate < math.inf:
             raise TrainingError("micro_batch and learning_rate must be positive "
                                 f"(got {self.micro_batch} and {self.learning_rate})")
+        if not 0 <= self.sketch <= 1:
+            raise TrainingError(f"sketch is the share of the pictures that become sketches, 0 to 1 (got {self.sketch})")
         if self.other_texts < 0 or not 0 <= self.categories < math.inf:
             raise TrainingError("other_texts and categories cannot be negative "
                                 f"(got {self.other_texts} and {self.categories})")
@@ -68,3 +71,6 @@ class TrainConfig:
 def current_names(row: dict) -> dict:
     """The same values under today's names."""
     return {OLD_NAMES.get(name, name): value for name, value in row.items()}
+
+
+LATER = {"sketch": 0.0}  # what runs of before did without being asked, by the names of what can be asked now

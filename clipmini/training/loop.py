@@ -19,7 +19,7 @@ from clipmini.lock import locked
 from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
-from clipmini.training.config import SAVE_SECONDS, TIMED_STEPS, TrainConfig, TrainingError, current_names
+from clipmini.training.config import LATER, SAVE_SECONDS, TIMED_STEPS, TrainConfig, TrainingError, current_names
 from clipmini.training.doctor import write_csv
 from clipmini.training.pairs import Pairs
 from clipmini.training.step import Run, keep_freed_memory, make_optimizer, one_step
@@ -42,7 +42,7 @@ def resume_state(folder: Path, run: Run, recipe: dict) -> None:
     """Continue where state.pt left off. Raises TrainingError when it is damaged or of another recipe."""
     try:
         known = {"frozen": [], **json.loads((folder / "run.json").read_text(encoding="utf-8"))}
-        known["train"] = current_names(known["train"])
+        known["train"] = LATER | current_names(known["train"])
         differing = [k for part in ("model", "train") for k in recipe[part] if known[part].get(k) != recipe[part][k]]
         differing += [k for k in ("rows", "captions", "templates", "frozen") if known[k] != recipe[k]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -117,7 +117,7 @@ def make_batch(pairs: Pairs, tokenizer: Tokenizer, model: CLIP, config: TrainCon
     colour = config.colour if max(TIMED_STEPS - 1, 0.1 * total) < step < 0.9 * total else 0.0
     vision = model.config.vision
     pixels = augment(pairs.rgba[rows], vision.image_size, vision.mean, vision.std, generator, config.geometry, colour,
-                     config.background)
+                     config.background, config.sketch)
 
     def encode(captions: list[str]) -> Tensor:
         return tokenizer([wrap(c, templates, config.template_probability, rng) for c in captions], truncate=True)

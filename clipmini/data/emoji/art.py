@@ -5,10 +5,12 @@ import importlib.metadata
 import importlib.util
 import io
 import json
+import re
 import shutil
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps, features
 
@@ -30,6 +32,7 @@ class FontArtist:
         layout = ImageFont.Layout.RAQM if self.raqm else ImageFont.Layout.BASIC
         size = sources.BITMAP_SIZES.get(path.name, 2 * sources.SIZE)
         self.font = ImageFont.truetype(str(path), size, layout_engine=layout)
+        self.ink = "black" if path.name.startswith(sources.ONE_COLOUR) else None
         left, top, right, bottom = self.font.getbbox("\U0001f600", anchor="ls")   # all emoji share one box
         self.advance = self.font.getlength("\U0001f600")
         self.side = round(max(self.advance, right - left, bottom - top))
@@ -51,7 +54,8 @@ class FontArtist:
         canvas = Image.new("RGBA", (self.side, self.side), (0, 0, 0, 0))
         x = (self.side - self.font.getlength(text)) / 2
         y = self.side / 2 - self.middle
-        ImageDraw.Draw(canvas).text((round(x), round(y)), text, font=self.font, embedded_color=True, anchor="ls")
+        ImageDraw.Draw(canvas).text((round(x), round(y)), text, font=self.font, fill=self.ink,
+                                    embedded_color=True, anchor="ls")
         # Pillow blended each colour with the transparent black below it: what we hold is premultiplied.
         return Image.frombytes("RGBa", canvas.size, canvas.tobytes())
 
@@ -67,6 +71,14 @@ class FileArtist:
         """Return an RGBA picture, or None when there is no file."""
         file = self.files.get(concept.hex)
         return Image.open(file).convert("RGBA") if file else None
+
+
+def rasterised(svg: str) -> Image.Image:
+    """Return an SVG drawing as an RGBA picture of SIZE pixels."""
+    import resvg_py
+
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=sources.SIZE, height=sources.SIZE, skip_system_fonts=True)
+    return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
 
 
 class SvgArtist:
@@ -100,8 +112,6 @@ class SvgArtist:
         return next((self.by_name[key] for key in keys if key in self.by_name), None)
 
     def _render(self, name: str) -> Image.Image:
-        import resvg_py
-
         icon, mirror = dict(self.set.get("aliases", {}).get(name, {"parent": name})), False
         while "parent" in icon:                                          # an alias may point to an alias
             mirror ^= icon.get("hFlip", False)
@@ -112,14 +122,36 @@ class SvgArtist:
         svg = (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
                f'viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}" '
                f'width="{width}" height="{height}">{icon["body"]}</svg>')
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=sources.SIZE, height=sources.SIZE, skip_system_fonts=True)
-        image = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
+        image = rasterised(svg)
         return ImageOps.mirror(image) if mirror else image
+
+
+class OutlineArtist:
+    """Opens OpenMoji's SVG files, which are named by code points, and leaves out what is coloured."""
+
+    COLOURED = ("color", "skin", "hair")  # how the names of such groups begin
+
+    def __init__(self, path: Path):
+        self.files = {words.hex_code("".join(chr(int(part, 16)) for part in file.stem.split("-"))): file
+                      for file in sorted(path.glob("*.svg")) if re.fullmatch(r"[0-9A-F]+(-[0-9A-F]+)*", file.stem)}
+
+    def draw(self, concept: words.Concept) -> Image.Image | None:
+        """Return an RGBA picture, or None when there is no file."""
+        file = self.files.get(concept.hex)
+        if file is None:
+            return None
+        drawing = ElementTree.fromstring(file.read_text("utf-8"))
+        for parent in list(drawing.iter()):
+            for child in list(parent):
+                if child.get("id", "").startswith(self.COLOURED):
+                    parent.remove(child)
+        return rasterised(ElementTree.tostring(drawing, encoding="unicode"))
 
 
 def artist(style: str, cache: str | Path | None = None):
     """Return an object whose draw(concept) gives an RGBA picture or None."""
-    kinds = {"openmoji": FontArtist, "system": FontArtist, "twemoji": FileArtist}
+    kinds = {"openmoji": FontArtist, "system": FontArtist, "noto-emoji": FontArtist, "twemoji": FileArtist,
+             "openmoji-black": OutlineArtist}
     return kinds.get(style, SvgArtist)(sources.found_source(style, cache))
 
 

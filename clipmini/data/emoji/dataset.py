@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 def _check_styles(styles, cache) -> list[str]:
     """Return the list of styles asked for, or raise with what there is and how to get the rest."""
-    there = sources.available_styles(cache)
-    wanted = there if styles is None else [styles] if isinstance(styles, str) else list(styles)
+    there = sources.available_styles(cache, lines=True)
+    asked = sources.available_styles(cache) if styles is None else styles
+    wanted = [asked] if isinstance(asked, str) else list(asked)
     bad = [style for style in wanted if style not in there]
     if bad or not wanted:
         ways: dict[str, list[str]] = {}
@@ -44,7 +45,7 @@ def load(styles=None, concepts=None, language="en", cache=None, progress=True):
     """Return the emoji as a pairs dataset, one row for each picture.
 
     Args:
-        styles: art styles (str or list); None means all of `available_styles()`.
+        styles: art styles (str or list); None means all of `available_styles()`, which has no line drawings.
         concepts: names or hex codes to keep; None means all. The label list stays the full one.
         language: language of the names, or several: ("en", "zh") gives both, English first.
         cache: folder for what is built once; default see `cache_root`.
@@ -181,14 +182,16 @@ LIMITS = ("It knows the drawings and words it was trained on. It has seen no pho
 
 @dataclass(frozen=True)
 class Emoji(Source):
-    """pool: the art styles there may be, () for all that are installed; language: of the names, the first one is the
-    labels'; hold_out_concepts: so many things of which no picture and no caption is trained on."""
+    """pool: the art styles there may be, () for all that are installed, with line drawings if lines; language: of the
+    names, the first one is the labels'; hold_out_concepts: so many things of which no picture and no caption is trained
+    on."""
 
     name: str = "emoji"
-    about: str = "about 1,450 things drawn in up to thirteen art styles, with names in fourteen languages"
+    about: str = "about 1,450 things drawn in up to fifteen art styles, with names in fourteen languages"
     templates: str = "emoji"
     limits: str = LIMITS
     pool: tuple[str, ...] = ()
+    lines: bool = False
     language: tuple[str, ...] = ("en",)
     hold_out_concepts: int = 0
     hold_out: str | None = option(None, "art style that is never trained on and is measured once, at the end")
@@ -198,7 +201,7 @@ class Emoji(Source):
         """The art styles to train on: all there are, less the held-out style and its sisters. Raises SourceError."""
         if self.hold_out and self.hold_out not in sources.STYLES:
             raise SourceError(f"no art style {self.hold_out!r} to hold out; there are {', '.join(sources.STYLES)}")
-        pool = list(self.style or self.pool or sources.available_styles())
+        pool = list(self.style or self.pool or sources.available_styles(lines=self.lines))
         gone = sources.sisters(self.hold_out) if self.hold_out else set()
         if (sources.sisters("system") - {"system"}) & set(pool):
             gone = gone | {"system"}  # the same drawings once, not twice
@@ -233,7 +236,7 @@ class Emoji(Source):
 
     def report(self, embedder: "Embedder") -> dict[str, Question]:
         """On the held-out style: among all names, in each language, and among the names of categories."""
-        if not self.hold_out or self.hold_out not in sources.available_styles():
+        if not self.hold_out or self.hold_out not in sources.available_styles(lines=True):
             return {}
         rows = load([self.hold_out])
         if self.hold_out_concepts:
@@ -269,7 +272,7 @@ class Emoji(Source):
 
     def described(self) -> list[str]:
         """How many pictures of each style there are here, with authors and licences."""
-        rows = load(list(self.style) or None)
+        rows = load(list(self.style) or sources.available_styles(lines=True))
         count = rows["style"][:].count
         lines = [f"{len(rows):,} pictures of {len(rows.features['label'].names):,} concepts"]
         for p in sources.PACKAGES:
@@ -280,7 +283,7 @@ class Emoji(Source):
 
     def preview(self) -> Image.Image:
         """A row for each style."""
-        return preview(load(list(self.style) or None))
+        return preview(load(list(self.style) or sources.available_styles(lines=True)))
 
     def packages(self, trained_on: str | None = None) -> tuple[Package, ...]:
         """All, or the words' and those of the styles that were trained on."""
@@ -291,7 +294,7 @@ class Emoji(Source):
         return tuple(p for p in sources.PACKAGES if p.package not in absent and (not p.style or p.style in used))
 
     def fetch(self) -> str:
-        """Install the npm packages: ten art styles, tags and categories."""
+        """Install the npm packages: eleven art styles, tags and categories."""
         try:
             found = sources.fetch_npm()
         except RuntimeError as error:

