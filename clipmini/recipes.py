@@ -139,6 +139,8 @@ def choose(name: str | None, data: str | None = None) -> Recipe:
 def customised(recipe: Recipe, **changes: Any) -> Recipe:
     """The recipe with changed options: fields of TrainConfig, of Recipe, or options of its data. Raises SourceError."""
     training = {k: v for k, v in changes.items() if k in {f.name for f in fields(recipe.train)}}
+    if training.get("plan"):
+        training |= {"steps": None, "minutes": None}
     if training.get("steps") is not None:
         training.setdefault("minutes", None)
     if training.get("minutes") is not None:

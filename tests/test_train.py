@@ -1,6 +1,7 @@
 """Training: the data of a step, one step, runs that are cut off, and the doctor."""
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -24,7 +25,7 @@ from clipmini.augment import augment
 from clipmini.loss import duplicate_floor
 from clipmini.model import no_decay
 from clipmini.tasks.evaluate import zero_shot_score
-from clipmini.training.config import OLD_NAMES, TIMED_STEPS, TrainConfig, TrainingError
+from clipmini.training.config import LATER, OLD_NAMES, TIMED_STEPS, TrainConfig, TrainingError
 from clipmini.training.doctor import diagnose, read_csv
 from clipmini.training.pairs import Batch, choose_caption, make_batch, other_rows, read_pairs, rows_of_step, wrap
 from clipmini.training.step import (
@@ -482,7 +483,7 @@ def as_of_old(folder):
         return {old.get(name, name): value for name, value in row.items()}
 
     known = json.loads((folder / "run.json").read_text())
-    earlier = {name: value for name, value in renamed(known["train"]).items() if name != "sketch"}  # it came later
+    earlier = {name: value for name, value in renamed(known["train"]).items() if name not in LATER}
     (folder / "run.json").write_text(json.dumps({**known, "train": earlier}))
     state = torch.load(folder / "state.pt", weights_only=True)
     torch.save({**state, "history": [renamed(row) for row in state["history"]]}, folder / "state.pt")
@@ -567,6 +568,52 @@ def test_the_steps_that_minutes_became_give_the_same_bits(make_clip, tokenizer, 
     counted = replace(timed, minutes=None, steps=done.total)
     run(make_clip("vit-transformer"), tokenizer, tmp_path / "counted", counted)
     assert weights(tmp_path / "timed") == weights(tmp_path / "counted")
+
+
+def a_clock(monkeypatch, pace) -> None:
+    """Time goes on with each look at it, by the seconds that pace(look) gives."""
+    times = itertools.accumulate(pace(look) for look in range(10**6))
+    monkeypatch.setattr(training.loop.time, "perf_counter", lambda: next(times))
+
+
+@pytest.mark.parametrize("pace, least, most", [
+    (lambda look: 0.3 if look < 45 else 1.2, 26, 31),                         # another program starts, and stays
+    (lambda look: 1.2 if 40 < look < 60 else 0.3, 25, 31),                    # ... and ends again
+    (lambda look: 0.6 if look < 34 else 0.15, 25, 31),                        # it was there at the start alone
+    (lambda look: 0.3, 27, 29)], ids=["busy", "busy for a while", "busy at first", "quiet"])
+def test_a_budget_in_minutes_holds_when_the_computer_gets_busy(pace, least, most, make_clip, tokenizer, tmp_path, monkeypatch,
+                                                                capsys):
+    a_clock(monkeypatch, pace)
+    timed = TrainConfig(minutes=0.5, batch=16, warmup=40, evaluate_every=10_000)
+    done = run(make_clip("light-cbow"), tokenizer, tmp_path / "timed", timed)
+    assert done.step == done.total and least < done.seconds < most, done.seconds
+    assert len(done.plan) == 1 or done.plan[-1][1] == done.total
+    # The same bits, without a clock.
+    monkeypatch.undo()
+    told = replace(timed, minutes=None, plan=tuple(map(tuple, done.plan)))
+    again = run(make_clip("light-cbow"), tokenizer, tmp_path / "told", told)
+    assert again.step == done.step and weights(tmp_path / "told") == weights(tmp_path / "timed")
+
+
+def test_a_plan_that_changes_is_said_and_survives_an_interruption(make_clip, tokenizer, tmp_path, monkeypatch, capsys):
+    timed = TrainConfig(minutes=0.5, batch=16, warmup=40, evaluate_every=50)
+    for stops in ((None,), (50, 75, None)):
+        folder = tmp_path / str(len(stops))
+        a_clock(monkeypatch, lambda look: 0.15 if look < 60 else 0.3)
+        for stop in stops:
+            done = training.train(make_clip("light-cbow"), squares(), tokenizer, timed, folder, stop_after=stop)
+        assert len(done.plan) >= 2 and done.seconds < 31
+        assert f"{done.plan[1][1]:,} steps in place of {done.plan[0][1]:,}" in capsys.readouterr().err
+        monkeypatch.undo()
+        told = replace(timed, minutes=None, plan=tuple(map(tuple, done.plan)))
+        run(make_clip("light-cbow"), tokenizer, tmp_path / f"told {len(stops)}", told)
+        assert weights(tmp_path / f"told {len(stops)}") == weights(folder)
+
+
+@pytest.mark.parametrize("plan", [((30, 20), (40, 50)), ((40, 100), (30, 90)), ((30, 100), (30, 90)), ((-1, 10),), ((30, 20),)])
+def test_a_plan_that_is_none(plan):
+    with pytest.raises(TrainingError, match="a plan is pairs"):
+        TrainConfig(plan=plan)
 
 
 def test_hardly_any_minutes_still_make_a_run(make_clip, tokenizer, tmp_path):

@@ -1,11 +1,12 @@
 """clipmini train"""
 
+import argparse
 import sys
 from pathlib import Path
 
 from clipmini.commands.shared import add_source_options, given_options
 
-OPTIONS = ("minutes", "steps", "seed", "batch", "micro_batch", "learning_rate")
+OPTIONS = ("minutes", "steps", "plan", "seed", "batch", "micro_batch", "learning_rate")
 
 
 def add(p) -> None:
@@ -15,8 +16,10 @@ def add(p) -> None:
     p.add_argument("--data", metavar="NAME", help="name the data instead: the first recipe that trains on it")
     p.add_argument("--list", action="store_true", help="list the recipes and stop")
     p.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE)")
-    p.add_argument("--minutes", type=float, help="budget in minutes of this computer's time")
+    p.add_argument("--minutes", type=float, help="budget in minutes of this computer; fewer steps if it gets busy")
     p.add_argument("--steps", type=int, help="budget in steps; repeatable to the bit")
+    p.add_argument("--plan", type=plan, metavar="STEP:STEPS,...",
+                   help="what the minutes of another run became, as it was printed at its end; repeatable to the bit")
     p.add_argument("--seed", type=int, help="one number for the start, the order and the augmentation (default 0)")
     p.add_argument("--batch", type=int, help="pairs a step")
     p.add_argument("--micro-batch", "--chunk", type=int, dest="micro_batch",
@@ -27,10 +30,24 @@ def add(p) -> None:
     add_source_options(p, skip=OPTIONS)
 
 
+def plan(text: str) -> tuple[tuple[int, int], ...]:
+    """A plan from the command line.
+
+    >>> plan("30:1200,600:900")
+    ((30, 1200), (600, 900))
+    """
+    try:
+        return tuple((int(step), int(total)) for step, total in (pair.split(":") for pair in text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no plan; give pairs such as 30:1200,600:900: a step, and the "
+                                         "steps in all from there on") from None
+
+
 def run(args) -> None:
     """Train a recipe and print what was measured."""
     from clipmini.card import sentence
     from clipmini.recipes import RECIPES, choose, customised, run
+    from clipmini.training.budget import as_option
 
     if args.list or not (args.recipe or args.data):
         width = max(map(len, RECIPES))
@@ -43,6 +60,9 @@ def run(args) -> None:
     command = "clipmini " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", recipe.name])
     done, results = run(recipe, out, command, progress=not args.quiet, film=args.film)
     print(f"{done.step:,} steps in {done.seconds / 60:.1f} minutes")
+    if len(done.plan) > 1:
+        print("the speed of this computer changed on the way; the same bits come from: "
+              f"--plan {as_option(done.plan)}")
     for name, result in results.items():
         print(f"{name}: {' '.join(result) if name == 'doctor' else sentence(result)}")
     print(f"checkpoint {out / 'final'}, curve {out / 'curve.png'}")

@@ -19,7 +19,8 @@ class TrainConfig:
     """The recipe. Give steps or minutes. Raises TrainingError for what cannot be trained."""
 
     steps: int | None = None
-    minutes: float | None = None  # turned into steps after the first TIMED_STEPS steps
+    minutes: float | None = None  # turned into steps after the first TIMED_STEPS steps, and fewer on a busy computer
+    plan: tuple[tuple[int, int], ...] = ()  # (step, steps in all from there on): what the minutes of a run became
     batch: int = 128  # pairs a step
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
@@ -43,14 +44,16 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self):
-        if (self.steps is None) == (self.minutes is None):
+        if self.plan:
+            self._check_plan()
+        elif (self.steps is None) == (self.minutes is None):
             raise TrainingError("give a budget in steps or in minutes, not both "
                                 f"(steps={self.steps}, minutes={self.minutes})")
         if self.loss not in ("multi", "clip", "sigmoid"):
             raise TrainingError(f"loss is {self.loss!r}; choose one of multi, clip, sigmoid")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise TrainingError(f"precision is {self.precision!r}; choose one of auto, float32, bfloat16")
-        budget = (self.minutes if self.steps is None else self.steps) or 0
+        budget = self.plan[-1][1] if self.plan else (self.minutes if self.steps is None else self.steps) or 0
         if not (0 < budget < math.inf and self.batch >= 2 and self.evaluate_every >= 1 and self.seed >= 0):
             raise TrainingError("steps, minutes and evaluate_every must be positive, batch at least 2 and seed at "
                                 f"least 0 (got steps={self.steps}, minutes={self.minutes}, evaluate_every="
@@ -68,9 +71,17 @@ class TrainConfig:
                                 "choose the loss 'clip' or 'multi'")
 
 
+    def _check_plan(self) -> None:
+        steps = [step for step, _ in self.plan]
+        if self.steps is not None or self.minutes is not None or steps != sorted(set(steps)) or any(
+                not 0 <= step < total for step, total in self.plan[:-1]) or not 0 <= steps[-1] <= self.plan[-1][1]:
+            raise TrainingError("a plan is pairs of a step and the steps in all from there on, in the order of the "
+                                f"steps, and stands in place of steps and minutes (got {self.plan})")
+
+
 def current_names(row: dict) -> dict:
     """The same values under today's names."""
     return {OLD_NAMES.get(name, name): value for name, value in row.items()}
 
 
-LATER = {"sketch": 0.0}  # what runs of before did without being asked, by the names of what can be asked now
+LATER = {"sketch": 0.0, "plan": []}  # what can be asked now, and what runs of earlier versions did without it

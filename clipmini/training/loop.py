@@ -19,12 +19,14 @@ from clipmini.lock import locked
 from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
-from clipmini.training.config import LATER, SAVE_SECONDS, TIMED_STEPS, TrainConfig, TrainingError, current_names
+from clipmini.training.budget import planned
+from clipmini.training.config import LATER, SAVE_SECONDS, TrainConfig, TrainingError, current_names
 from clipmini.training.doctor import write_csv
 from clipmini.training.pairs import Pairs
 from clipmini.training.step import Run, keep_freed_memory, make_optimizer, one_step
 
-MODULES, VALUES = ("model", "average", "optimizer"), ("step", "total", "seconds", "best", "history")  # of a Run
+TOLD = 0.1  # part of the steps: smaller changes of a plan are not said
+MODULES, VALUES = ("model", "average", "optimizer"), ("step", "total", "seconds", "best", "history", "plan")  # of a Run
 
 
 def save_state(folder: Path, run: Run) -> None:
@@ -54,6 +56,7 @@ def resume_state(folder: Path, run: Run, recipe: dict) -> None:
     try:
         state = torch.load(folder / "state.pt", weights_only=True)
         state["history"] = [current_names(row) for row in state["history"]]
+        state.setdefault("plan", [])  # an earlier version had none
         for name in MODULES:
             getattr(run, name).load_state_dict(state[name])
         for name in VALUES:
@@ -157,8 +160,7 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
                 before, now = now, time.perf_counter()
                 run.seconds += now - before
                 run.history[-1]["pairs_per_second"] = round(config.batch / (now - before), 1)
-                if config.minutes and run.total is None and run.step == TIMED_STEPS:
-                    bar.total = run.total = _steps_in(config.minutes, run.history, config.batch, run.seconds)
+                _plan(run, config, run.seconds - (now - before), bar, say)
                 if run.step % config.evaluate_every == 0 or run.step == run.total:
                     _score_and_save(run, tokenizer, evaluate, folder, card)
                 elif interrupted.is_set() or now - saved >= SAVE_SECONDS:
@@ -172,12 +174,14 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
     return run
 
 
-def _steps_in(minutes: float, history: list[dict], batch: int, used: float) -> int:
-    """How many steps fit into the minutes, from the median speed of the steps so far. 6% are kept back: for scores
-    and saves, for recolouring, which starts later, and for a processor that slows down once it is warm."""
-    speeds = sorted(row["pairs_per_second"] for row in history[5:])
-    steps_left = int((minutes * 60 * 0.94 - used) * speeds[len(speeds) // 2] / batch)
-    return TIMED_STEPS + max(0, steps_left)
+def _plan(run: Run, config: TrainConfig, seconds: float, bar, say) -> None:
+    """Look whether the steps still fit into the budget, and say so where they do not. seconds: of a step ago."""
+    before, run.total = run.total, planned(run, config, seconds)
+    if run.total != before:
+        bar.total = run.total
+        if before is not None and config.minutes and abs(run.total - before) > TOLD * before:
+            say(f"\nthe speed of this computer has changed: {run.total:,} steps in place of {before:,}, to end after "
+                f"{config.minutes:g} minutes")
 
 
 def _score_and_save(run: Run, tokenizer: Tokenizer, evaluate, folder: Path, card) -> None:

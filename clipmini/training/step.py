@@ -27,6 +27,7 @@ class Run:
     total: int | None = None  # None until a budget in minutes has been timed
     seconds: float = 0.0
     best: float = -math.inf
+    plan: list[tuple[int, int]] = field(default_factory=list)  # what the minutes became, and from which step on
     history: list[dict] = field(default_factory=list)
 
 
