@@ -13,7 +13,8 @@ PACKAGE = ROOT / "clipmini"
 # What a student reads, in this order; a file imports only from those before it.
 SPINE = ["config", "meta_device", "files", "hub_cache", "lock", "bpe", "repair", "tokenizer", "picture_mending",
          "picture_file", "image", "augment", "transformer", "vision", "text", "model", "loss", "checkpoint", "embedder",
-         "training.config", "training.pairs", "training.doctor", "training.step", "training.loop", "training"]
+         "training.config", "training.pairs", "training.doctor", "training.step", "training.budget",
+         "training.loop", "training"]
 # Room -> the rooms it may import from, besides itself and the spine below training.
 FLOORS = {
     "families": set(),
@@ -34,7 +35,8 @@ HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", 
 MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}, "matplotlib_text": {"matplotlib"}}  # figures are all they do
 SPINE_LINES, FILE_LINES, FUNCTION_LINES, COLUMNS = 2_700, 400, 50, 120
 # Of the spine, but not what a student must read to understand CLIP: they don't count.
-TOOLS = {"meta_device", "files", "hub_cache", "lock", "repair", "augment", "picture_mending", "picture_file"}
+TOOLS = {"meta_device", "files", "hub_cache", "lock", "repair", "augment", "picture_mending", "picture_file",
+         "training.budget"}
 
 
 def module_name(path: Path) -> str:

@@ -287,3 +287,11 @@ def test_a_heatmaps_file_is_checked_before_the_work(tmp_path, capsys):
     for out, told in ((tmp_path, "is a folder; give a file"), (tmp_path / "x.txt", "is written as .png")):
         assert main(["heatmap", "x.png", "--phrases", "a", "--out", str(out)]) == 1
         assert told in capsys.readouterr().err
+
+
+def test_train_takes_a_plan_and_says_what_is_wrong_with_one(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "shapes", "--plan", "30-60"])
+    assert "'30-60' is no plan; give pairs such as 30:1200,600:900" in capsys.readouterr().err
+    assert main(["train", "shapes", "--plan", "40:30", "--out", str(tmp_path / "x")]) != 0
+    assert "a plan is pairs" in capsys.readouterr().err and not (tmp_path / "x").exists()

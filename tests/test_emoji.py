@@ -191,7 +191,7 @@ def test_keeping_some_concepts(few, cache):
 
 
 def test_an_unknown_style_says_what_there_is(few, tmp_path):
-    with pytest.raises(ValueError, match=r"'crayons'.*available: openmoji, openmoji-black, twemoji.*fxemoji.*: .*--fetch"):
+    with pytest.raises(ValueError, match=r"'crayons'.*available: openmoji, openmoji-black, twemoji, .*fxemoji.*: .*--fetch"):
         dataset.load("crayons", cache=tmp_path)
 
 
@@ -209,7 +209,7 @@ def test_holding_out_a_style_takes_its_sisters_along(rows, monkeypatch):
     assert sources.sisters("noto") == {"noto", "noto-emoji"}
     monkeypatch.setattr(sources, "system_font", lambda: Path("/fonts/seguiemj.ttf"))
     assert sources.sisters("system") == {"system", "fluent-emoji", "fluent-emoji-flat", "fluent-emoji-high-contrast"}
-    assert sources.sisters("noto") == {"noto", "noto-emoji"} and sources.sisters("twemoji") == {"twemoji"}
+    assert sources.sisters("noto") == {"noto", "noto-emoji"} and sources.sisters("fxemoji") == {"fxemoji"}
 
 
 # ---- the cache -----------------------------------------------------------------------------------------
@@ -504,6 +504,23 @@ def test_openmojis_lines_have_no_colour(few, cache):
         assert seen.sum() < (whole[..., 3] > 128).sum()
 
 
+def test_the_edges_of_twemoji_are_measured_and_never_trained_on(few, cache):
+    """Stroke and no fill: the rim of a full disc is black, its middle empty."""
+    coloured, edges = (dataset.load(style, cache=cache, progress=False) for style in ("twemoji", "twemoji-lines"))
+    assert set(edges["concept"][:]) == set(coloured["concept"][:])
+    for row, whole in zip(edges, coloured, strict=True):
+        rgba, alpha = np.asarray(row["image"]), np.asarray(whole["image"])[..., 3]
+        seen = rgba[..., 3] > 128
+        assert seen.sum() > 50 and rgba[seen][:, :3].max() < 30, row["captions"][0]
+        assert (seen & (alpha == 0)).mean() < 0.05  # the pen follows the drawing, half its width outside
+    disc = np.asarray(next(row["image"] for row in edges if row["concept"] == "1f535"))[..., 3]
+    assert disc[36, 36] == 0 and disc[36].max() > 200
+    assert "twemoji-lines" not in sources.available_styles(cache, lines=True)
+    for pool in ((), ("twemoji", "twemoji-lines")):
+        assert "twemoji-lines" not in replace(dataset.EMOJI, lines=True, pool=pool).styles()
+    assert sources.sisters("twemoji-lines") == sources.sisters("twemoji") == {"twemoji", "twemoji-lines"}
+
+
 def test_a_font_of_one_colour_is_drawn_in_black(few, tmp_path, monkeypatch):
     """As Noto Emoji comes by npm: a file of that name; here the computer's own font of letters stands in."""
     import matplotlib
@@ -524,7 +541,7 @@ def test_a_font_of_one_colour_is_drawn_in_black(few, tmp_path, monkeypatch):
 def test_every_source_has_author_and_licence():
     assert all(source.package and source.author and source.licence for source in sources.PACKAGES)
     assert {source.package for source in sources.PACKAGES if source.installer == "npm"} == set(sources.NPM_RANGES)
-    assert len(sources.STYLES) == 15 and sources.LINE_ART.union(*sources.FAMILIES) <= set(sources.STYLES)
+    assert len(sources.STYLES) == 16 and sources.LINE_ART.union(sources.MEASURED_ALONE, *sources.FAMILIES) <= set(sources.STYLES)
     assert not any("://" in repr(source) for source in sources.PACKAGES)
 
 

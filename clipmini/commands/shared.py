@@ -33,3 +33,16 @@ def given_options(args: argparse.Namespace, source: Source) -> dict:
     fields = options(source)
     many = {name: isinstance(fields[name].default, tuple) for name in given if name in fields}
     return {name: tuple(v) if many.get(name) else v[-1] if isinstance(v, list) else v for name, v in given.items()}
+
+
+def plan(text: str) -> tuple[tuple[int, int], ...]:
+    """A plan from the command line.
+
+    >>> plan("30:1200,600:900")
+    ((30, 1200), (600, 900))
+    """
+    try:
+        return tuple((int(step), int(total)) for step, total in (pair.split(":") for pair in text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no plan; give pairs such as 30:1200,600:900: a step, and the "
+                                         "steps in all from there on") from None

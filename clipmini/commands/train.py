@@ -1,10 +1,9 @@
 """clipmini train"""
 
-import argparse
 import sys
 from pathlib import Path
 
-from clipmini.commands.shared import add_source_options, given_options
+from clipmini.commands.shared import add_source_options, given_options, plan
 
 OPTIONS = ("minutes", "steps", "plan", "seed", "batch", "micro_batch", "learning_rate")
 
@@ -28,19 +27,6 @@ def add(p) -> None:
     p.add_argument("--film", action="store_true", help="keep the weights after some steps, for `clipmini map --film`")
     p.add_argument("--quiet", action="store_true", help="no progress bar")
     add_source_options(p, skip=OPTIONS)
-
-
-def plan(text: str) -> tuple[tuple[int, int], ...]:
-    """A plan from the command line.
-
-    >>> plan("30:1200,600:900")
-    ((30, 1200), (600, 900))
-    """
-    try:
-        return tuple((int(step), int(total)) for step, total in (pair.split(":") for pair in text.split(",")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no plan; give pairs such as 30:1200,600:900: a step, and the "
-                                         "steps in all from there on") from None
 
 
 def run(args) -> None:

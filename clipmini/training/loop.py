@@ -179,7 +179,7 @@ def _plan(run: Run, config: TrainConfig, seconds: float, bar, say) -> None:
     before, run.total = run.total, planned(run, config, seconds)
     if run.total != before:
         bar.total = run.total
-        if before is not None and config.minutes and abs(run.total - before) > TOLD * before:
+        if before and run.total and config.minutes and abs(run.total - before) > TOLD * before:
             say(f"\nthe speed of this computer has changed: {run.total:,} steps in place of {before:,}, to end after "
                 f"{config.minutes:g} minutes")
 

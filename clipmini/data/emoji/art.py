@@ -126,14 +126,13 @@ class SvgArtist:
         return ImageOps.mirror(image) if mirror else image
 
 
-class OutlineArtist:
-    """Opens OpenMoji's SVG files, which are named by code points, and leaves out what is coloured."""
-
-    COLOURED = ("color", "skin", "hair")  # how the names of such groups begin
+class SvgFiles:
+    """Opens SVG files that are named by code points; what is drawn of them, a subclass says."""
 
     def __init__(self, path: Path):
+        named = (file for file in sorted(path.glob("*.svg")) if re.fullmatch("[0-9A-Fa-f]+(-[0-9A-Fa-f]+)*", file.stem))
         self.files = {words.hex_code("".join(chr(int(part, 16)) for part in file.stem.split("-"))): file
-                      for file in sorted(path.glob("*.svg")) if re.fullmatch(r"[0-9A-F]+(-[0-9A-F]+)*", file.stem)}
+                      for file in named}
 
     def draw(self, concept: words.Concept) -> Image.Image | None:
         """Return an RGBA picture, or None when there is no file."""
@@ -141,17 +140,47 @@ class OutlineArtist:
         if file is None:
             return None
         drawing = ElementTree.fromstring(file.read_text("utf-8"))
+        self.change(drawing)
+        return rasterised(ElementTree.tostring(drawing, encoding="unicode"))
+
+    def change(self, drawing: ElementTree.Element) -> None:
+        """Make of the drawing what is wanted."""
+        raise NotImplementedError
+
+
+class OutlineArtist(SvgFiles):
+    """OpenMoji without what is coloured: its outlines."""
+
+    COLOURED = ("color", "skin", "hair")  # how the names of such groups begin
+
+    def change(self, drawing: ElementTree.Element) -> None:
+        """Leave out the coloured groups."""
         for parent in list(drawing.iter()):
             for child in list(parent):
                 if child.get("id", "").startswith(self.COLOURED):
                     parent.remove(child)
-        return rasterised(ElementTree.tostring(drawing, encoding="unicode"))
+
+
+class EdgeArtist(SvgFiles):
+    """Twemoji's shapes as a pen of one width follows their edges, in black and without filling."""
+
+    WIDTH = 0.8  # of Twemoji's 36 units: 1.6 pixels of 72
+    SHAPES = {"path", "circle", "ellipse", "rect", "polygon", "polyline", "line"}
+
+    def change(self, drawing: ElementTree.Element) -> None:
+        """Stroke every shape and fill none."""
+        for shape in drawing.iter():
+            for name in ("fill", "stroke", "style", "opacity", "fill-opacity", "stroke-width", "class"):
+                shape.attrib.pop(name, None)
+            if shape.tag.split("}")[-1] in self.SHAPES:
+                shape.attrib |= {"fill": "none", "stroke": "#000", "stroke-width": str(self.WIDTH),
+                                 "stroke-linejoin": "round", "stroke-linecap": "round"}
 
 
 def artist(style: str, cache: str | Path | None = None):
     """Return an object whose draw(concept) gives an RGBA picture or None."""
     kinds = {"openmoji": FontArtist, "system": FontArtist, "noto-emoji": FontArtist, "twemoji": FileArtist,
-             "openmoji-black": OutlineArtist}
+             "openmoji-black": OutlineArtist, "twemoji-lines": EdgeArtist}
     return kinds.get(style, SvgArtist)(sources.found_source(style, cache))
 
 

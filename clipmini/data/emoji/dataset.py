@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _check_styles(styles, cache) -> list[str]:
     """Return the list of styles asked for, or raise with what there is and how to get the rest."""
-    there = sources.available_styles(cache, lines=True)
+    there = [style for style in sources.STYLES if sources.source_path(style, cache)]
     asked = sources.available_styles(cache) if styles is None else styles
     wanted = [asked] if isinstance(asked, str) else list(asked)
     bad = [style for style in wanted if style not in there]
@@ -187,7 +187,7 @@ class Emoji(Source):
     on."""
 
     name: str = "emoji"
-    about: str = "about 1,450 things drawn in up to fifteen art styles, with names in fourteen languages"
+    about: str = "about 1,450 things drawn in up to sixteen art styles, with names in fourteen languages"
     templates: str = "emoji"
     limits: str = LIMITS
     pool: tuple[str, ...] = ()
@@ -205,7 +205,7 @@ class Emoji(Source):
         gone = sources.sisters(self.hold_out) if self.hold_out else set()
         if (sources.sisters("system") - {"system"}) & set(pool):
             gone = gone | {"system"}  # the same drawings once, not twice
-        found = [style for style in pool if style not in gone]
+        found = [style for style in pool if style not in gone | sources.MEASURED_ALONE]
         if not found:
             raise SourceError(f"nothing is left to train on once {self.hold_out!r} is held out; "
                               "fetch more styles with `clipmini data emoji --fetch`")
@@ -236,7 +236,7 @@ class Emoji(Source):
 
     def report(self, embedder: "Embedder") -> dict[str, Question]:
         """On the held-out style: among all names, in each language, and among the names of categories."""
-        if not self.hold_out or self.hold_out not in sources.available_styles(lines=True):
+        if not self.hold_out or not sources.source_path(self.hold_out):
             return {}
         rows = load([self.hold_out])
         if self.hold_out_concepts:

