@@ -145,16 +145,16 @@ def sketched(rgb: Tensor, alpha: Tensor, generator: torch.Generator) -> Tensor:
     covered = strokes(rgb, alpha, generator)
     ground, ink = grounds(B, size, generator)
     picture = ground + covered * (ink - ground)
-    upside = torch.rand((B, 1, 1, 1), generator=generator) < 0.05  # pale on dark, as a negative
-    picture = torch.where(upside, 1 - picture, picture)
+    negative = torch.rand((B, 1, 1, 1), generator=generator) < 0.05
+    picture = torch.where(negative, 1 - picture, picture)
     tilt = _uniform((B, 2), -0.15, 0.15, generator)
     seen = _warp(size, torch.zeros(B, 2, 2, 2), tilt)
     picture = F.grid_sample(picture, seen, padding_mode="border", align_corners=False)
     ends = _uniform((B, 2, 1, 1), 0.75, 1.0, generator)
     slope = torch.linspace(0, 1, size)
     light = (ends[:, :1] * (1 - slope) + ends[:, 1:] * slope).expand(B, 1, size, size)
-    lit = torch.rand((B, 1, 1, 1), generator=generator) < 0.5
-    return torch.where(lit, picture * torch.where(upside, light.transpose(2, 3), light), picture).clamp(0, 1)
+    lit, turned = (torch.rand((2, B, 1, 1, 1), generator=generator) < 0.5).unbind()
+    return torch.where(lit, picture * torch.where(turned, light.transpose(2, 3), light), picture).clamp(0, 1)
 
 
 def augment(rgba: Tensor, size: int, mean, std, generator: torch.Generator,

@@ -6,6 +6,7 @@ computer into its examples, and breaks lines inside of a string.
 
 import copy
 import json
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +55,7 @@ def described(info: Values, blocks: gr.Blocks, root: str) -> Values:
     """info as gradio makes it, with the words of the functions' docstrings. root: the address of the app."""
     functions = {f"/{fn.api_name}": fn.fn for fn in blocks.fns.values() if fn.fn is not None}
     parameters = [one for endpoint in info["named_endpoints"].values() for one in endpoint["parameters"]]
-    samples = max((_files(one["parameter_default"]) for one in parameters), key=len, default=[])
+    samples = max((_files(one.get("parameter_default")) for one in parameters), key=len, default=[])
     for name, endpoint in info["named_endpoints"].items():
         _, words, returned = get_function_description(functions[name])
         for parameter in endpoint["parameters"]:
@@ -65,7 +66,8 @@ def described(info: Values, blocks: gr.Blocks, root: str) -> Values:
         for one in endpoint["returns"]:
             one["label"] = text_of(one["label"])
             one["python_type"]["description"] = " ".join(returned)
-        endpoint["code_snippets"] |= programs(name, endpoint["parameters"], root, blocks.space_id)
+        printed = programs(name, endpoint["parameters"], root, blocks.space_id)
+        endpoint["code_snippets"] = endpoint.get("code_snippets", {}) | printed
     return info
 
 
@@ -83,7 +85,7 @@ def _files(value: Any) -> list[Values]:
 def _point_here(parameter: Values, root: str, samples: list[Values]) -> None:
     """The example of a picture is one of this app's."""
     if _files(parameter["example_input"]):
-        default = parameter["parameter_default"] or samples
+        default = parameter.get("parameter_default") or samples
         for file in _files(default):
             file["url"] = f"{root}{API}file={file['path']}"
         parameter["example_input"] = copy.deepcopy(default)
@@ -92,22 +94,17 @@ def _point_here(parameter: Values, root: str, samples: list[Values]) -> None:
 def programs(name: str, parameters: list[Values], root: str, space: str | None = None) -> dict[str, str]:
     """How an endpoint is asked, in four languages, with values that do. Gradio's own programs break texts of several
     lines, ask for one file where a list is wanted, and read the number of a job in a subshell."""
-    values = {one["parameter_name"]: one["parameter_default"] if one["parameter_has_default"] else one["example_input"]
-              for one in parameters}
+    values = {one["parameter_name"]: one.get("parameter_default") if one.get("parameter_has_default")
+              else one["example_input"] for one in parameters}
     short = {key: _with_files(value, lambda file: {"path": file["path"], "meta": {"_type": "gradio.FileData"}})
              for key, value in values.items()}
     return {"python": _python(name, values, space or root), "javascript": _javascript(name, values, space or root),
             "bash": _bash(name, short, root),
-            "cli": f"{{command}} predict {space or root} {name} {_shell(_json(short, 2))}"}
+            "cli": f"{{command}} predict {space or root} {name} {shlex.quote(_json(short, 2))}"}
 
 
 def _json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _shell(text: str) -> str:
-    """One word of a shell, whatever is in it."""
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def _with_files(value: Any, change: Callable[[Values], Any]) -> Any:
@@ -149,4 +146,4 @@ def _bash(name: str, values: Values, root: str) -> str:
     upload = (f"# a file of your own: curl -s {root}{API}upload -F 'files=@picture.png' answers with its \"path\"\n"
               if any(_files(value) for value in values.values()) else "")
     return (f"{upload}JOB=$(curl -s {root}{API}call/v2{name} -H 'Content-Type: application/json' \\\n"
-            f"  -d {_shell(_json(values))} | cut -d '\"' -f 4)\ncurl -N {root}{API}call{name}/$JOB")
+            f"  -d {shlex.quote(_json(values))} | cut -d '\"' -f 4)\ncurl -N {root}{API}call{name}/$JOB")
