@@ -440,6 +440,16 @@ def an_npm(monkeypatch, root, gone=(), version="1.2.1"):
     return calls
 
 
+def test_a_package_that_cannot_be_renewed_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPMINI_CACHE", str(tmp_path))
+    an_npm(monkeypatch, tmp_path, version="1.2.0")
+    assert not sources.fetch_npm(tmp_path, progress=False).older
+    an_npm(monkeypatch, tmp_path, {"@iconify-json/noto"})
+    said = dataset.EMOJI.fetch()
+    assert "not renewed, so as it was: @iconify-json/noto 1.2.0 (notarget No matching version" in said
+    assert "@iconify-json/fxemoji 1.2.1" in said and "left out" not in said
+
+
 def test_fetch_npm_asks_for_each_package_alone_and_within_a_range(tmp_path, monkeypatch):
     gone = {"@iconify-json/emojione-monotone", "@iconify-json/emojione-v1"}
     calls = an_npm(monkeypatch, tmp_path, gone)

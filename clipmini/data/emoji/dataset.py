@@ -300,6 +300,7 @@ class Emoji(Source):
         except RuntimeError as error:
             raise SourceError(str(error)) from error
         lines = [f"fetched into {found.folder}: " + ", ".join(f"{n} {version}" for n, version in found.here.items())]
+        lines += [f"not renewed, so as it was: {n} {found.here[n]} ({why})" for n, why in found.older.items()]
         return "\n".join([*lines, *(f"not to be had, so left out: {n} ({why})" for n, why in found.missing.items())])
 
 

