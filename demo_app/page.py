@@ -16,7 +16,7 @@ from clipmini.files import CheckpointError
 from clipmini.image import ImageError
 from clipmini.tasks.prompts import TEMPLATES, PromptError
 from demo_app.shelf import AUTOMATIC, Model, Picked, Shelf
-from demo_app.texts import language_of, say, say_error
+from demo_app.texts import Missing, language_of, say, say_error
 
 try:  # on a Space with ZeroGPU a function gets its GPU by this decorator; elsewhere nobody has the package
     from spaces import GPU as gpu
@@ -71,9 +71,9 @@ class Asked:
         return self.model.embedder
 
     def need_picture(self) -> str:
-        """The picture's path. Raises ValueError without one."""
+        """The picture's path. Raises Missing without one."""
         if not self.picture:
-            raise ValueError(say(self.lang, "no_picture"))
+            raise Missing("no_picture")
         return self.picture
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import gradio as gr
 
 from demo_app.page import CAUSED, PRIVATE, QUICK, Asked, Page, View, gpu
-from demo_app.texts import say, say_error
+from demo_app.texts import Missing, say, say_error
 
 
 @contextmanager
@@ -31,7 +31,9 @@ def view(page: Page, name: str) -> Iterator[gr.Tab]:
 
 
 def problem(lang: str, error: Exception) -> str:
-    """What went wrong, as HTML in place of an answer."""
+    """What went wrong, or what is missing yet, as HTML in place of an answer."""
+    if isinstance(error, Missing):
+        return f'<div class="cm-problem cm-hint" role="status">{escape(say_error(lang, error))}</div>'
     return (f'<div class="cm-problem" role="alert"><b>{escape(say(lang, "error"))}</b> '
             f"{escape(say_error(lang, error))}</div>")
 

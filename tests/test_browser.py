@@ -251,6 +251,37 @@ def test_a_phone_gets_its_maps_two_in_a_row_and_no_empty_table(visit, picture):
     assert shapes[390] > 1.5 * shapes[1280], shapes
 
 
+def test_what_is_missing_yet_is_no_failure(visit):
+    v = visit()
+    v.page.click("#picture button[title='Remove Image']")
+    v.page.locator("#zero_shot-head .cm-hint").wait_for()
+    assert "There is no picture yet" in v.page.locator("#zero_shot-head").inner_text()
+    assert not v.page.locator("#zero_shot-head [role=alert]").count()
+
+
+def test_what_makes_an_answer_doubtful_stands_beside_it(visit, picture):
+    """Below the headline and above the first strip: on a phone the foot of the view is two screens away."""
+    v = visit(width=390)
+    v.ask(picture, "a cat, a cat, dog")  # one label twice: a note
+    assert v.bars() and v.settled()
+    v.page.wait_for_selector("#answer .cm-notes")
+    first, notes, strip = (v.page.locator(f"#answer {where}").first.bounding_box()["y"]
+                           for where in (".cm-first", ".cm-notes", ".cm-ar-strip"))
+    assert first < notes < strip
+
+
+def test_names_of_rows_stay_while_a_wide_table_is_moved(visit, picture):
+    v = visit(width=390)
+    v.ask(picture, "a rather long label, another long label, a third one, dog")
+    v.page.locator("[role=tab][data-tab-id=prompts]").click()
+    v.settled("prompts")
+    name, cell = (v.page.locator(f"#workbench-table tbody tr {where}").first for where in ("th", "td"))
+    before = name.bounding_box()["x"], cell.bounding_box()["x"]
+    v.page.evaluate("document.querySelector('#view-prompts .cm-wide').scrollLeft = 80")
+    after = name.bounding_box()["x"], cell.bounding_box()["x"]
+    assert after[0] == pytest.approx(before[0], abs=1) and after[1] == pytest.approx(before[1] - 80, abs=1)
+
+
 def test_all_views_answer_with_one_picture_and_one_list_of_words(visit, picture):
     """And only the open one is asked: nobody waits for figures that nobody sees."""
     v = visit()

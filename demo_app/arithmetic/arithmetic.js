@@ -76,6 +76,11 @@ function build() {
   rows = ordered();
   make("p", "cm-first", "", box);
   make("p", "cm-hidden cm-ar-status", "", box).setAttribute("role", "status");
+  // What makes the answer doubtful stands beside it: on a phone the foot of the view is far away.
+  if (data.notes.length) {
+    const list = make("ul", "cm-notes", undefined, box);
+    data.notes.forEach((note) => make("li", "", note, list));
+  }
   const one = strip(box, data.said.ar_1, "ar_1_about", data.words.length ? "ar_1_words" : "");
   lines.push(line(one, (r, n) => n.cosine, (l) => l[1], (w) => w[1]));
   walk(lines[0].box, make("p", "cm-ar-read", "", one));
@@ -84,10 +89,6 @@ function build() {
   lines.push(line(two, (r, n) => n.logit, (l) => scale * l[1], (w) => scale * w[1]));
   lines.push(line(strip(box, data.said.ar_3, "ar_3_about"), (r, n) => n.power, null, null));
   table(strip(box, data.said.ar_4, "ar_4_about"));
-  if (data.notes.length) {
-    const list = make("ul", "cm-notes", undefined, box);
-    data.notes.forEach((note) => make("li", "", note, list));
-  }
   [data.why, data.times].filter(Boolean).forEach((text) => make("p", "cm-small", text, box));
   update();
   announce();

@@ -12,7 +12,7 @@ from clipmini.image import ENDINGS, open_image
 from clipmini.tasks.similarity import Matrix, similarity
 from demo_app.page import SLOW, Asked, Kept, Page, friendly_errors, read_samples, samples_folder
 from demo_app.saving import Offer, Saved
-from demo_app.texts import say
+from demo_app.texts import Missing
 from demo_app.views import answers, endpoint, view
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def compared(asked: Asked, files: list[str] | None) -> tuple[Matrix, list[str]]:
     own = [asked.picture] if asked.picture else []
     paths = own + [file for file in files or [] if not own or not _same(file, own[0])]
     if not paths:
-        raise ValueError(say(asked.lang, "no_pictures"))
+        raise Missing("no_pictures")
     return similarity(asked.embedder, paths, asked.words, [Path(file).name for file in paths]), paths
 
 

@@ -71,7 +71,7 @@ def build(page: Page) -> None:
         shades = gr.HTML(elem_id="workbench-table")
         example = gr.Button(word("prompts_try"), size="sm", elem_id="prompts-try")
         chosen = gr.Dropdown(list(TEMPLATES), value=None, label=word("template_set"), filterable=False,
-                             elem_id="workbench-set")
+                             info=word("template_set_fills"), elem_id="workbench-set")
         templates = gr.Textbox("\n".join(FIRST), label=word("templates"), lines=4, max_lines=10,
                                info=word("templates_info"), elem_id="workbench-templates")
 

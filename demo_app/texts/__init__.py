@@ -54,6 +54,10 @@ class Told(ValueError):
         self.key, self.values = key, values
 
 
+class Missing(Told):
+    """Something that a visitor has not brought yet: a hint, and no failure."""
+
+
 def say_problem(lang: str, text: str) -> str:
     """What a CheckpointError said, in a language."""
     if lang != "zh":
