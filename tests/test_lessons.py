@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import textwrap
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -167,14 +166,9 @@ def test_the_teachers_page_answers_every_open_exercise(path):
     assert f"**{path.stem[:2]}.**" in answers
 
 
-def test_lessons_run_from_top_to_bottom():
-    """In fast mode. Strict: every printed output is the one that is kept. Lax, beside it on the other core, as most
-    people run nbval: only what is marked is compared."""
-    runs = {mode: subprocess.Popen(
-        [sys.executable, "-m", "pytest", mode, "-q", "-p", "no:cacheprovider", *map(str, LESSONS)], cwd=ROOT, text=True,
-        env={**os.environ, "CLIPMINI_FAST": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for mode in ("--nbval", "--nbval-lax")}
-    with ThreadPoolExecutor() as pool:  # both pipes are read, or a full one stops its process
-        said = dict(zip(runs, pool.map(lambda one: one.communicate()[0], runs.values()), strict=True))
-    for mode, done in runs.items():
-        assert done.returncode == 0, (mode, said[mode][-4000:])
+@pytest.mark.parametrize("mode", ["--nbval", "--nbval-lax"])
+def test_lessons_run_from_top_to_bottom(mode):
+    """In fast mode. Strict: every printed output is the one that is kept."""
+    done = subprocess.run([sys.executable, "-m", "pytest", mode, "-q", "-p", "no:cacheprovider", *map(str, LESSONS)],
+                          cwd=ROOT, env={**os.environ, "CLIPMINI_FAST": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:]
