@@ -24,11 +24,12 @@ def fingerprint(tokenizer: Tokenizer) -> str:
     return hashlib.sha256("\n".join(map(" ".join, tokenizer.merges)).encode()).hexdigest()[:16]
 
 
-def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", meta: dict | None = None) -> Path:
+def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", meta: dict | None = None,
+         beside: dict[str, bytes] | None = None) -> Path:
     """Write a checkpoint folder.
 
-    card: text of the model card; meta: anything JSON that explains the numbers (command, data, seed, seconds, results).
-    Returns the folder. Raises CheckpointError when it cannot be written.
+    card: text of the model card; meta: anything JSON that explains the numbers (command, data, seed, seconds, results);
+    beside: further files, their content by name. Returns the folder. Raises CheckpointError when it cannot be written.
     """
     from safetensors.torch import save_file
 
@@ -40,6 +41,8 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
         os.chmod(temporary / "model.safetensors", 0o644)  # safetensors writes 0600: nobody else could serve it
         describe(temporary, model.config, tokenizer, card or "# A clipmini checkpoint\n", meta)
+        for name, content in (beside or {}).items():
+            (temporary / name).write_bytes(content)
     return folder
 
 

@@ -15,11 +15,12 @@ from clipmini.data.base import Source, configured
 from clipmini.embedder import Embedder
 from clipmini.model import CLIP
 from clipmini.plots import training_curve
+from clipmini.tasks import outside
 from clipmini.tasks.evaluate import zero_shot_score
 from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tasks.questions import ask, recorded
 from clipmini.tokenizer import Tokenizer
-from clipmini.training import Run, TrainConfig, diagnose, read_pairs, train
+from clipmini.training import Pairs, Run, TrainConfig, diagnose, read_pairs, train
 from clipmini.training.step import chosen_precision
 
 VALIDATION_ROWS = 256
@@ -96,8 +97,8 @@ RECIPES = {r.name: r for r in (
     Recipe("emoji", "the embedded model: eleven art styles, English and Chinese, Twemoji held out", BOTH,
            replace(EMOJI_TRAIN, minutes=35), vision=FINE, tried=EMOJI_TRIED),
     Recipe("emoji-small", "the same at 32 pixels, for ten minutes", BOTH, replace(EMOJI_TRAIN, minutes=10)),
-    Recipe("emoji-sketch", "a candidate for the embedded model: line drawings too, a third of all pictures sketched",
-           replace(BOTH, lines=True), replace(EMOJI_TRAIN, minutes=90, sketch=0.33), vision=FINE),
+    Recipe("emoji-sketch", "a candidate for the embedded model: line drawings, clip art, a third of it all sketched",
+           replace(BOTH, lines=True, clip_art=True), replace(EMOJI_TRAIN, minutes=90, sketch=0.33), vision=FINE),
     Recipe("emoji-concepts", "150 things held out: no picture and no caption of them is trained on",
            replace(HELD_OUT, hold_out_concepts=150), replace(EMOJI_TRAIN, minutes=8), vision=FINE),
     Recipe("emoji-pip", "OpenMoji and Twemoji alone, the system's font held out",
@@ -176,6 +177,20 @@ def validation(model: CLIP, tokenizer: Tokenizer, dataset):
     return lambda trained: zero_shot_score(trained, tokenizer, pixels, labels, names)
 
 
+def taught(recipe: Recipe, embedder: Embedder, pairs: Pairs, held) -> outside.Taught | None:
+    """What the training taught, for a model that is to say what it does not know; None where rows have no label.
+
+    pairs: what was trained on; held: the rows of `split` that were not.
+    """
+    if "label" not in held.column_names:
+        return None
+    words = [caption for rows in (pairs.captions, *pairs.kinds) for row in rows for caption in row]
+    unseen = read_pairs(held, embedder.config.vision.image_size).rgba
+    return outside.learn(embedder, pairs.rgba, pairs.groups, unseen, held.features["label"].names,
+                         [*dict.fromkeys(words), *TEMPLATES[recipe.data.templates]], recipe.train.sketch,
+                         recipe.train.seed)
+
+
 # Steps after which a film keeps the weights, each about half as much again.
 FILM_STEPS = (20, 50, 100, 200, 400, 700, 1100, 1700, 2600, 4000, 6000, 9000, 13_000, 18_000)
 
@@ -206,6 +221,8 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
             "steps": done.step, "seconds": round(done.seconds), "threads": torch.get_num_threads(), "results": results,
             "precision": chosen_precision(recipe.train), "measured": in_one_line(results),
             "templates": source.templates, "clipmini": __version__}
-    checkpoint.save(folder / "final", done.average, tokenizer, card(recipe, embedder, meta, words), meta)
+    known = taught(recipe, embedder, pairs, held)
+    checkpoint.save(folder / "final", done.average, tokenizer, card(recipe, embedder, meta, words), meta,
+                    None if known is None else {outside.FILE: outside.as_file(known)})
     curve.savefig(folder / "final" / "curve.png")
     return done, {**results, "doctor": words}

@@ -2,6 +2,8 @@
 data/__init__.py."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -96,17 +98,26 @@ class Source(Protocol):
         raise SourceError(f"the data {self.name!r} has nothing to fetch; omit --fetch")
 
 
-def save_columns(columns: dict[str, list], features: Any, folder: Path) -> None:
-    """Write columns as a Dataset folder, without the bars of datasets; whether they are shown stays as it was."""
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Hide the bars of datasets, where the caller's own bar says it all; whether they are shown stays as it was."""
     import datasets
 
     hidden = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()  # the caller's own bar has said it all
+    datasets.disable_progress_bars()
     try:
-        datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(folder))
+        yield
     finally:
         if not hidden:
             datasets.enable_progress_bars()
+
+
+def save_columns(columns: dict[str, list], features: Any, folder: Path) -> None:
+    """Write columns as a Dataset folder."""
+    import datasets
+
+    with no_bars():
+        datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(folder))
 
 
 def contact_sheet(pictures: list, captions: list[str], columns: int = 8, side: int = 96) -> Any:
@@ -120,7 +131,8 @@ def contact_sheet(pictures: list, captions: list[str], columns: int = 8, side: i
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=10)
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         x, y = i % columns * cell, i // columns * (cell + foot)
-        sheet.paste(picture.resize((side, side)), (x + 4, y + 4))
+        picture = picture.convert("RGBA").resize((side, side))
+        sheet.paste(picture, (x + 4, y + 4), picture)
         pen.multiline_text((x + 4, y + cell), "\n".join(wrap(caption, 18)[:3]), fill="black", font=font, spacing=1)
     return sheet
 

@@ -90,16 +90,17 @@ def make_list(folder: Path) -> str:
     return "\n".join(["# Photo cut-outs among Tux Paint's stamps, by the rule in photos.py: file, name", *rows, ""])
 
 
-def ask(embedder, paths, names, candidates) -> dict:
-    """Every photo against every candidate -> {"n", "names", "top1", "top5" as (share, low, high), "answers"}."""
+def ask(embedder, pictures, names, candidates, paths=None) -> dict:
+    """Every picture against every candidate -> {"n", "names", "top1", "top5" as (share, low, high), "answers"}. paths: of
+    the pictures, where these are not paths themselves."""
     from clipmini.tasks.classify import build_classifier
     from clipmini.tasks.metrics import wilson
 
     texts = build_classifier(embedder, candidates, embedder.meta.get("templates", "emoji"))
-    cosines = embedder.embed_images(paths) @ texts.t()  # (N, K)
+    paths, cosines = paths or pictures, embedder.embed_images(pictures) @ texts.t()  # (N, K)
     best = cosines.topk(5, dim=1).indices.tolist()
     first = [[candidates[j] for j in row] for row in best]
-    result = {"n": len(paths), "names": len(candidates)}
+    result = {"n": len(names), "names": len(candidates)}
     for k in (1, 5):
         share = sum(name in row[:k] for name, row in zip(names, first, strict=True)) / len(names)
         result[f"top{k}"] = (share, *wilson(share, len(names)))

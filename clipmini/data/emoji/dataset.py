@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from clipmini.data import clipart
 from clipmini.data.base import Package, Question, Source, SourceError, option
 from clipmini.data.emoji import art, sources, words
 
@@ -182,9 +183,9 @@ LIMITS = ("It knows the drawings and words it was trained on. It has seen no pho
 
 @dataclass(frozen=True)
 class Emoji(Source):
-    """pool: the art styles there may be, () for all that are installed, with line drawings if lines; language: of the
-    names, the first one is the labels'; hold_out_concepts: so many things of which no picture and no caption is trained
-    on."""
+    """pool: the art styles there may be, () for all that are installed, with line drawings if lines; clip_art: train on
+    data.clipart's pictures too; language: of the names, the first one is the labels'; hold_out_concepts: so many things
+    of which no picture and no caption is trained on."""
 
     name: str = "emoji"
     about: str = "about 1,450 things drawn in up to sixteen art styles, with names in fourteen languages"
@@ -192,6 +193,7 @@ class Emoji(Source):
     limits: str = LIMITS
     pool: tuple[str, ...] = ()
     lines: bool = False
+    clip_art: bool = False
     language: tuple[str, ...] = ("en",)
     hold_out_concepts: int = 0
     hold_out: str | None = option(None, "art style that is never trained on and is measured once, at the end")
@@ -220,10 +222,13 @@ class Emoji(Source):
         return [concepts[i].hex for i in order[:self.hold_out_concepts]]
 
     def training_rows(self, size: int, seed: int, progress: bool = True):
-        """Every style of `styles`, as `load` gives it, without the held-out concepts."""
+        """Every style of `styles`, as `load` gives it, without the held-out concepts; below them the clip art."""
         gone = set(self.unseen_concepts())
         kept = [row.hex for row in words.concepts() if row.hex not in gone] if gone else None
-        return load(self.styles(), kept, self.language, progress=progress)
+        rows = load(self.styles(), kept, self.language, progress=progress)
+        if not self.clip_art:
+            return rows
+        return clipart.joined(rows, clipart.split(clipart.load(progress=progress), kept_out=False))
 
     def held_out_rows(self, size: int):
         """The held-out style; without one, the styles asked for."""
@@ -232,7 +237,8 @@ class Emoji(Source):
     def trained_on(self) -> str:
         """The styles by name, with the versions of their packages."""
         named = (f"{style} {sources.source_version(style)}" for style in self.styles())
-        return f"emoji in {len(self.styles())} art styles: {', '.join(named)}"
+        more = f", and clip art: {clipart.SOURCE.trained_on()}" if self.clip_art else ""
+        return f"emoji in {len(self.styles())} art styles: {', '.join(named)}{more}"
 
     def report(self, embedder: "Embedder") -> dict[str, Question]:
         """On the held-out style: among all names, in each language, and among the names of categories."""
@@ -291,7 +297,8 @@ class Emoji(Source):
             return sources.PACKAGES
         absent = set() if words.emojibase("en") else {"emojibase-data"}
         used = set(trained_on.replace(",", " ").split())
-        return tuple(p for p in sources.PACKAGES if p.package not in absent and (not p.style or p.style in used))
+        return tuple(p for p in (*sources.PACKAGES, clipart.PACKAGE_ROW)
+                     if p.package not in absent and (not p.style or p.style in used))
 
     def fetch(self) -> str:
         """Install the npm packages: eleven art styles, tags and categories."""
