@@ -3,18 +3,16 @@
 Not called warnings.py: `python demo_app/app.py` would then take it for Python's own module of that name.
 """
 
-import json
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
 
-from clipmini.embedder import Embedder, assets_folder
+from clipmini.embedder import Embedder
 from clipmini.image import open_image
 from clipmini.tasks.classify import NEAR, Prediction
-from clipmini.tasks.prompts import EVERYDAY_WORDS, clean_labels, listed
+from clipmini.tasks.prompts import EVERYDAY_WORDS
 from demo_app.looks import FLAT_ENOUGH, look
 from demo_app.shelf import Model
 from demo_app.texts import say
@@ -22,7 +20,6 @@ from demo_app.texts import say
 DRAWINGS = ("emoji", "icons", "clipart", "shapes", "scenes", "parts")  # what models of drawings are trained on
 # All three chosen on drawings of training styles and on class names of test sets, whose pictures nobody looked at.
 MANY_BETTER = 0.1  # share of the everyday words: of 360 drawings, 0 % with the right word among 3, 84 % without
-PIECES = 3  # with no name of the model's map that has the word: 71 % of 935 words new to it, 34 % of 190 it has seen
 TOO_LARGE, TOO_MANY = 500_000_000, 8  # parameters, templates: for more of them the everyday words take too long
 
 
@@ -38,25 +35,27 @@ class Caution:
         return say(lang, self.key, **self.values)
 
 
-def warnings_for(embedder: Embedder, picture, words: str, prediction: Prediction | None = None,
+def warnings_for(embedder: Embedder, picture, prediction: Prediction | None = None,
                  everyday: Tensor | None = None) -> list[Caution]:
-    """What makes an answer for a picture (path, bytes or PIL image) and words doubtful; [] where nothing does.
+    """What makes an answer for a picture (path, bytes or PIL image) doubtful; [] where nothing does.
 
     prediction: the answer; everyday (182, E): vectors of EVERYDAY_WORDS, with which its best cosine is compared.
     Pictures of one colour have a note of classify's. Raises ImageError and PromptError.
     """
     image = open_image(picture)
-    found = [*_of_the_look(embedder, image), *_of_the_words(embedder, words)]
+    found = _of_the_look(embedder, image)
+    if prediction is not None and any(note.kind == "outside" for note in prediction.notes):
+        found = [caution for caution in found if caution.key != "caution_photo"]  # it is said already
     if prediction is not None and everyday is not None and prediction.none is None:
         found += _of_the_cosines(embedder, image, prediction, everyday)
     return found
 
 
-def for_answer(model: Model, picture, words: str, templates: str, prediction: Prediction) -> list[Caution]:
+def for_answer(model: Model, picture, templates: str, prediction: Prediction) -> list[Caution]:
     """warnings_for with the model's own everyday words, where they don't take too long."""
     embedder = model.get()
     quick = embedder.parameters <= TOO_LARGE and len(prediction.prompts[0]) <= TOO_MANY and prediction.none is None
-    return warnings_for(embedder, picture, words, prediction, model.everyday(templates) if quick else None)
+    return warnings_for(embedder, picture, prediction, model.everyday(templates) if quick else None)
 
 
 def of_drawings(embedder: Embedder) -> bool:
@@ -71,30 +70,6 @@ def _of_the_look(embedder: Embedder, image) -> list[Caution]:
     if seen.blurred:
         found.append(Caution("caution_blurred", {"sharpness": seen.sharpness}))
     return found
-
-
-@lru_cache(4)
-def learnt_words(name: str) -> frozenset[str]:
-    """The words in the names of an embedded model's map; none where there is no such list."""
-    try:
-        raw = json.loads((assets_folder() / "maps" / name / "points.json").read_text(encoding="utf-8"))
-        return frozenset(re.findall("[a-z]+", " ".join(raw["names"]).lower()))
-    except (OSError, ValueError, KeyError):
-        return frozenset()
-
-
-def _of_the_words(embedder: Embedder, words: str) -> list[Caution]:
-    known = learnt_words(embedder.name)
-    if not known or embedder.source is None or embedder.source.parent != assets_folder():
-        return []
-    typed = re.findall("[a-z]{3,}", " ".join(clean_labels(words).labels).lower())
-    strange = {word: len(embedder.tokenizer.encode(word)) for word in dict.fromkeys(typed)
-               if not {word, word + "s", word.removesuffix("s"), word.removesuffix("es")} & known}
-    strange = {word: n for word, n in strange.items() if n >= PIECES}
-    if not strange:
-        return []
-    values = {"name": embedder.name, "words": listed(strange), "pieces": max(strange.values())}
-    return [Caution("caution_words", values)]
 
 
 def _of_the_cosines(embedder: Embedder, image, prediction: Prediction, everyday: Tensor) -> list[Caution]:

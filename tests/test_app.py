@@ -188,7 +188,7 @@ def test_a_blank_picture_gets_a_note(client, tmp_path):
 def test_both_languages_say_the_same_things():
     assert set(texts.TEXTS["en"]) == set(texts.TEXTS["zh"]) and set(texts.MESSAGES_ZH) == set(MESSAGES)
     fields = {"count": 3, "limit": 2, "label": "猫", "labels": "猫", "prompt": "p", "template": "t", "reason": "r",
-              "type": "int"}
+              "type": "int", "share": 0.5}
     for kind in MESSAGES:
         assert "{" not in texts.MESSAGES_ZH[kind].format(**fields).replace("{}", ""), kind
 

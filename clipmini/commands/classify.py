@@ -36,7 +36,8 @@ def run(args) -> None:
             continue
         if len(unread) == number:  # the first that could be read: these notes are on the labels, the same for all
             print(*(f"note: {note}\n" for note in classifier.notes), sep="", end="")
-        print(f"{shown(path)}   (model {embedder.name}; logit = {embedder.logit_scale:.1f} x cosine)")
+        far = "" if p.outside is None else f"; outside of what it learnt: {min(p.outside[0].item(), 0.99):.0%}"
+        print(f"{shown(path)}   (model {embedder.name}; logit = {embedder.logit_scale:.1f} x cosine{far})")
         print(*(f"  note: {note}\n" for note in p.notes[len(classifier.notes):]), sep="", end="")
         print_answer(p)
     if args.show_prompts and len(unread) < len(args.pictures):
@@ -51,8 +52,7 @@ def run(args) -> None:
 def print_answer(p) -> None:
     """A Prediction of one picture: a line for each label, best first."""
     width = max(len(label) for label in (*p.labels, "none of these"))
-    for j in p.probabilities[0].argsort(descending=True).tolist():
-        share = p.probabilities[0, j].item()
+    for share, j in zip(*(column.tolist() for column in p.probabilities[0].sort(descending=True)), strict=True):
         print(f"  {p.labels[j]:<{width}} {share:7.1%} {'#' * round(20 * share):<20} "
               f"cosine {p.cosines[0, j]:.3f}  logit {p.logits[0, j]:.2f}"
               + (f"  by itself {p.alone[0, j].item():.1%}" if p.alone is not None else ""))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.picture_file import ImageError, fills_a_batch, is_blank, open_image
+from clipmini.tasks import outside
 from clipmini.tasks.prompts import (
     EVERYDAY_WORDS,
     Note,
@@ -88,7 +89,8 @@ class Classifier:
     labels: K; templates: M; texts (K, E): unit vectors of the labels; others (words, E): those of everyday words for
     "none of these", or None where that was not asked for. prompts: for each label the texts that were really sent, M or
     fewer where the others pass the context.
-    notes: what the user should know of the labels. seconds: what it took to make.
+    notes: what the user should know of the labels. seconds: what it took to make. new_words: for each label the words
+    that no caption had which the model learnt from, or None where the model does not say.
     """
 
     labels: tuple[str, ...]
@@ -99,6 +101,7 @@ class Classifier:
     notes: tuple[Note, ...]
     seconds: float
     rivals: tuple[str, ...] = ()
+    new_words: tuple[tuple[str, ...], ...] | None = None
 
 
 def make_classifier(embedder: Embedder, labels, templates="plain", none_of_these: bool = False,
@@ -110,7 +113,11 @@ def make_classifier(embedder: Embedder, labels, templates="plain", none_of_these
     """
     start = time.perf_counter()
     cleaned, templates = clean_labels(labels), clean_templates(templates)
+    taught = outside.taught_of(embedder)
+    new = None if taught is None else tuple(tuple(outside.new_words(taught, label)) for label in cleaned.labels)
     notes = [*cleaned.notes, *_unseen_letters(embedder, cleaned.labels)]
+    if words := list(dict.fromkeys(word for found in new or () for word in found)):
+        notes.append(Note("new_words", {"labels": listed(map(shorten, words))}))
     others: Tensor | None = None
     rivals: tuple[str, ...] = ()
     texts, fitting = _with_templates_that_fit(embedder, cleaned.labels, templates)
@@ -118,9 +125,9 @@ def make_classifier(embedder: Embedder, labels, templates="plain", none_of_these
         notes.append(Note("fewer_templates", {"count": len(templates), "labels": listed(long),
                                               "limit": embedder.tokenizer.context_length}))
     if none_of_these:
-        words = build_classifier(embedder, EVERYDAY_WORDS, templates) if everyday is None else everyday
-        kept = _other_words(cleaned.labels, texts, words)
-        others, rivals = words[kept], tuple(word for word, stays in zip(EVERYDAY_WORDS, kept, strict=True) if stays)
+        usual = build_classifier(embedder, EVERYDAY_WORDS, templates) if everyday is None else everyday
+        kept = _other_words(cleaned.labels, texts, usual)
+        others, rivals = usual[kept], tuple(word for word, stays in zip(EVERYDAY_WORDS, kept, strict=True) if stays)
         notes += [Note("no_words_left")] if not len(others) else []
     elif len(texts) == 1:
         notes.append(Note("one_label"))
@@ -128,7 +135,7 @@ def make_classifier(embedder: Embedder, labels, templates="plain", none_of_these
                     for label, few in zip(cleaned.labels, fitting, strict=True))
     notes += _one_article(cleaned.labels, fitting, prompts)
     return Classifier(cleaned.labels, templates, texts, others, prompts, tuple(notes), time.perf_counter() - start,
-                      rivals)
+                      rivals, new)
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,8 @@ class Prediction:
     none, sums to 1. prompts: for each label the texts that were really sent. notes: what the user should know, those of
     the Classifier first. alone: (N, K) sigmoid(logit + logit_bias), each label's own probability whatever the others
     are, of models trained with the sigmoid loss; None for others. vectors: (N, E) unit vectors of the pictures, to be
-    compared with other words.
+    compared with other words. outside: (N,) the probability that each picture is outside of what the model learnt from,
+    and new_words the words of each label that no caption had; None where the model does not say.
     seconds: {"pictures": ..., "texts": ...}; for texts next to nothing where a Classifier was given.
     """
 
@@ -154,6 +162,8 @@ class Prediction:
     seconds: dict[str, float]
     alone: Tensor | None = None
     vectors: Tensor | None = None
+    outside: Tensor | None = None
+    new_words: tuple[tuple[str, ...], ...] | None = None
 
 
 def classify(embedder: Embedder, images, labels, templates="plain", none_of_these: bool = False,
@@ -183,11 +193,14 @@ def classify(embedder: Embedder, images, labels, templates="plain", none_of_thes
     cosines = features @ (made.texts if made.others is None else torch.cat([made.texts, made.others])).t()
     probabilities = (scale * cosines).softmax(dim=-1)  # (N, K + words)
     none = None if made.others is None else probabilities[:, K:].sum(dim=-1)
+    taught = outside.taught_of(embedder)
+    strange = None if taught is None else outside.probability(taught, features)
+    far = [] if taught is None or strange is None else (strange > taught.limit).nonzero().flatten().tolist()
     return Prediction(
         made.labels, cosines[:, :K], scale * cosines[:, :K], probabilities[:, :K], none, made.prompts,
-        (*made.notes, *_blank(blank, len(features))),
+        (*made.notes, *_blank(blank, len(features)), *_outside([i for i in far if i not in blank], strange)),
         {"texts": middle - start, "pictures": time.perf_counter() - middle},
-        None if bias is None else torch.sigmoid(scale * cosines[:, :K] + bias), features)
+        None if bias is None else torch.sigmoid(scale * cosines[:, :K] + bias), features, strange, made.new_words)
 
 
 def _checked_scale(embedder: Embedder, logit_scale: float | None) -> float:
@@ -220,6 +233,15 @@ def _blank(numbers: list[int], n: int) -> list[Note]:
         return []
     named = {"count": len(numbers), "labels": listed(str(number + 1) for number in numbers)}
     return [Note("blank") if n == 1 else Note("blank_some", named)]
+
+
+def _outside(numbers: list[int], shares: Tensor | None) -> list[Note]:
+    """A note on pictures outside of what the model learnt from; with several pictures it names them, from 1."""
+    if not numbers or shares is None:
+        return []
+    if len(shares) == 1:
+        return [Note("outside", {"share": min(shares[0].item(), 0.99)})]  # nothing is sure
+    return [Note("outside_some", {"count": len(numbers), "labels": listed(str(number + 1) for number in numbers)})]
 
 
 def _unseen_letters(embedder: Embedder, labels) -> list[Note]:

@@ -232,6 +232,11 @@ _KEPT: WeakKeyDictionary = WeakKeyDictionary()
 def taught_of(embedder: Embedder) -> Taught | None:
     """What a model was taught, from the file beside its weights; None where there is none. Raises CheckpointError."""
     if embedder not in _KEPT:
-        path = embedder.source / FILE if embedder.source and embedder.source.is_dir() else None
-        _KEPT[embedder] = read(path) if path and path.is_file() else None
+        source = getattr(embedder, "source", None)
+        path = source / FILE if source and source.is_dir() else None
+        taught = read(path) if path and path.is_file() else None
+        if taught and taught.texts.shape[1] != embedder.config.embed_dim:
+            raise CheckpointError(f"{str(path)!r} has vectors of {taught.texts.shape[1]} numbers, the model's have "
+                                  f"{embedder.config.embed_dim}; take both files from one checkpoint")
+        _KEPT[embedder] = taught
     return _KEPT[embedder]

@@ -54,6 +54,12 @@ MESSAGES = {  # kind -> what is said; the app says the same kinds in other langu
                        "{labels}",
     "unseen": "the model's training texts hardly ever had the letters of: {labels}. It reads single bytes there; "
               "expect guesses, not answers.",
+    "new_words": "no caption that the model learnt from had: {labels}. It guesses what is meant from pieces of the "
+                 "words.",
+    "outside": "the picture is unlike all that the model learnt from: it is outside of that with a probability of "
+               "{share:.0%}, so the answer is a guess.",
+    "outside_some": "{count} of the pictures are unlike all that the model learnt from: number {labels}. Their answers "
+                    "are guesses.",
     "one_article": "these labels bring an article of their own, so each prompt has one article, not two: {labels}",
     "no_words_left": "every everyday word is near a label in this model's eyes, so 'none of these' has nothing to win "
                      "with",

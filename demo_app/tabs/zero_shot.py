@@ -39,7 +39,7 @@ def _classifier(asked: Asked) -> Classifier:
 
 def doubts(asked: Asked, prediction: Prediction) -> list[str]:
     """What makes the answer doubtful, in words."""
-    found = cautions.for_answer(asked.model.model, asked.need_picture(), asked.words, asked.templates, prediction)
+    found = cautions.for_answer(asked.model.model, asked.need_picture(), asked.templates, prediction)
     return [caution.said(asked.lang) for caution in found]
 
 
@@ -51,6 +51,8 @@ def as_data(prediction: Prediction, scale: float, times: dict[str, float], lang:
                        for label, p, c, x, prompts in columns],
             "by_itself": None if prediction.alone is None else prediction.alone[0].tolist(),
             "none_of_these": None if prediction.none is None else prediction.none[0].item(),
+            "outside": None if prediction.outside is None else prediction.outside[0].item(),
+            "new_words": None if prediction.new_words is None else [list(words) for words in prediction.new_words],
             "logit_scale": scale, "notes": [say_message(lang, note) for note in prediction.notes],
             "milliseconds": {name: round(value, 1) for name, value in times.items()}}
 
