@@ -17,8 +17,11 @@ from typing import Any
 
 import gradio as gr
 
+from clipmini.image import open_image
+from clipmini.picture_file import is_blank
+from clipmini.tasks import outside
 from demo_app.page import CAUSED, PRIVATE, QUICK, Asked, Page, View, gpu
-from demo_app.texts import Missing, say, say_error
+from demo_app.texts import Missing, say, say_error, say_message
 
 
 @contextmanager
@@ -38,13 +41,25 @@ def problem(lang: str, error: Exception) -> str:
             f"{escape(say_error(lang, error))}</div>")
 
 
-def said_by(asked: Asked) -> str:
-    """Who answered, and why, as HTML."""
+def said_by(asked: Asked, doubt: bool = False) -> str:
+    """Who answered, and why, as HTML; doubt: and whether the picture is unlike all that the model learnt from."""
     name, lang = asked.embedder.name, asked.lang
+    strange = _outside(asked) if doubt else ""
     short = f'<span class="cm-who" data-model="{escape(name)}">{escape(say(lang, "answered_by", name=name))}</span>'
     if not asked.model.why:
-        return f"<p>{short}</p>"
-    return f"<details><summary>{short} {escape(say(lang, 'why'))}</summary>{escape(asked.model.said(lang))}</details>"
+        return f"<p>{short}</p>{strange}"
+    why = f"<summary>{short} {escape(say(lang, 'why'))}</summary>{escape(asked.model.said(lang))}"
+    return f"<details>{why}</details>{strange}"
+
+
+def _outside(asked: Asked) -> str:
+    taught = outside.taught_of(asked.embedder)
+    if taught is None or not asked.picture:
+        return ""
+    picture = open_image(asked.picture)
+    shares = outside.probability(taught, asked.embedder.embed_images([picture]))
+    found = [] if is_blank(picture) else outside.notes(taught, shares, [])
+    return "".join(f'<p class="cm-notes">{escape(say_message(asked.lang, note))}</p>' for note in found)
 
 
 def stamped(html: str, stamp: float) -> str:
@@ -53,10 +68,11 @@ def stamped(html: str, stamp: float) -> str:
 
 
 def answers(page: Page, name: str, function: Callable[..., Any], own: list, outputs: list,
-            lane: dict[str, Any] = QUICK, given: Sequence = (), blind: bool = False) -> None:
+            lane: dict[str, Any] = QUICK, given: Sequence = (), blind: bool = False, doubt: bool = True) -> None:
     """Connect a view. function(asked, *values of own and given) -> the outputs, or a generator of them; what a visitor
     can cause is shown in the head, in place of all outputs. own: inputs that make it answer anew; given: those that do
-    not. blind: the automatic choice of a model does not look at the picture."""
+    not. blind: the automatic choice of a model does not look at the picture; doubt: the head says where the picture is
+    unlike all that the model learnt from."""
     blank, shared = [_emptied(component) for component in outputs], len(page.bench.asked)
 
     # Gradio gives request and progress by their kinds, and then the values of the inputs.
@@ -66,7 +82,7 @@ def answers(page: Page, name: str, function: Callable[..., Any], own: list, outp
             asked = page.asked(*values[:shared], lang=lang, blind=blind)
             found = function(asked, *values[shared:])
             for each in found if inspect.isgenerator(found) else [found]:
-                yield [stamped(said_by(asked), stamp), *(each if isinstance(each, tuple) else (each,))]
+                yield [stamped(said_by(asked, doubt), stamp), *(each if isinstance(each, tuple) else (each,))]
         except CAUSED as error:
             yield [stamped(problem(lang, error), stamp), *blank]
 

@@ -195,10 +195,10 @@ def classify(embedder: Embedder, images, labels, templates="plain", none_of_thes
     none = None if made.others is None else probabilities[:, K:].sum(dim=-1)
     taught = outside.taught_of(embedder)
     strange = None if taught is None else outside.probability(taught, features)
-    far = [] if taught is None or strange is None else (strange > taught.limit).nonzero().flatten().tolist()
     return Prediction(
         made.labels, cosines[:, :K], scale * cosines[:, :K], probabilities[:, :K], none, made.prompts,
-        (*made.notes, *_blank(blank, len(features)), *_outside([i for i in far if i not in blank], strange)),
+        (*made.notes, *_blank(blank, len(features)),
+         *(outside.notes(taught, strange, blank) if taught is not None and strange is not None else [])),
         {"texts": middle - start, "pictures": time.perf_counter() - middle},
         None if bias is None else torch.sigmoid(scale * cosines[:, :K] + bias), features, strange, made.new_words)
 
@@ -233,15 +233,6 @@ def _blank(numbers: list[int], n: int) -> list[Note]:
         return []
     named = {"count": len(numbers), "labels": listed(str(number + 1) for number in numbers)}
     return [Note("blank") if n == 1 else Note("blank_some", named)]
-
-
-def _outside(numbers: list[int], shares: Tensor | None) -> list[Note]:
-    """A note on pictures outside of what the model learnt from; with several pictures it names them, from 1."""
-    if not numbers or shares is None:
-        return []
-    if len(shares) == 1:
-        return [Note("outside", {"share": min(shares[0].item(), 0.99)})]  # nothing is sure
-    return [Note("outside_some", {"count": len(numbers), "labels": listed(str(number + 1) for number in numbers)})]
 
 
 def _unseen_letters(embedder: Embedder, labels) -> list[Note]:

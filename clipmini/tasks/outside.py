@@ -24,6 +24,7 @@ from torch import Tensor
 from clipmini.augment import augment
 from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError, read_tensors
+from clipmini.tasks.prompts import Note, listed
 
 FILE = "taught.safetensors"
 PIECE = regex.compile(r"\p{Han}|[\p{L}\p{M}]+(?:'\p{L}+)?")  # a word, or one Chinese character
@@ -81,6 +82,17 @@ def probability(taught: Taught, vectors: Tensor) -> Tensor:
     are outside as inside."""
     x = _features(taught.texts, taught.pictures, vectors)
     return torch.sigmoid(-(x @ taught.weights[:-1] + taught.weights[-1]))
+
+
+def notes(taught: Taught, shares: Tensor, but: list[int]) -> list[Note]:
+    """A note on pictures that are outside, from `probability` of all of them (N,); with several pictures it names them,
+    counted from 1. but: numbers of pictures of which something else is said."""
+    far = [i for i in (shares > taught.limit).nonzero().flatten().tolist() if i not in but]
+    if not far:
+        return []
+    if len(shares) == 1:
+        return [Note("outside", {"share": min(shares[0].item(), 0.99)})]  # nothing is sure
+    return [Note("outside_some", {"count": len(far), "labels": listed(str(i + 1) for i in far)})]
 
 
 # ---- learning it, at the end of a training ---------------------------------------------------------------

@@ -177,6 +177,6 @@ def build(page: Page) -> None:
         with friendly_errors(page.language(request)):
             return taken(event._data["card"], shown.GRADIO_CACHE)
 
-    answers(page, "fails", lambda asked: gallery(asked.embedder, asked.lang), [], [shown])
+    answers(page, "fails", lambda asked: gallery(asked.embedder, asked.lang), [], [shown], doubt=False)
     page.saved["fails"] = Offer(saved)
     shown.take(take, None, [page.bench.picture, page.bench.words], **PRIVATE)

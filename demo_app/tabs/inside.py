@@ -132,7 +132,7 @@ def build(page: Page) -> None:
 
     page.kept["method"] = Kept(method)
     page.saved["inside"] = Offer(saved, [method])
-    answers(page, "inside", shown, [method], outputs, SLOW, given=[page.bench.theme])
+    answers(page, "inside", shown, [method], outputs, SLOW, given=[page.bench.theme], doubt=False)
     endpoint(page, "inside", "find_phrases", find_phrases,
              [page.bench.picture, page.bench.words, page.bench.choice, method],
              {"maps": gr.Plot, "areas": gr.Plot, "words": gr.JSON, "scores": gr.JSON}, SLOW)

@@ -151,7 +151,7 @@ def build(page: Page) -> None:
         rows = gr.HTML(table(shelf, lang), elem_id="models-table")
     for side, component in zip(("left", "right"), pair, strict=True):
         page.kept[side] = Kept(component, lambda: [CHOSEN, *shelf.ready])
-    answers(page, "models", partial(side_by_side, page), pair, [both], SLOW)
+    answers(page, "models", partial(side_by_side, page), pair, [both], SLOW, doubt=False)
     page.saved["models"] = Offer(partial(saved, page), pair)
     _connect_fetching(page, pair, rows, which, button, stop, told)
     _endpoint(page, pair)

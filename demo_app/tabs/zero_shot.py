@@ -128,7 +128,7 @@ def build(page: Page) -> None:
     # Each one is sent, and they are answered in their order: "always_last" would send the first event's number again.
     outputs[0].rescale(rescale, None, set_scale, trigger_mode="multiple", concurrency_limit=1, concurrency_id="scale",
                        **PRIVATE)
-    answers(page, "zero_shot", shown, [], outputs, given=[set_scale])
+    answers(page, "zero_shot", shown, [], outputs, given=[set_scale], doubt=False)
     page.saved["zero_shot"] = Offer(saved, [set_scale])
     scale = partial(gr.Number, 0, label="scale", minimum=0, maximum=MOST_SCALE, visible=False)
     endpoint(page, "zero_shot", "classify", classify_picture, [*page.bench.asked, scale], {"answer": gr.JSON})
