@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import colab_links
+import lesson_numbers
 from test_checks import ANSWERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,6 +165,24 @@ def test_the_teachers_page_answers_every_open_exercise(path):
     assert any("### Open exercise" in cell["source"] for cell in read(path))
     answers = (ROOT / "lessons" / "teachers.md").read_text(encoding="utf-8").partition("## Open exercises")[2]
     assert f"**{path.stem[:2]}.**" in answers
+
+
+def test_sentences_quote_the_numbers_that_were_printed():
+    assert lesson_numbers.wrong() == []
+
+
+def test_numbers_of_sentences_are_mended(tmp_path, monkeypatch):
+    old, = LESSONS[0].parent.glob("07_*.ipynb")
+    spoilt = tmp_path / old.name
+    spoilt.write_text(old.read_text(encoding="utf-8").replace("the model is right for 57%", "the model is right for 61%"),
+                      encoding="utf-8")
+    monkeypatch.setattr(lesson_numbers, "LESSONS", tmp_path)
+    monkeypatch.setattr(lesson_numbers, "QUOTES", tuple(q for q in lesson_numbers.QUOTES if q.lesson == "07"))
+    assert "'the model is right for 61%' should have 57" in lesson_numbers.wrong(write=True)[0]
+    assert lesson_numbers.wrong() == [] and read(spoilt) == read(old)
+    monkeypatch.setattr(lesson_numbers, "QUOTES", (lesson_numbers.Quote("07", r"nobody says (\d+)", r"(\d+)"),))
+    with pytest.raises(SystemExit, match="stands there 0 times"):
+        lesson_numbers.wrong()
 
 
 @pytest.mark.parametrize("mode", ["--nbval", "--nbval-lax"])
