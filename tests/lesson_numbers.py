@@ -7,8 +7,9 @@
 
 A line of QUOTES has the lesson, a pattern of the sentence and a pattern of the printed text; the groups of both are the
 same numbers, in the same order. A number is written with as many decimals as the sentence has. A pattern that is not found
-is an error. --run wants the install of `.[lessons]`. What a sentence says in words ("about three quarters"), and what stands in a figure alone, only a reader can
-check: --run lists the cells whose printed text changed, to be read again with the sentences below them.
+is an error. --run wants the install of `.[lessons]`. What a sentence says in words ("about three quarters"), and what
+stands in a figure alone, only a reader can check: --run lists the cells whose printed text changed, to be read again with
+the sentences below them.
 """
 
 import argparse
@@ -116,7 +117,8 @@ def run_all(numbers: list[str]) -> list[str]:
     for path in tqdm(paths, desc="lessons"):
         notebook = nbformat.read(path, 4)
         before, about = [printed(cell) for cell in notebook.cells], dict(notebook.metadata)
-        NotebookClient(notebook, timeout=60 * MINUTES, resources={"metadata": {"path": str(LESSONS)}}).execute()
+        there = {"metadata": {"path": str(LESSONS)}}
+        NotebookClient(notebook, timeout=60 * MINUTES, coalesce_streams=True, resources=there).execute()
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # when each cell began and ended
         notebook.metadata = about  # without the version of this Python
