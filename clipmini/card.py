@@ -57,5 +57,10 @@ def sentence(result: dict) -> str:
         return (f"top-1 {result['top1']:.1%}, top-5 {result['top5']:.1%} of {result['n']:,} pictures among "
                 f"{result['classes']:,} names (95% interval of top-1: {result['top1_low']:.1%} to "
                 f"{result['top1_high']:.1%})")
+    if "mean_recall" in result:
+        first = {way: result[way]["recall"]["1"] for way in ("i->t", "t->i")}
+        return (f"of {result['n']:,} pictures {first['i->t']:.1%} find a caption of their own first, of "
+                f"{result['captions']:,} captions {first['t->i']:.1%} their picture; mean recall at 1, 5, 10 "
+                f"{result['mean_recall']:.1%}")
     return (f"true caption preferred: relation {result['relation']:.1%}, binding {result['binding']:.1%} of "
             f"{result['n']:,} scenes (chance 50%)")

@@ -12,6 +12,7 @@ from clipmini.card import card, in_one_line
 from clipmini.config import preset
 from clipmini.data import emoji, find
 from clipmini.data.base import Source, configured
+from clipmini.data.own.source import is_own
 from clipmini.embedder import Embedder
 from clipmini.model import CLIP
 from clipmini.plots import training_curve
@@ -123,9 +124,12 @@ class RecipeError(ValueError):
 
 
 def choose(name: str | None, data: str | None = None) -> Recipe:
-    """The recipe of a name, or the first one that trains on the data of a name. Raises RecipeError."""
+    """The recipe of a name, or the first one that trains on the data of a name, or one for data of one's own. Raises
+    RecipeError."""
     if name is None:
         name = next((name for name, r in RECIPES.items() if r.data.name == data), None)
+    if name is None and data is not None and is_own(data):
+        return Recipe("own", "pictures and captions of one's own", find(data), TrainConfig(minutes=10), vision=FINE)
     if name is None:
         known = dict.fromkeys(r.data.name for r in RECIPES.values())
         raise RecipeError(f"no recipe trains on {data!r}; there is data called {', '.join(known)}")

@@ -7,7 +7,7 @@ from clipmini.commands.shared import MODEL_HELP, add_source_options, source_of
 from clipmini.data import SOURCES
 
 EXAMPLES = """examples:
-  clipmini evaluate runs/emoji-pip/final --style system
+  clipmini evaluate runs/own/final --data pairs.tsv       # pictures and captions of yours, as in train
   clipmini evaluate openai/clip-vit-base-patch32 --dataset cifar10
   clipmini evaluate emoji --dataset imagenette --folder copy/ --limit 500
 """
@@ -17,7 +17,7 @@ def add(p) -> None:
     """The options."""
     p.epilog = EXAMPLES
     p.add_argument("model", nargs="?", default="emoji", help=MODEL_HELP)
-    p.add_argument("--data", choices=tuple(SOURCES), help="our data (default: emoji); see `clipmini data --help`")
+    p.add_argument("--data", metavar="DATA", help=f"ours: {', '.join(SOURCES)} (default: emoji); or yours, as in train")
     p.add_argument("--dataset", metavar="NAME", help="a test set of the field instead, streamed from the hub: cifar10, "
                    "imagenet, food101, flickr30k ...; `--dataset list` names them; Ctrl-C, and it goes on")
     p.add_argument("--limit", type=int, metavar="N", help="--dataset: the first N rows only")

@@ -12,7 +12,8 @@ def add(p) -> None:
     """The options."""
     p.description += " `clipmini train --list` names the recipes."
     p.add_argument("recipe", nargs="?", help="name of the recipe")
-    p.add_argument("--data", metavar="NAME", help="name the data instead: the first recipe that trains on it")
+    p.add_argument("--data", metavar="NAME", help="name the data instead: the first recipe that trains on it; or "
+                   "yours: a file, folder or data set of the hub, as `clipmini data check` reads it")
     p.add_argument("--list", action="store_true", help="list the recipes and stop")
     p.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE)")
     p.add_argument("--minutes", type=float, help="budget in minutes of this computer; fewer steps if it gets busy")

@@ -16,7 +16,9 @@ SOURCES = {  # name -> module:object
 
 
 def find(name: str) -> Source:
-    """A source by its name in SOURCES, else a test set of the field. Raises SourceError that lists them."""
+    """A source by its name in SOURCES, else a test set of the field, else somebody's own file, folder or data set of
+    the hub. Raises SourceError that lists them."""
+    from clipmini.data.own.source import Own, is_own
     from clipmini.data.testsets import TEST_SETS
 
     if name in SOURCES:
@@ -24,4 +26,7 @@ def find(name: str) -> Source:
         return getattr(import_module(module), attribute)
     if name in TEST_SETS:
         return TEST_SETS[name]
-    raise SourceError(f"there is no data {name!r}; there are {', '.join([*SOURCES, *TEST_SETS])}")
+    if is_own(name):
+        return Own(name)
+    raise SourceError(f"there is no data {name!r}; there are {', '.join([*SOURCES, *TEST_SETS])}, or give a file, a "
+                      "folder or a data set of the hub")

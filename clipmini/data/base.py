@@ -34,8 +34,8 @@ class Package:
 class Question:
     """What to measure of an Embedder. kind: "labels" (rows is a pairs dataset: zero-shot among the names of its
     ClassLabel), "order" (the caption, or the same words swapped?), "where" (rows is a list of scenes.Scene: is each
-    thing found?) or "stream" (rows is a testsets.TestSet). templates, labels, candidates: as in
-    tasks.evaluate.evaluate."""
+    thing found?), "pairs" (rows is a pairs dataset: do pictures and captions find each other?) or "stream" (rows is a
+    testsets.TestSet). templates, labels, candidates: as in tasks.evaluate.evaluate."""
 
     rows: Any
     templates: str | list[str] | tuple[str, ...] = "plain"

@@ -79,6 +79,17 @@ def recall_at_k(queries: Tensor, gallery: Tensor, relevant: Tensor, ks=(1, 5, 10
     return {k: hit[:, :k].any(dim=1).double().mean().item() for k in ks}
 
 
+def first_ranks(queries: Tensor, gallery: Tensor, relevant: Tensor) -> Tensor:
+    """The place of each query's best relevant item, from 1 -> (Q,) int64. Shapes as in recall_at_k; of items that are
+    equally near, the relevant one counts as the first."""
+    ranks = []
+    for i in range(0, len(queries), 1000):  # a thousand queries at a time
+        scores, right = queries[i:i + 1000] @ gallery.t(), relevant[i:i + 1000]
+        best = scores.masked_fill(~right, -math.inf).amax(dim=1, keepdim=True)
+        ranks.append(1 + (scores > best).sum(dim=1))
+    return torch.cat(ranks) if ranks else torch.empty(0, dtype=torch.int64)
+
+
 @dataclass(frozen=True)
 class Report:
     """How well zero-shot classification did on n pictures among K classes. Shares are 0 to 1.

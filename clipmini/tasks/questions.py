@@ -12,8 +12,9 @@ from clipmini.tasks.benchmark import Job, as_table, run
 from clipmini.tasks.evaluate import compared_rows, embed_rows, labelled_rows, order_accuracy, report, targets_of
 from clipmini.tasks.heatmap import localise
 from clipmini.tasks.metrics import Report, record, table
+from clipmini.tasks.retrieval import pairs_report
 
-KINDS = ("labels", "order", "where", "stream")
+KINDS = ("labels", "order", "where", "stream", "pairs")
 Answer = Report | dict
 
 
@@ -41,7 +42,8 @@ def ask(embedder: Embedder, questions: Mapping[str, Question], folder: Path | No
     """The answer to each question, under its name.
 
     "labels": a Report. "order": what order_accuracy gives. "where": what heatmap.localise gives. "stream": what
-    benchmark.run gives; folder: where it keeps what is done, to be taken up again.
+    benchmark.run gives; folder: where it keeps what is done, to be taken up again. "pairs": what
+    retrieval.pairs_report gives.
     Pictures of rows that several questions share, the same dataset object, are embedded once. Every question is
     checked before the first picture is embedded. strict: raise at the first row that cannot be used; otherwise answers
     have the others left_out. Raises ValueError for an unknown kind, and what those functions do.
@@ -65,6 +67,8 @@ def ask(embedder: Embedder, questions: Mapping[str, Question], folder: Path | No
             rows, vectors, left = embedded[key]
             if question.kind == "order":
                 answers[name] = order_accuracy(embedder, rows, features=vectors)
+            elif question.kind == "pairs":
+                answers[name] = {**pairs_report(embedder, rows, vectors), "left_out": left}
             else:
                 targets = targets_of(rows, question.labels, question.candidates)
                 answers[name] = report(embedder, name, vectors, *targets, question.templates, left_out=left)
@@ -116,7 +120,18 @@ def _sentence(name: str, answer: dict) -> str:
         return (f"{name}, by {answer['method']}: brightest on the thing or near it {_share(answer, 'pointing')}, "
                 f"IoU {answer['iou']:.2f}, average precision {answer['average_precision']:.2f}; {answer['n']:,} things "
                 f"in {answer['scenes']:,} scenes")
+    if "mean_recall" in answer:
+        return "\n".join([f"{name}: {answer['n']:,} pictures and {answer['captions']:,} captions, mean recall "
+                          f"{answer['mean_recall']:.1%}", *(_way(way, answer[way]) for way in ("i->t", "t->i"))])
     return as_table([answer])
+
+
+def _way(way: str, found: dict) -> str:
+    """One direction of a retrieval in a line."""
+    shares = ", ".join(f"@{k} {share:.1%} [{found['interval'][k][0]:.1%}, {found['interval'][k][1]:.1%}]"
+                       for k, share in found["recall"].items())
+    asked = "a picture finds a caption of its own" if way == "i->t" else "a caption finds its picture"
+    return f"  {asked}: recall {shares}; median rank {found['median_rank']:.0f}"
 
 
 def _share(answer: dict, name: str) -> str:
