@@ -15,6 +15,7 @@ COMMANDS = {
     "heatmap": "where in the picture is this phrase?",
     "map": "a map of pictures and words: what is alike is near",
     "data": "look at the training data, or fetch more of it",
+    "embed": "vectors of your pictures or texts, as Parquet, .npy or TSV",
     "train": "train a named recipe; run it again to take up an interrupted run",
     "doctor": "read a training curve and say what it shows",
     "evaluate": "zero-shot accuracy on our data, or on a test set of the field",

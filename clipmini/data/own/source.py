@@ -34,7 +34,7 @@ def load(source: str, asked: Asked = PLAIN, cache: str | Path | None = None, pro
     """
     import datasets
 
-    stamp = json.dumps([FORMAT, str(source), str(asked), _state(Path(source))])
+    stamp = json.dumps([FORMAT, str(source), str(asked), state_of(Path(source))])
     target = cache_root(cache) / FORMAT / hashlib.sha256(stamp.encode()).hexdigest()[:16]
     if not is_whole(target, f"rows of {source}"):
         with written_whole(target, "data") as temporary, no_bars():
@@ -43,10 +43,10 @@ def load(source: str, asked: Asked = PLAIN, cache: str | Path | None = None, pro
     return datasets.load_from_disk(str(target))
 
 
-def _state(path: Path) -> list:
+def state_of(path: Path) -> list:
     """What changes when the data does: sizes and times of its files; nothing for the hub's."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
-    return [(file.name, stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()] if file.is_file()]
+    return [[file.name, stat.st_size, stat.st_mtime_ns] for file in files for stat in [file.stat()] if file.is_file()]
 
 
 def _save(source: str, asked: Asked, target: Path, progress: bool) -> None:

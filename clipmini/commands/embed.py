@@ -1,0 +1,59 @@
+"""clipmini embed"""
+
+import shutil
+from itertools import islice
+from pathlib import Path
+
+from clipmini.commands import own
+from clipmini.commands.shared import MODEL_HELP
+
+EXAMPLES = """examples:
+  clipmini embed photos/ --out photos.parquet              path, name and vector of each picture
+  clipmini embed texts.tsv --model runs/own/final --out vectors.tsv    a row an input, its numbers with tabs between
+"""
+
+
+def add(p) -> None:
+    """The options."""
+    p.epilog = EXAMPLES
+    p.add_argument("source", help="a file, a folder or a data set of the hub, as `clipmini data check` reads them")
+    p.add_argument("--out", type=Path, required=True, help="what to write: .parquet, .npy or .tsv")
+    p.add_argument("--texts", action="store_true", help="the words of each row, not its picture")
+    p.add_argument("--workers", type=int, default=2, help="threads that decode pictures (default 2)")
+    own.add_options(p, f"whose vectors; {MODEL_HELP}")
+
+
+def run(args) -> None:
+    """Embed every row; run it again to take up what was interrupted."""
+    from tqdm import tqdm
+
+    from clipmini.commands.left_out import tell_left_out
+    from clipmini.data.own import Bad, OwnDataError, open_rows, strictly
+    from clipmini.data.own.source import state_of
+    from clipmini.embedder import load
+    from clipmini.tasks.vectors import WRITERS, Item, embed, join
+
+    if args.out.suffix.lower() not in WRITERS:
+        raise OwnDataError(f"--out {args.out}: end it in {', '.join(WRITERS)}")
+    found = open_rows(args.source, own.asked_of(args))
+    embedder = load(args.model, packed=True)
+
+    def item(row) -> Item:
+        if isinstance(row, Bad):
+            return Item(row.where, "", None, row.reason)
+        name = row.captions[0] if row.captions else ""
+        content = name if args.texts or row.picture is None else row.picture
+        return Item(row.where if isinstance(row.picture, bytes | None) else str(row.picture), name, content or None,
+                    "" if content else "it has no text")
+
+    stamp = {"source": args.source, "state": state_of(Path(args.source)), "asked": str(own.asked_of(args)),
+             "model": embedder.name, "weights": state_of(embedder.source) if embedder.source else "",
+             "texts": args.texts, "limit": args.limit}
+    folder = args.out.with_name(f"{args.out.name}.parts")
+    rows = (item(row) for row in islice(strictly(found.rows, args.strict), args.limit))
+    bad = embed(embedder, rows, folder, stamp, args.workers, lambda items: tqdm(items, unit=" rows", leave=False))
+    count = join(folder, args.out)
+    shutil.rmtree(folder)
+    print(f"{args.source}: {found.kind}; {found.columns}\nwrote {count:,} vectors of {embedder.config.embed_dim} "
+          f"numbers by {embedder.name} to {args.out}")
+    tell_left_out([("no vector", f"{where}: {reason}") for where, reason in bad], "rows", Path("left-out.txt"))
