@@ -14,7 +14,8 @@ def card(recipe: Any, embedder: Embedder, meta: dict, words: list[str]) -> str:
     """The text of README.md. recipe: a recipes.Recipe; meta: what config.json keeps; words: the doctor's."""
     config = embedder.config
     threads = f"{meta['threads']} CPU thread{'s' * (meta['threads'] > 1)}"
-    about = f"{recipe.about[0].upper()}{recipe.about[1:]}. Trained from nothing by clipmini {__version__}."
+    begun = f"Begun with the weights of {recipe.init} and trained on" if recipe.init else "Trained from nothing"
+    about = f"{recipe.about[0].upper()}{recipe.about[1:]}. {begun} by clipmini {__version__}."
     lines = [f"# {recipe.name}", "", about, "",
              "| | |", "|---|---|",
              f"| image tower | {config.vision.tower}, {config.vision.image_size} x {config.vision.image_size} pixels |",

@@ -11,15 +11,16 @@ from clipmini import __version__, checkpoint
 from clipmini.card import card, in_one_line
 from clipmini.config import preset
 from clipmini.data import emoji, find
-from clipmini.data.base import Source, configured
+from clipmini.data.base import Question, Source, SourceError, configured
 from clipmini.data.own.source import is_own
-from clipmini.embedder import Embedder
+from clipmini.embedder import Embedder, load
 from clipmini.model import CLIP
 from clipmini.plots import training_curve
 from clipmini.tasks import outside
 from clipmini.tasks.evaluate import zero_shot_score
 from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tasks.questions import ask, recorded
+from clipmini.tasks.retrieval import pairs_report
 from clipmini.tokenizer import Tokenizer
 from clipmini.training import Pairs, Run, TrainConfig, diagnose, read_pairs, train
 from clipmini.training.step import chosen_precision
@@ -32,7 +33,8 @@ class Recipe:
     """One training run.
 
     data: what it trains on and what it holds out. model: a preset; vision, text, model_options: what differs from it.
-    vocabulary: tokens at most. tried: what the search for the recipe found, for the card.
+    vocabulary: tokens at most. tried: what the search for the recipe found, for the card. init: the name or folder of a
+    model to begin with, with its own tokenizer, in place of a new one.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Recipe:
     model_options: dict = field(default_factory=dict)
     vocabulary: int = 4096
     tried: tuple[str, ...] = ()
+    init: str = ""
 
 
 EMOJI_TRIED = (
@@ -123,6 +126,10 @@ class RecipeError(ValueError):
     """A recipe that does not exist or does not fit; the message says what there is."""
 
 
+# Where a trained model goes on, it goes in small steps, and often few: the average forgets its start within them.
+FINE_TUNING = {"learning_rate": 3e-4, "warmup": 20, "ema": 0.98}
+
+
 def choose(name: str | None, data: str | None = None) -> Recipe:
     """The recipe of a name, or the first one that trains on the data of a name, or one for data of one's own. Raises
     RecipeError."""
@@ -171,10 +178,16 @@ def split(dataset, rows: int, seed: int):
 
 
 def validation(model: CLIP, tokenizer: Tokenizer, dataset):
-    """model -> share of the validation pictures whose own label is the nearest of all labels; None where rows have no
-    label."""
+    """model -> share of the validation pictures whose own label is the nearest of all labels; where rows have no label,
+    the mean recall of pictures and captions."""
     if "label" not in dataset.column_names:
-        return None
+        seen = Embedder(model, tokenizer).pixels([row["image"] for row in dataset.select_columns("image")])
+
+        def recall(trained: CLIP) -> float:
+            with torch.no_grad():
+                vectors = torch.cat([trained.encode_image(part) for part in seen.split(256)])
+            return pairs_report(Embedder(trained, tokenizer), dataset, vectors)["mean_recall"]
+        return recall
     names = dataset.features["label"].names
     pixels = Embedder(model, tokenizer).pixels([row["image"] for row in dataset])
     labels = torch.tensor(dataset["label"][:])
@@ -199,6 +212,29 @@ def taught(recipe: Recipe, embedder: Embedder, pairs: Pairs, held) -> outside.Ta
 FILM_STEPS = (20, 50, 100, 200, 400, 700, 1100, 1700, 2600, 4000, 6000, 9000, 13_000, 18_000)
 
 
+def begun(recipe: Recipe) -> Embedder | None:
+    """The model that a recipe begins with; None where it makes a new one. Raises CheckpointError for one that cannot be
+    trained and written here."""
+    if not recipe.init:
+        return None
+    start = load(recipe.init)
+    checkpoint.check_whole(start.model, start.tokenizer)  # type: ignore[arg-type]  # that is what it checks
+    return start
+
+
+def known_before(start: Embedder) -> dict[str, Question]:
+    """What a model that is trained on was good at: the first question of its own recipe's report, so that forgetting
+    shows; {} where it names no recipe of ours, or its data is not here."""
+    name = start.meta.get("recipe", {}).get("name") if isinstance(start.meta.get("recipe"), dict) else None
+    if name not in RECIPES:
+        return {}
+    try:
+        asked = RECIPES[name].data.report(start)
+    except SourceError:
+        return {}
+    return {f"{name}, {question}": asked[question] for question in list(asked)[:1]}
+
+
 def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = True,
         film: bool = False) -> tuple[Run, dict]:
     """Train, measure what was held out, and leave the finished checkpoint in folder/final.
@@ -207,11 +243,20 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     (Run, results). An unfinished run in folder is taken up again.
     """
     folder, source = Path(folder), recipe.data
-    size = preset(recipe.model, vision=recipe.vision).vision.image_size
+    start = begun(recipe)
+    size = start.config.vision.image_size if start else preset(recipe.model, vision=recipe.vision).vision.image_size
     data, about = source.training_rows(size, recipe.train.seed, progress), source.trained_on()
-    tokenizer = make_tokenizer(recipe, data)
-    torch.manual_seed(recipe.train.seed)
-    model = CLIP(preset(recipe.model, tokenizer, recipe.vision, recipe.text, **recipe.model_options))
+    results: dict = {}
+    model: CLIP
+    tokenizer: Tokenizer
+    if start:
+        model, tokenizer = start.model, start.tokenizer  # type: ignore[assignment]  # `begun` has looked
+        asked = {**source.report(start), **known_before(start)}
+        results = {f"before, {name}": answer for name, answer in recorded(ask(start, asked)).items()}
+    else:
+        tokenizer = make_tokenizer(recipe, data)
+        torch.manual_seed(recipe.train.seed)
+        model = CLIP(preset(recipe.model, tokenizer, recipe.vision, recipe.text, **recipe.model_options))
     training, held = split(data, min(VALIDATION_ROWS, len(data) // 10), recipe.train.seed)
     pairs = read_pairs(training, model.config.vision.image_size, progress)
     done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[source.templates],
@@ -219,7 +264,8 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     curve = training_curve(done.history, f"{recipe.name}: {recipe.about}")
     curve.savefig(folder / "curve.png")
     embedder = Embedder(done.average, tokenizer, recipe.name)
-    results = recorded(ask(embedder, source.report(embedder)))
+    asked = {**source.report(embedder), **(known_before(start) if start else {})}
+    results |= {("after, " if start else "") + name: r for name, r in recorded(ask(embedder, asked)).items()}
     words = diagnose(done.history, 100.0, pairs.groups, recipe.train.batch, recipe.train.loss)
     meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "command": command, "data": about, "pictures": len(pairs),
             "steps": done.step, "seconds": round(done.seconds), "threads": torch.get_num_threads(), "results": results,

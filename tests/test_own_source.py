@@ -126,6 +126,25 @@ def test_train_evaluate(table, tmp_path, capsys, monkeypatch):
     assert "no file or folder here" in capsys.readouterr().err
 
 
+def test_fine_tuning_begins_with_a_model_and_measures_it_before_and_after(table, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--data", "pairs.tsv", "--init", "emoji", "--steps", "30", "--batch", "16", "--quiet", "--out"]
+    assert main([*words, "run"]) == 0
+    said = capsys.readouterr().out
+    for line in ("before, held out, retrieval", "after, held out, retrieval", "before, emoji, twemoji, one template",
+                 "after, emoji, twemoji, one template"):
+        assert f"{line}: " in said, line
+    card = (tmp_path / "run" / "final" / "README.md").read_text(encoding="utf-8")
+    assert "Begun with the weights of emoji and trained on by clipmini" in card
+    before, after = clipmini.load("emoji"), clipmini.load(tmp_path / "run" / "final")
+    assert after.tokenizer.merges == before.tokenizer.merges and after.config.to_dict() == before.config.to_dict()
+    same = (before.embed_texts(["a dog"]) * after.embed_texts(["a dog"])).sum().item()
+    assert 0.5 < same < 0.9999  # it moved, and not far
+    assert before.config.vision.image_size == after.config.vision.image_size == 48
+    assert main([*words, "other", "--init", "devise"]) == 1
+    assert "only clipmini's own CLIPs" in capsys.readouterr().err and not (tmp_path / "other" / "final").exists()
+
+
 # ---- recall ----------------------------------------------------------------------------------------------
 def by_hand(queries, gallery, relevant, k):
     """A query is found when one of its own is among the k nearest."""

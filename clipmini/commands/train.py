@@ -14,6 +14,8 @@ def add(p) -> None:
     p.add_argument("recipe", nargs="?", help="name of the recipe")
     p.add_argument("--data", metavar="NAME", help="name the data instead: the first recipe that trains on it; or "
                    "yours: a file, folder or data set of the hub, as `clipmini data check` reads it")
+    p.add_argument("--init", metavar="MODEL", help="begin with this model and its tokenizer (fine-tuning), and measure "
+                   "it before and after: embedded name, checkpoint folder or hub name")
     p.add_argument("--list", action="store_true", help="list the recipes and stop")
     p.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE)")
     p.add_argument("--minutes", type=float, help="budget in minutes of this computer; fewer steps if it gets busy")
@@ -33,7 +35,7 @@ def add(p) -> None:
 def run(args) -> None:
     """Train a recipe and print what was measured."""
     from clipmini.card import sentence
-    from clipmini.recipes import RECIPES, choose, customised, run
+    from clipmini.recipes import FINE_TUNING, RECIPES, choose, customised, run
     from clipmini.training.budget import as_option
 
     if args.list or not (args.recipe or args.data):
@@ -42,6 +44,8 @@ def run(args) -> None:
         return
     recipe = choose(args.recipe, args.data)
     training = {o: getattr(args, o) for o in OPTIONS if getattr(args, o) is not None}
+    if args.init:
+        training = FINE_TUNING | training | {"init": args.init}
     recipe = customised(recipe, **training, **given_options(args, recipe.data))
     out = args.out or Path("runs") / recipe.name
     command = "clipmini " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", recipe.name])

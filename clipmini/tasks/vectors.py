@@ -103,11 +103,11 @@ def _vectors(embedder: Embedder, items: list[Item], pixels: list[torch.Tensor | 
     texts = [i for i, item in enumerate(items) if isinstance(item.content, str)]
     if texts:
         vectors[texts] = embedder.embed_texts([items[i].content for i in texts], truncate=True).numpy()
-    good = [i for i, found in enumerate(pixels) if isinstance(found, torch.Tensor)]
-    if good:
+    read = {i: found for i, found in enumerate(pixels) if isinstance(found, torch.Tensor)}
+    if read:
         with torch.no_grad():
-            found = embedder.model.encode_image(torch.cat([pixels[i] for i in good]).to(embedder.device))  # type: ignore[misc]
-        vectors[good] = found.float().cpu().numpy()
+            rows = embedder.model.encode_image(torch.cat([*read.values()]).to(embedder.device))
+        vectors[[*read]] = rows.float().cpu().numpy()
     return vectors, [found if isinstance(found, str) else "" for found in pixels]
 
 
