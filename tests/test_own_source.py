@@ -4,6 +4,8 @@ import base64
 import colorsys
 import io
 import json
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -122,6 +124,12 @@ def test_train_evaluate(table, tmp_path, capsys, monkeypatch):
     numbers = json.loads((tmp_path / "n.json").read_text())
     measured = json.loads((tmp_path / "run" / "final" / "config.json").read_text())["meta"]["results"]["held out, retrieval"]
     assert numbers["mean_recall"] == measured["mean_recall"] and set(numbers["i->t"]["recall"]) == {"1", "5", "10"}
+    with open("pairs.tsv", "a", encoding="utf-8") as file:
+        file.write("\nbroken\t@@@")
+    done = subprocess.run([sys.executable, "-m", "clipmini", "evaluate", "run/final", "--data", "pairs.tsv"],
+                          capture_output=True, text=True)
+    assert any(line.startswith("clipmini: 1 rows of 'pairs.tsv' are left out") for line in done.stderr.splitlines())
+    assert "source.py" not in done.stderr
     assert main(["evaluate", "emoji", "--data", "nowhere.tsv"]) == 1
     assert "no file or folder here" in capsys.readouterr().err
 

@@ -7,6 +7,7 @@ import argparse
 import io
 import logging
 import sys
+import warnings
 from importlib import import_module
 
 COMMANDS = {
@@ -22,6 +23,7 @@ COMMANDS = {
     "prompts": "what each prompt template is worth, alone and in an ensemble",
     "export": "write a folder for transformers, open_clip or ONNX Runtime",
 }
+_FORMAT = warnings.formatwarning  # Python's own, for what others warn of
 EXAMPLES = """examples:
   clipmini app                                          the demo, in your browser
   clipmini classify cat.png --labels "cat, dog, pizza"  which label fits?
@@ -53,12 +55,18 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 def print_anywhere() -> None:
     """Let a terminal that has not every letter, such as one with a Windows code page, print \\u706b for what it lacks.
 
-    And where there is no home to keep fonts in, matplotlib need not say so: it keeps them in a temporary folder.
+    And where there is no home to keep fonts in, matplotlib need not say so: it keeps them in a temporary folder. What
+    this package warns of is said without the place in its code.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    warnings.formatwarning = _said
+
+
+def _said(message, category, filename, lineno, line=None) -> str:
+    return f"clipmini: {message}\n" if category is UserWarning else _FORMAT(message, category, filename, lineno, line)
 
 
 def main(argv: list[str] | None = None) -> int:
