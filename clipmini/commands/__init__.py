@@ -17,6 +17,8 @@ COMMANDS = {
     "map": "a map of pictures and words: what is alike is near",
     "data": "look at the training data, or fetch more of it",
     "embed": "vectors of your pictures or texts, as Parquet, .npy or TSV",
+    "index": "make your pictures searchable, or bring the index up to date",
+    "search": "find pictures of an index by words and pictures",
     "train": "train a named recipe; run it again to take up an interrupted run",
     "doctor": "read a training curve and say what it shows",
     "evaluate": "zero-shot accuracy on our data, or on a test set of the field",

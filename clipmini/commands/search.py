@@ -1,0 +1,50 @@
+"""clipmini search"""
+
+from pathlib import Path
+
+from clipmini.commands.shared import MODEL_HELP
+
+EXAMPLES = """examples:
+  clipmini search "a red disc" --index ix
+  clipmini search "2:dog" + photo.jpg - fruit --index ix      words and pictures, weighed, added and taken away
+  clipmini search beach --index ix --paths-only | xargs -d '\\n' cp -t best/
+"""
+
+
+def add(p) -> None:
+    """The options."""
+    p.epilog = EXAMPLES
+    p.add_argument("query", nargs="+", help="words or picture files; + adds the next one, - takes it away, 2: before "
+                   "one weighs it twice")
+    p.add_argument("--index", type=Path, default=Path("index"), metavar="DIR", help="the index (default: index)")
+    p.add_argument("--model", help=f"the index's own model, where its name alone does not find it; {MODEL_HELP}")
+    p.add_argument("-n", "--most", type=int, default=20, help="so many pictures at most (default 20)")
+    p.add_argument("--all", action="store_true", help="also those that stand out of nothing, up to --most")
+    p.add_argument("--below", metavar="FOLDER", help="only pictures in this folder of the index")
+    p.add_argument("--paths-only", action="store_true", help="print paths alone, for other programs")
+
+
+def run(args) -> None:
+    """Find pictures of an index."""
+    import numpy as np
+
+    from clipmini.embedder import load
+    from clipmini.tasks.index import check_model, cut_off, open_index, parse, query, search
+
+    index = open_index(args.index)
+    folder = Path(index.about["folder"])
+    embedder = load(args.model or index.about["model"], packed=True)
+    check_model(index, embedder)
+    vector = query(embedder, parse(args.query, folder))
+    only = None
+    if args.below:
+        below = args.below.strip("/") + "/"
+        only = np.array([path.startswith(below) for path in index.rows["path"]])
+    hits = search(index, vector[None], args.most, only)[0]
+    limit = -2.0 if args.all else cut_off(index, vector)
+    shown = [hit for hit in hits if hit.score >= limit]
+    for hit in shown:
+        print(folder / hit.path if args.paths_only else f"{hit.score:+.3f}  {folder / hit.path}")
+    if not args.paths_only and len(shown) < len(hits):
+        print(f"{len(shown)} of {len(index):,} stand out of the others for this query (from {limit:+.3f} on); --all "
+              "shows the next ones too")

@@ -1,0 +1,265 @@
+"""An index of pictures: their vectors in files that open at once, kept in step with a folder, and exact search in it.
+
+Vectors are kept twice: in float16, which is scanned, and in float32, by which the best of the scan are ranked.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clipmini.embedder import Embedder, embedded_names
+from clipmini.files import written_whole
+from clipmini.picture_file import ENDINGS, shown
+from clipmini.tasks.vectors import Item, embed, parts
+
+FORMAT = 1
+RESCORED = 50  # rows of the scan that are scored again in float32, at least
+
+
+class NoIndexError(ValueError):
+    """An index that is not there, or of another model; the message says what to do."""
+
+
+class Known(NamedTuple):
+    """A picture of an index. path: relative to the folder; size in bytes; modified in nanoseconds; digest of the
+    content."""
+
+    path: str
+    size: int
+    modified: int
+    digest: str
+
+
+class Hit(NamedTuple):
+    """A picture that was found. path: relative to the folder; score: its cosine with the query."""
+
+    path: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Index:
+    """Pictures and their vectors. about: model, folder, numbers (E); rows: columns path, size, modified, digest; half
+    and full: (N, E) float16 and float32, memory-mapped."""
+
+    about: dict
+    rows: dict[str, list]
+    half: np.ndarray
+    full: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.full)
+
+
+class Changes(NamedTuple):
+    """What `update` did: how many pictures were new, moved, changed, gone; left_out: (path, reason) of those that
+    cannot be read."""
+
+    new: int
+    moved: int
+    changed: int
+    gone: int
+    left_out: list[tuple[str, str]]
+
+
+def sample_of(embedder: Embedder) -> list[float]:
+    """A vector by which the vectors of one model are told from those of another."""
+    return [round(value, 4) for value in embedder.embed_texts(["a picture"])[0].tolist()]
+
+
+def called(embedder: Embedder) -> str:
+    """By what `clipmini.load` finds the model again: a name, or its folder."""
+    local = embedder.source is not None and embedder.name not in embedded_names() and "/" not in embedder.name
+    return str(embedder.source.resolve()) if embedder.source is not None and local else embedder.name
+
+
+def check_model(index: Index, embedder: Embedder) -> None:
+    """Raise NoIndexError where an index has the vectors of another model."""
+    theirs, ours = (torch.tensor(values) for values in (index.about["sample"], sample_of(embedder)))
+    if theirs.shape != ours.shape or F.cosine_similarity(theirs, ours, dim=0) < 0.999:
+        raise NoIndexError(f"the index has vectors of {index.about['model']!r}, which are not those of "
+                           f"{embedder.name!r}; name that model with --model, or index anew in another place")
+
+
+def open_index(place: Path) -> Index:
+    """Open an index. Raises NoIndexError where there is none, or it is damaged."""
+    import pyarrow.parquet as pq
+
+    try:
+        about = json.loads((place / "index.json").read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise NoIndexError(f"'{shown(place)}' was made by another version; remove it and index anew")
+        rows = pq.read_table(place / "rows.parquet").to_pydict()
+        half, full = (np.load(place / name, mmap_mode="c") for name in ("half.npy", "full.npy"))
+        if not len(half) == len(full) == len(rows["path"]):
+            raise ValueError("its files do not fit together")
+    except FileNotFoundError as error:
+        raise NoIndexError(f"there is no index in '{shown(place)}'; make one: clipmini index FOLDER --out "
+                          f"{shown(place)}") from error
+    except NoIndexError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise NoIndexError(f"the index in '{shown(place)}' is damaged ({error}); remove it and index anew") from error
+    return Index(about, rows, half, full)
+
+
+def update(embedder: Embedder, folder: Path, place: Path, progress: Any = iter, workers: int = 2) -> Changes:
+    """Bring an index in step with a folder, or make it: only what is new or changed is embedded, what was renamed keeps
+    its vector, what is gone is dropped. The old index stays until the new one is whole. What was embedded before an
+    interruption is kept beside it, and not embedded again. Raises NoIndexError for the index of another model."""
+    old = open_index(place) if place.exists() else None
+    if old:
+        check_model(old, embedder)
+    found, origin = _compared(folder, old)
+    fresh = [i for i, row in enumerate(origin) if row < 0]
+    work = place.with_name(f"{place.name}.parts")
+    items = (Item(found[i].path, "", folder / found[i].path) for i in fresh)
+    about = {"format": FORMAT, "model": called(embedder), "sample": sample_of(embedder),
+             "folder": str(folder.resolve())}
+    left = embed(embedder, items, work, {**about, "files": [found[i].digest for i in fresh]}, workers, progress)
+    new = np.concatenate([np.empty((0, embedder.config.embed_dim), np.float32), *(v for _, v in parts(work))])
+    full = np.empty((len(found), embedder.config.embed_dim), np.float32)
+    full[fresh] = new
+    again = [i for i, row in enumerate(origin) if row >= 0]
+    if old and again:
+        full[again] = old.full[[origin[i] for i in again]]
+    lost = {path for path, _ in left}
+    kept = [i for i, row in enumerate(found) if row.path not in lost]
+    _write(place, about, [found[i] for i in kept], full[kept])
+    shutil.rmtree(work, ignore_errors=True)
+    return _changes(found, origin, old, left)
+
+
+def _compared(folder: Path, old: Index | None) -> tuple[list[Known], list[int]]:
+    """The pictures of a folder now, and for each the row of the old index whose vector it keeps, or -1."""
+    known = {path: i for i, path in enumerate(old.rows["path"])} if old else {}
+    same = {digest: i for i, digest in enumerate(old.rows["digest"])} if old else {}
+    found: list[Known] = []
+    origin: list[int] = []
+    for file in pictures(folder):
+        path, stat = file.relative_to(folder).as_posix(), file.stat()
+        row = known.get(path, -1)
+        if old and row >= 0 and (old.rows["size"][row], old.rows["modified"][row]) == (stat.st_size, stat.st_mtime_ns):
+            digest = old.rows["digest"][row]
+        else:
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            row = same.get(digest, -1)
+        found.append(Known(path, stat.st_size, stat.st_mtime_ns, digest))
+        origin.append(row)
+    return found, origin
+
+
+def _changes(found: list[Known], origin: list[int], old: Index | None, left: list[tuple[str, str]]) -> Changes:
+    before = dict(zip(old.rows["path"], range(len(old)), strict=True)) if old else {}
+    now, used = {row.path for row in found}, set(origin)
+    moved = sum(row >= 0 and before.get(known.path) != row for known, row in zip(found, origin, strict=True))
+    changed = sum(row < 0 and known.path in before for known, row in zip(found, origin, strict=True))
+    gone = sum(path not in now and row not in used for path, row in before.items())
+    lost = sum(path not in before for path, _ in left)
+    return Changes(origin.count(-1) - changed - lost, moved, changed, gone, left)
+
+
+def pictures(folder: Path) -> Iterator[Path]:
+    """The files with a picture's ending below a folder, in order; hidden ones and hidden folders are passed over."""
+    for place, below, names in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(place) / name
+            if name.lower().endswith(ENDINGS) and not name.startswith(".") and file.is_file():
+                yield file
+
+
+def _write(place: Path, about: dict, rows: list[Known], full: np.ndarray) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with written_whole(place, "index") as temporary:
+        temporary.mkdir(parents=True)
+        (temporary / "index.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+        table = {name: [row[i] for row in rows] for i, name in enumerate(Known._fields)}
+        pq.write_table(pa.table(table, schema=pa.schema([("path", pa.string()), ("size", pa.int64()),
+                                                         ("modified", pa.int64()), ("digest", pa.string())])),
+                       temporary / "rows.parquet")
+        np.save(temporary / "full.npy", full)
+        np.save(temporary / "half.npy", full.astype(np.float16))
+
+
+# ---- search ----------------------------------------------------------------------------------------------
+def parse(words: list[str], folder: Path) -> list[tuple[float, str | Path]]:
+    """What is asked for, as (weight, text or picture): "dog", "+", "2:./cat.jpg", "-", "fruit". A word that is a file,
+    here or in the indexed folder, stands for its picture. Raises NoIndexError for a sign without a word."""
+    asked: list[tuple[float, str | Path]] = []
+    sign = 1.0
+    waiting = True
+    for word in words:
+        if word in ("+", "-"):
+            sign, waiting = (1.0 if word == "+" else -1.0), True
+            continue
+        weight, text = sign, word
+        if found := re.fullmatch(r"(\d+(?:\.\d+)?):(.+)", word):
+            weight, text = sign * float(found[1]), found[2]
+        file = next((path for path in (Path(text), folder / text)
+                     if text.lower().endswith(ENDINGS) and path.is_file()), None)
+        asked.append((weight, file or text))
+        sign, waiting = 1.0, False
+    if waiting or not asked:
+        raise NoIndexError(f"{' '.join(words)!r} ends with a sign, or asks for nothing; give words or pictures, such "
+                           "as: \"2:dog\" + photo.jpg - fruit")
+    return asked
+
+
+def query(embedder: Embedder, asked: list[tuple[float, str | Path]]) -> Tensor:
+    """The weighted sum of the vectors of texts and pictures, of unit length -> (E,)."""
+    total = torch.zeros(embedder.config.embed_dim)
+    for weight, what in asked:
+        total += weight * (embedder.embed_images([what]) if isinstance(what, Path)
+                           else embedder.embed_texts([what], truncate=True))[0]
+    if total.norm() < 1e-6:
+        raise NoIndexError("what is asked for cancels out to nothing; change a weight")
+    return F.normalize(total, dim=0)
+
+
+def search(index: Index, queries: Tensor, most: int = 20, only: np.ndarray | None = None) -> list[list[Hit]]:
+    """The nearest pictures of each query (Q, E), exactly, the best first. only: (N,) bool, the rows to look at.
+
+    The scan is in float16, and its best RESCORED rows at least are scored again in float32.
+    """
+    if not len(index) or only is not None and not only.any():
+        return [[] for _ in queries]
+    half = torch.from_numpy(index.half)
+    found = []
+    for vector in queries:
+        scores = (half @ vector.half()).float()
+        if only is not None:
+            scores[~torch.from_numpy(only)] = -math.inf
+        rows = scores.topk(min(max(RESCORED, 2 * most), len(index))).indices
+        exact = torch.from_numpy(index.full[rows.numpy()]) @ vector
+        exact[scores[rows] == -math.inf] = -math.inf
+        best = exact.topk(min(most, len(rows)))
+        found.append([Hit(index.rows["path"][rows[i]], score) for score, i in zip(
+            best.values.tolist(), best.indices.tolist(), strict=True) if score > -math.inf])
+    return found
+
+
+def cut_off(index: Index, vector: Tensor) -> float:
+    """The score from which a picture stands out of all others for this query: the median of all scores, and as many of
+    their spreads above it as the largest of N random ones is expected to stand, the root of 2 ln N. The spread is taken
+    from below the median, where nothing is that was asked for."""
+    scores = (torch.from_numpy(index.half) @ vector.half()).float()
+    if len(scores) < 20:
+        return -1.0  # too few to tell
+    middle = scores.median()
+    below = (middle - scores[scores <= middle]).square().mean().sqrt()
+    return float(middle + below * math.sqrt(2 * math.log(len(scores))))

@@ -1,0 +1,187 @@
+"""An index of pictures keeps in step with its folder, and its search is exact."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+import clipmini
+from clipmini.commands import main
+from clipmini.embedder import assets_folder
+from clipmini.files import CheckpointError
+from clipmini.tasks import index as module
+from clipmini.tasks.index import Changes, Index, NoIndexError, cut_off, open_index, parse, query, search, update
+from demo_app.page import samples_folder
+
+
+@pytest.fixture(scope="module")
+def emoji():
+    return clipmini.load("emoji", device="cpu")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """The sample pictures in two folders, and things that are none."""
+    folder = tmp_path / "photos"
+    (folder / "animals").mkdir(parents=True)
+    for file in samples_folder().glob("*.png"):
+        shutil.copy(file, folder / ("animals" if file.stem in ("dog_face", "octopus") else ".") / file.name)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_bytes(b"x")
+    (folder / ".trash").mkdir()
+    Image.new("RGB", (9, 9)).save(folder / ".trash" / "old.png")
+    return folder
+
+
+def visible(folder) -> int:
+    return sum(not any(part.startswith(".") for part in file.relative_to(folder).parts) for file in folder.rglob("*.png"))
+
+
+def counted(monkeypatch, embedder):
+    """The number of pictures that are embedded from now on, as a list with one number a batch."""
+    sizes, encode = [], embedder.model.encode_image
+    monkeypatch.setattr(embedder.model, "encode_image", lambda pixels: (sizes.append(len(pixels)), encode(pixels))[1])
+    return sizes
+
+
+def test_only_what_is_new_or_changed_is_embedded(emoji, photos, tmp_path, monkeypatch):
+    place, sizes = tmp_path / "ix", counted(monkeypatch, emoji)
+    count = visible(photos)
+    assert update(emoji, photos, place) == Changes(count, 0, 0, 0, []) and sum(sizes) == count
+    sizes.clear()
+    assert update(emoji, photos, place) == Changes(0, 0, 0, 0, []) and not sizes
+    (photos / "rocket.png").rename(photos / "animals" / "moved.png")
+    shutil.copy(photos / "pizza.png", photos / "copy.png")
+    (photos / "guitar.png").unlink()
+    Image.new("RGB", (30, 30), "red").save(photos / "snowman.png")
+    Image.new("RGB", (30, 30), "blue").save(photos / "new.png")
+    (photos / "broken.png").write_bytes(b"no picture")
+    os.utime(photos / "pizza.png", ns=(1, 1))  # touched, and the same
+    changes = update(emoji, photos, place)
+    assert changes[:4] == (1, 2, 1, 1)
+    assert [path for path, _ in changes.left_out] == ["broken.png"] and sum(sizes) == 2
+    found = open_index(place)
+    assert len(found) == len(set(found.rows["path"])) == count + 1
+    for path, vector in zip(found.rows["path"], found.full, strict=True):
+        own = emoji.embed_images([photos / path])[0]
+        assert torch.from_numpy(vector.copy()) @ own > 0.99999, path
+    np.testing.assert_allclose(found.half, found.full, atol=1e-3)
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_an_interrupted_update_goes_on_and_the_old_index_stays(emoji, photos, tmp_path, monkeypatch):
+    place = tmp_path / "ix"
+    update(emoji, photos, place)
+    before = sorted((file.name, file.read_bytes()) for file in place.iterdir())
+    for i in range(5):
+        Image.new("RGB", (20, 20), (i * 40, 0, 90)).save(photos / f"new{i}.png")
+    monkeypatch.setattr("clipmini.tasks.vectors.PART", 2)
+    monkeypatch.setattr("clipmini.tasks.vectors.BATCH", 2)
+    embed, calls = module.embed, []
+
+    def stops(*args):
+        calls.append(1)
+        monkeypatch.setattr("clipmini.tasks.vectors.written_whole", lambda *a: (_ for _ in ()).throw(OSError(28, "full")))
+        return embed(*args)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "embed", stops)
+        with pytest.raises((OSError, CheckpointError)):
+            update(emoji, photos, place)
+    assert calls and sorted((file.name, file.read_bytes()) for file in place.iterdir()) == before
+    monkeypatch.undo()
+    assert update(emoji, photos, place).new == 5 and len(open_index(place)) == visible(photos)
+
+
+def test_an_index_of_another_model_or_a_damaged_one_is_told(emoji, photos, tmp_path, tiny_checkpoints):
+    place = tmp_path / "ix"
+    with pytest.raises(NoIndexError, match="there is no index in .*clipmini index FOLDER --out"):
+        open_index(place)
+    update(emoji, photos, place)
+    with pytest.raises(NoIndexError, match="vectors of 'emoji', which are not those of 'light-cbow'; name that model"):
+        update(clipmini.load(tiny_checkpoints["light-cbow"]), photos, place)
+    (place / "half.npy").write_bytes((place / "half.npy").read_bytes()[:200])
+    with pytest.raises(NoIndexError, match="is damaged"):
+        open_index(place)
+    (place / "index.json").write_text('{"format": 99}')
+    with pytest.raises(NoIndexError, match="made by another version"):
+        open_index(place)
+
+
+def made(count: int, width: int, seed: int = 0) -> Index:
+    full = F.normalize(torch.randn(count, width, generator=torch.Generator().manual_seed(seed)), dim=1).numpy()
+    return Index({}, {"path": [str(i) for i in range(count)]}, full.astype(np.float16), full)
+
+
+def test_search_is_exact():
+    index = made(20_000, 64)
+    queries = F.normalize(torch.randn(20, 64, generator=torch.Generator().manual_seed(1)), dim=1)
+    theirs = (queries @ torch.from_numpy(index.full).t()).topk(10)
+    for found, scores, rows in zip(search(index, queries, 10), theirs.values, theirs.indices, strict=True):
+        assert [int(hit.path) for hit in found] == rows.tolist()
+        assert [hit.score for hit in found] == pytest.approx(scores.tolist(), abs=1e-6)
+    only = np.arange(20_000) % 7 == 0
+    for found in search(index, queries, 10, only):
+        assert len(found) == 10 and all(int(hit.path) % 7 == 0 for hit in found)
+    assert search(index, queries[:1], 10, np.zeros(20_000, bool)) == [[]] and search(made(0, 64), queries[:1]) == [[]]
+    assert len(search(made(3, 64), queries[:1], 10)[0]) == 3
+
+
+def test_the_cut_off_is_passed_by_what_is_alike_and_hardly_by_noise():
+    index = made(5_000, 64)
+    vector = torch.from_numpy(index.full[7])
+    near = F.normalize(vector + 0.3 * torch.randn(8, 64, generator=torch.Generator().manual_seed(2)) / 8, dim=1).numpy()
+    full = np.concatenate([index.full, near])
+    both = Index({}, {"path": [str(i) for i in range(5_008)]}, full.astype(np.float16), full)
+    limit = cut_off(both, vector)
+    passed = [int(hit.path) for hit in search(both, vector[None], 50)[0] if hit.score >= limit]
+    assert {7, *range(5_000, 5_008)} <= set(passed) and len(passed) <= 12
+    other = F.normalize(torch.randn(64, generator=torch.Generator().manual_seed(3)), dim=0)
+    assert sum(hit.score >= cut_off(index, other) for hit in search(index, other[None], 50)[0]) <= 3
+    assert cut_off(made(5, 8), torch.ones(8)) == -1.0
+
+
+def test_queries_add_and_subtract_words_and_pictures_with_weights(emoji, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pizza = photos / "pizza.png"
+    asked = parse(["2:dog", "+", "pizza.png", "-", "0.5:red fruit"], photos)
+    assert asked == [(2.0, "dog"), (1.0, pizza), (-0.5, "red fruit")]
+    parts = 2 * emoji.embed_texts(["dog"])[0] + emoji.embed_images([pizza])[0] - 0.5 * emoji.embed_texts(["red fruit"])[0]
+    assert torch.allclose(query(emoji, asked), F.normalize(parts, dim=0), atol=1e-6)
+    assert parse(["a red disc"], photos) == [(1.0, "a red disc")] and parse(["3:4"], photos) == [(3.0, "4")]
+    assert parse([str(pizza)], tmp_path) == [(1.0, pizza)] and parse(["none.png"], photos) == [(1.0, "none.png")]
+    for words in (["dog", "-"], ["+"], []):
+        with pytest.raises(NoIndexError, match="ends with a sign, or asks for nothing"):
+            parse(words, photos)
+    with pytest.raises(NoIndexError, match="cancels out"):
+        query(emoji, parse(["dog", "-", "dog"], photos))
+
+
+def test_the_commands(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["index", "photos", "--out", "ix"]) == 0
+    out = capsys.readouterr().out
+    count = visible(photos)
+    assert f"ix: {count} pictures by emoji; new {count}, renamed or copied 0, changed 0, gone 0" in out
+    assert main(["search", "pizza", "--index", "ix", "--paths-only", "-n", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(photos / "pizza.png")]
+    assert main(["search", "pizza", "+", "2:dog", "--index", "ix", "-n", "1", "--paths-only"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(photos / "animals" / "dog_face.png")]
+    assert main(["search", "pizza", "--index", "ix", "--below", "animals", "--all"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all("animals" in line and line[0] in "+-" for line in lines)
+    shutil.copytree(assets_folder() / "emoji", tmp_path / "mine")
+    assert main(["index", "photos", "--out", "iy", "--model", "mine"]) == 0
+    capsys.readouterr()
+    monkeypatch.chdir(photos)  # the index knows where its pictures and its model are
+    assert main(["search", "pizza", "--index", "../iy", "-n", "1", "--paths-only"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(photos / "pizza.png")]
+    assert main(["search", "pizza", "--index", "../iy", "--model", "emoji-vit"]) == 1
+    assert "mine', which are not those of 'emoji-vit'" in capsys.readouterr().err
+    assert main(["search", "pizza", "--index", "nowhere"]) == 1
+    assert "there is no index in 'nowhere'" in capsys.readouterr().err
+    assert main(["index", "nowhere"]) == 1
+    assert "not there" in capsys.readouterr().err
