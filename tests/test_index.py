@@ -14,7 +14,7 @@ from clipmini.commands import main
 from clipmini.embedder import assets_folder
 from clipmini.files import CheckpointError
 from clipmini.tasks import index as module
-from clipmini.tasks.index import Changes, Index, NoIndexError, cut_off, open_index, parse, query, search, update
+from clipmini.tasks.index import Changes, Index, NoIndexError, cut_off, open_index, parse, query, rounded, search, update
 from demo_app.page import samples_folder
 
 
@@ -69,7 +69,8 @@ def test_only_what_is_new_or_changed_is_embedded(emoji, photos, tmp_path, monkey
     for path, vector in zip(found.rows["path"], found.full, strict=True):
         own = emoji.embed_images([photos / path])[0]
         assert torch.from_numpy(vector.copy()) @ own > 0.99999, path
-    np.testing.assert_allclose(found.half, found.full, atol=1e-3)
+    rough = torch.from_numpy(found.half.copy()).view(torch.bfloat16).float().numpy()
+    np.testing.assert_allclose(rough, found.full, atol=2 ** -9)
     assert not list(tmp_path.glob("*.parts"))
 
 
@@ -113,21 +114,32 @@ def test_an_index_of_another_model_or_a_damaged_one_is_told(emoji, photos, tmp_p
 
 def made(count: int, width: int, seed: int = 0) -> Index:
     full = F.normalize(torch.randn(count, width, generator=torch.Generator().manual_seed(seed)), dim=1).numpy()
-    return Index({}, {"path": [str(i) for i in range(count)]}, full.astype(np.float16), full)
+    return Index({}, {"path": [str(i) for i in range(count)]}, rounded(full), full)
 
 
-def test_search_is_exact():
-    index = made(20_000, 64)
-    queries = F.normalize(torch.randn(20, 64, generator=torch.Generator().manual_seed(1)), dim=1)
+@pytest.mark.parametrize("count", [3, 20])
+@pytest.mark.parametrize("rows", [20_000, 1_001])
+def test_search_is_exact(rows, count):
+    index = made(rows, 64)
+    queries = F.normalize(torch.randn(count, 64, generator=torch.Generator().manual_seed(1)), dim=1)
     theirs = (queries @ torch.from_numpy(index.full).t()).topk(10)
-    for found, scores, rows in zip(search(index, queries, 10), theirs.values, theirs.indices, strict=True):
-        assert [int(hit.path) for hit in found] == rows.tolist()
+    for found, scores, best in zip(search(index, queries, 10), theirs.values, theirs.indices, strict=True):
+        assert [int(hit.path) for hit in found] == best.tolist()
         assert [hit.score for hit in found] == pytest.approx(scores.tolist(), abs=1e-6)
-    only = np.arange(20_000) % 7 == 0
+    only = np.arange(rows) % 7 == 0
     for found in search(index, queries, 10, only):
         assert len(found) == 10 and all(int(hit.path) % 7 == 0 for hit in found)
-    assert search(index, queries[:1], 10, np.zeros(20_000, bool)) == [[]] and search(made(0, 64), queries[:1]) == [[]]
+    assert search(index, queries[:1], 10, np.zeros(rows, bool)) == [[]] and search(made(0, 64), queries[:1]) == [[]]
     assert len(search(made(3, 64), queries[:1], 10)[0]) == 3
+
+
+def test_neighbours_that_a_rough_scan_cannot_tell_apart_come_in_order():
+    vector = F.normalize(torch.ones(64), dim=0)
+    steps = torch.linspace(0, 0.02, 3_000)[torch.randperm(3_000, generator=torch.Generator().manual_seed(0))]
+    aside = F.normalize(torch.randn(64, generator=torch.Generator().manual_seed(5)), dim=0)
+    full = F.normalize(vector + steps[:, None] * aside, dim=1)
+    index = Index({}, {"path": [str(i) for i in range(3_000)]}, rounded(full.numpy()), full.numpy())
+    assert [int(hit.path) for hit in search(index, vector[None], 5)[0]] == (full @ vector).topk(5).indices.tolist()
 
 
 def test_the_cut_off_is_passed_by_what_is_alike_and_hardly_by_noise():
@@ -135,7 +147,7 @@ def test_the_cut_off_is_passed_by_what_is_alike_and_hardly_by_noise():
     vector = torch.from_numpy(index.full[7])
     near = F.normalize(vector + 0.3 * torch.randn(8, 64, generator=torch.Generator().manual_seed(2)) / 8, dim=1).numpy()
     full = np.concatenate([index.full, near])
-    both = Index({}, {"path": [str(i) for i in range(5_008)]}, full.astype(np.float16), full)
+    both = Index({}, {"path": [str(i) for i in range(5_008)]}, rounded(full), full)
     limit = cut_off(both, vector)
     passed = [int(hit.path) for hit in search(both, vector[None], 50)[0] if hit.score >= limit]
     assert {7, *range(5_000, 5_008)} <= set(passed) and len(passed) <= 12
