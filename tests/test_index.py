@@ -126,6 +126,8 @@ def test_search_is_exact(rows, count):
     for found, scores, best in zip(search(index, queries, 10), theirs.values, theirs.indices, strict=True):
         assert [int(hit.path) for hit in found] == best.tolist()
         assert [hit.score for hit in found] == pytest.approx(scores.tolist(), abs=1e-6)
+    for last in (0, 255, 256, rows - 1):
+        assert search(index, torch.from_numpy(index.full[last])[None], 3)[0][0].path == str(last)
     only = np.arange(rows) % 7 == 0
     for found in search(index, queries, 10, only):
         assert len(found) == 10 and all(int(hit.path) % 7 == 0 for hit in found)
