@@ -117,7 +117,7 @@ def made(count: int, width: int, seed: int = 0) -> Index:
     return Index({}, {"path": [str(i) for i in range(count)]}, rounded(full), full)
 
 
-@pytest.mark.parametrize("count", [3, 20])
+@pytest.mark.parametrize("count", [2, 20])
 @pytest.mark.parametrize("rows", [20_000, 1_001])
 def test_search_is_exact(rows, count):
     index = made(rows, 64)
@@ -126,8 +126,8 @@ def test_search_is_exact(rows, count):
     for found, scores, best in zip(search(index, queries, 10), theirs.values, theirs.indices, strict=True):
         assert [int(hit.path) for hit in found] == best.tolist()
         assert [hit.score for hit in found] == pytest.approx(scores.tolist(), abs=1e-6)
-    for last in (0, 255, 256, rows - 1):
-        assert search(index, torch.from_numpy(index.full[last])[None], 3)[0][0].path == str(last)
+    ends = [rows - 1, 0, 255, 256][:count]
+    assert [found[0].path for found in search(index, torch.from_numpy(index.full[ends]), 3)] == [str(i) for i in ends]
     only = np.arange(rows) % 7 == 0
     for found in search(index, queries, 10, only):
         assert len(found) == 10 and all(int(hit.path) % 7 == 0 for hit in found)
