@@ -214,6 +214,19 @@ def test_parquet_that_is_cut(file):
         open_rows(path)
 
 
+def test_parquet_of_datasets_says_its_classes_by_name(tmp_path):
+    import datasets
+
+    rows = datasets.Dataset.from_dict(
+        {"image": [{"bytes": RED, "path": None}, {"bytes": BLUE, "path": None}, {"bytes": None, "path": "/etc/hostname"}],
+         "label": [1, 0, 1]},
+        features=datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cold", "warm"])}))
+    rows.to_parquet(tmp_path / "a.parquet")
+    found, bad = read(tmp_path / "a.parquet")
+    assert plain(found) == [(("warm",), RED, "warm"), (("cold",), BLUE, "cold")]
+    assert bad[0].where == "row 3" and "lies outside of the folder" in bad[0].reason  # no file of this computer is read
+
+
 # ---- folders and archives --------------------------------------------------------------------------------
 def test_folders_in_the_usual_orders(file, tmp_path):
     file("names/red_square.png", RED)
@@ -354,11 +367,11 @@ def test_the_report(file):
     report = look(open_rows(path), lambda text: len(text) + 2)
     said = "\n".join(told(report, "a.tsv", 6, "emoji"))
     assert report.rows == 5 and report.bad == [Bad("line 5", "it has no text")]
-    assert "5 rows, 4 of them can be used and 1 are left out" in said and "3 pictures, 4 captions, 3 of them different" in said
+    assert "5 rows: 4 can be used, 1 left out" in said and "3 pictures, 4 captions, 3 of them different" in said
     assert "captions a picture: 1 to 2, 1.3 on average" in said and "emoji reads 6, so 1 caption is cut" in said
     assert "letters of the captions: Latin 75%, Han 25%" in said
-    assert "1 pictures stand in 2 rows; their captions are joined" in said
-    assert "1 captions stand 2 times, most often 'a thing' (2)" in said
+    assert "1 picture in 2 rows; their captions are joined" in said
+    assert "1 caption 2 times, most often 'a thing' (2)" in said
 
 
 def test_the_commands(file, tmp_path, capsys, monkeypatch):
@@ -366,14 +379,14 @@ def test_the_commands(file, tmp_path, capsys, monkeypatch):
     path = str(file("a.tsv", f"red\t{RED64}\nblue\t{BLUE64}\nbroken\t@@@\n"))
     assert main(["data", "check", path, "--preview", "sheet.png"]) == 0
     out = capsys.readouterr()
-    assert "3 rows, 2 of them can be used and 1 are left out" in out.out and "line 3: its picture '@@@' is broken" in out.err
+    assert "3 rows: 2 can be used, 1 left out" in out.out and "line 3: its picture '@@@' is broken" in out.err
     assert Image.open("sheet.png").width > 300
     assert main(["data", "check", path, "--strict"]) == 1
     assert "line 3: its picture '@@@' is broken base64" in capsys.readouterr().err
     assert main(["data", "convert", path, "b.parquet"]) == 0
     assert "wrote 2 rows to b.parquet" in capsys.readouterr().out
     assert main(["data", "check", "b.parquet", "--limit", "1"]) == 0
-    assert "1 rows, 1 of them" in capsys.readouterr().out
+    assert "1 row: 1 can be used" in capsys.readouterr().out
     for words, message in ((["check"], "give one file, folder or data set behind check"),
                            (["convert", path], "give what to read and what to write"),
                            (["emoji", "cats"], "'cats' is one word too many behind emoji"),

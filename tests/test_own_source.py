@@ -91,7 +91,7 @@ def test_it_is_built_once_and_anew_when_the_file_changes(table, monkeypatch):
 def test_what_is_left_out_is_said_and_what_is_too_little_told(tmp_path, table):
     with open(table, "a", encoding="utf-8") as file:
         file.write(f"\nbroken\t@@@\n\t{square(0, 5)}\ncut\t{square(0.1, 5)[:60]}")
-    with pytest.warns(UserWarning, match=r"3 rows of .* are left out: line 121: .*broken base64.*line 122: it has no text; "
+    with pytest.warns(UserWarning, match=r"left out of .*: 3 rows \(line 121: .*broken base64.*line 122: it has no text; "
                                          r"line 123: .*clipmini data check"):
         assert len(load(str(table), progress=False)) == 60
     bad = tmp_path / "bad.tsv"
@@ -100,7 +100,7 @@ def test_what_is_left_out_is_said_and_what_is_too_little_told(tmp_path, table):
         load(str(bad), progress=False)
     few = tmp_path / "few.tsv"
     few.write_text(f"one\t{square(0, 5)}", encoding="utf-8")
-    with pytest.raises(OwnDataError, match="has 1 pictures: too few to keep one of 10"):
+    with pytest.raises(OwnDataError, match="has 1 picture: too few to keep one of 10"):
         Own(str(few)).held_out_rows(32), Own(str(few)).training_rows(32, 0, progress=False)
     assert not list((tmp_path / "cache" / own.FORMAT).glob(".*"))
 
@@ -128,7 +128,7 @@ def test_train_evaluate(table, tmp_path, capsys, monkeypatch):
         file.write("\nbroken\t@@@")
     done = subprocess.run([sys.executable, "-m", "clipmini", "evaluate", "run/final", "--data", "pairs.tsv"],
                           capture_output=True, text=True)
-    assert any(line.startswith("clipmini: 1 rows of 'pairs.tsv' are left out") for line in done.stderr.splitlines())
+    assert any(line.startswith("clipmini: left out of 'pairs.tsv': 1 row (line 121") for line in done.stderr.splitlines())
     assert "source.py" not in done.stderr
     assert main(["evaluate", "emoji", "--data", "nowhere.tsv"]) == 1
     assert "no file or folder here" in capsys.readouterr().err

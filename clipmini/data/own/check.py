@@ -99,16 +99,21 @@ def scripts(captions: Counter[str]) -> dict[str, float]:
     return {name: times / whole for name, times in found.most_common()}
 
 
+def many(count: int, what: str) -> str:
+    """A number and its noun: "1 row", "2,000 rows"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def told(report: Report, source: str, context: int, model: str) -> list[str]:
     """The report in lines."""
     good = report.rows - len(report.bad)
     lines = [f"{source}: {report.found.kind}", f"  {report.found.columns}" if report.found.columns else "",
-             f"  {report.rows:,} rows, {good:,} of them can be used and {len(report.bad):,} are left out",
-             f"  {len(report.pictures):,} pictures, {sum(report.captions.values()):,} captions, "
+             f"  {many(report.rows, 'row')}: {good:,} can be used, {len(report.bad):,} left out",
+             f"  {many(len(report.pictures), 'picture')}, {many(sum(report.captions.values()), 'caption')}, "
              f"{len(report.captions):,} of them different"]
     if report.labels:
         least, most = min(report.labels.values()), max(report.labels.values())
-        lines.append(f"  {len(report.labels):,} labels, {least:,} to {most:,} rows each")
+        lines.append(f"  {many(len(report.labels), 'label')}, {least:,} to {many(most, 'row')} each")
     if report.a_picture:
         mean = sum(k * n for k, n in report.a_picture.items()) / sum(report.a_picture.values())
         lines.append(f"  captions a picture: {min(report.a_picture)} to {max(report.a_picture)}, {mean:.1f} on average")
@@ -132,12 +137,12 @@ def _copies(report: Report) -> list[str]:
     lines = []
     twice = [times for times in report.pictures.values() if times > 1]
     if twice:
-        lines.append(f"  {len(twice):,} pictures stand in {sum(twice):,} rows; their captions are joined")
+        lines.append(f"  {many(len(twice), 'picture')} in {sum(twice):,} rows; their captions are joined")
     again = [times for times in report.captions.values() if times > 1]
     if again:
         most, times = report.captions.most_common(1)[0]
         low = floor(report.captions)
-        lines.append(f"  {len(again):,} captions stand {sum(again):,} times, most often {most!r} ({times:,}): with "
+        lines.append(f"  {many(len(again), 'caption')} {sum(again):,} times, most often {most!r} ({times:,}): with "
                      f"batches of {BATCH} CLIP's plain loss can't come under {low:.2f} nats (ln {BATCH} is "
                      f"{math.log(BATCH):.2f}); the loss 'multi' counts equal captions as right")
     if report.captions and len(report.captions) < BATCH / 2 and len(report.pictures) > BATCH:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clipmini.data.base import Question, Source, no_bars
 from clipmini.data.own import Asked, Bad, OwnDataError, checked, open_rows
-from clipmini.data.own.check import digest
+from clipmini.data.own.check import digest, many
 from clipmini.files import cache_root, is_whole, write_checksums, written_whole
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _save(source: str, asked: Asked, target: Path, progress: bool) -> None:
                            + (f"; the first: {bad[0].where}: {bad[0].reason}" if bad else ""))
     if bad:
         first = "; ".join(f"{row.where}: {row.reason}" for row in bad[:MOST_TOLD])
-        warnings.warn(f"{len(bad):,} rows of {source!r} are left out: {first}. `clipmini data check` tells them all",
+        warnings.warn(f"left out of {source!r}: {many(len(bad), 'row')} ({first}); `clipmini data check` tells all",
                       stacklevel=3)
     dropped = {row.where for row in bad}
 
@@ -117,8 +117,8 @@ class Own(Source):
         rows = load(self.source, self.asked, progress=progress)
         mine = [i for i, key in enumerate(rows["digest"][:]) if (int(key[:8], 16) % HELD_OUT == 0) == kept_out]
         if not mine:
-            raise OwnDataError(f"{self.source!r} has {len(rows):,} pictures: too few to keep one of {HELD_OUT} for "
-                               "measuring and to train on the others")
+            raise OwnDataError(f"{self.source!r} has {many(len(rows), 'picture')}: too few to keep one of {HELD_OUT} "
+                               "for measuring and to train on the others")
         return _labelled(rows).select(mine)
 
     def training_rows(self, size: int, seed: int, progress: bool = True) -> Any:

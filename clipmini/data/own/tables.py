@@ -30,6 +30,7 @@ NAMES = {  # what columns are called, in lower case and without _ and -
     "label": ("label", "labels", "class", "category", "classname"),
 }
 SEPARATORS = "\t,;|"
+SHORT = 64  # characters: base64 of a picture has more
 LOOKED_AT = 50  # rows that are looked at to find out what is what
 EXAMPLE = "name them with --picture-column, --text-column and --label-column, by name or by number from 1"
 
@@ -95,18 +96,32 @@ def parquet(path: Path, asked: Asked) -> Found:
     except (pa.ArrowException, OSError) as error:
         raise OwnDataError(f"'{path.name}' is no whole Parquet file ({told(str(error), 90)}); copy it again") from error
 
+    names = _class_names(file.schema_arrow.metadata or {})
+
     def objects() -> Iterator[tuple[str, dict | Bad]]:
         number = 0
         try:
             for batch in file.iter_batches(batch_size=64):
                 for value in batch.to_pylist():
                     number += 1
+                    for column in names.keys() & value.keys():
+                        value[column] = names[column].get(value[column], value[column])
                     yield f"row {number}", value
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             where = f"rows from {number + 1}"
             yield where, Bad(where, f"they cannot be read, and are left out ({told(str(error), 90)})")
 
     return _objects(path, f"Parquet, {file.metadata.num_rows:,} rows", objects(), asked)
+
+
+def _class_names(metadata: dict[bytes, bytes]) -> dict[str, dict[Any, str]]:
+    """{column: {number: name}} of the classes that `datasets` wrote into a Parquet file's head."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        return {column: dict(enumerate(kind["names"])) for column, kind in features.items()
+                if isinstance(kind, dict) and kind.get("_type") == "ClassLabel"}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _objects(path: Path, kind: str, objects: Iterator[tuple[str, dict | Bad]], asked: Asked) -> Found:
@@ -215,5 +230,5 @@ def _picture(where: str, cell: Any, root: Path) -> bytes | Path | Bad:
     if cell is None or not str(cell).strip():
         return Bad(where, "it has no picture")
     text = str(cell).strip()
-    named = len(text) < 1000 and text.lower().endswith(ENDINGS)
+    named = len(text) < 1000 and text.lower().endswith(ENDINGS) or len(text) < SHORT and ("/" in text or "." in text)
     return within(root, text, where) if named else from_base64(where, text)
