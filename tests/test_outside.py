@@ -152,7 +152,14 @@ def squares(**more):
                           vocabulary=560, **more)
 
 
-def test_a_training_leaves_the_file(tmp_path):
+@pytest.fixture
+def few(monkeypatch):
+    """A regression on fewer pictures, which is quicker."""
+    monkeypatch.setattr(outside, "INSIDE", 600)
+    monkeypatch.setattr(outside, "OUTSIDERS", 60)
+
+
+def test_a_training_leaves_the_file(few, tmp_path):
     recipes.run(squares(), tmp_path / "run", progress=False)
     taught = taught_of(clipmini.load(tmp_path / "run" / "final"))
     rows = Squares(shades=60).training_rows(16, 0)
@@ -162,7 +169,7 @@ def test_a_training_leaves_the_file(tmp_path):
     assert taught.weights.shape == (32 + 7,) and 0 <= taught.limit <= 1
 
 
-def test_it_is_the_same_for_the_same_seed_and_its_limit_is_passed_by_one_in_twenty(emoji):
+def test_it_is_the_same_for_the_same_seed_and_its_limit_is_passed_by_one_in_twenty(few, emoji):
     every = find("emoji").training_rows(48, 0, progress=False)
     rows, held = every.select(range(0, 4000, 4)), every.select(range(1, 4000, 20))
     pairs = read_pairs(rows, 48)

@@ -122,7 +122,7 @@ def learn(embedder: Embedder, rgba: Tensor, groups: Tensor, held: Tensor, names:
     some = rgba[torch.randperm(len(rgba), generator=generator)]
     inside = encoded(some[:INSIDE], 1.0)
     made = torch.cat([_encoded(embedder, _spoilt(drawn(some[-4 * OUTSIDERS:], 0.5), generator)),
-                      embedder.embed_images(invented(np.random.default_rng(seed)))])
+                      embedder.embed_images(invented(np.random.default_rng(seed), OUTSIDERS))])
     x = _features(texts, pictures, torch.cat([inside, made]))
     weights = _regression(x, torch.cat([torch.ones(len(inside)), torch.zeros(len(made))]))
     taught = Taught(tuple(names[i] for i in used.tolist()), frozenset(w for c in captions for w in pieces(c)),
@@ -172,7 +172,7 @@ def _scaled(pixels: Tensor, side: int) -> Tensor:
     return F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
 
 
-def invented(rng: np.random.Generator, each: int = OUTSIDERS) -> list:
+def invented(rng: np.random.Generator, each: int) -> list:
     """Pictures that show no thing: noise of every grain, clouds, shades, and lines of text, `each` of a kind."""
     from PIL import Image, ImageDraw, ImageFont
 
