@@ -153,13 +153,12 @@ def _compared(folder: Path, old: Index | None) -> tuple[list[Known], list[int]]:
     same = {digest: i for i, digest in enumerate(old.rows["digest"])} if old else {}
     found: list[Known] = []
     origin: list[int] = []
-    for file in pictures(folder):
-        path, stat = file.relative_to(folder).as_posix(), file.stat()
+    for path, stat in pictures(folder):
         row = known.get(path, -1)
         if old and row >= 0 and (old.rows["size"][row], old.rows["modified"][row]) == (stat.st_size, stat.st_mtime_ns):
             digest = old.rows["digest"][row]
         else:
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest = hashlib.sha256((folder / path).read_bytes()).hexdigest()
             row = same.get(digest, -1)
         found.append(Known(path, stat.st_size, stat.st_mtime_ns, digest))
         origin.append(row)
@@ -176,14 +175,18 @@ def _changes(found: list[Known], origin: list[int], old: Index | None, left: lis
     return Changes(origin.count(-1) - changed - lost, moved, changed, gone, left)
 
 
-def pictures(folder: Path) -> Iterator[Path]:
-    """The files with a picture's ending below a folder, in order; hidden ones and hidden folders are passed over."""
-    for place, below, names in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            file = Path(place) / name
-            if name.lower().endswith(ENDINGS) and not name.startswith(".") and file.is_file():
-                yield file
+def pictures(folder: Path, below: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """The files with a picture's ending below a folder, in order, by their path in it; hidden ones and hidden folders
+    are passed over, and so are links to folders."""
+    with os.scandir(folder / below) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from pictures(folder, f"{below}{entry.name}/")
+        elif entry.name.lower().endswith(ENDINGS) and entry.is_file():
+            yield f"{below}{entry.name}", entry.stat()
 
 
 def _write(place: Path, about: dict, rows: list[Known], full: np.ndarray) -> None:
