@@ -70,6 +70,15 @@ def test_the_columns_may_stand_the_other_way_round_and_texts_alone(file):
     assert plain(read(file("pictures.tsv", f"{RED64}\n{BLUE64}\n"))[0]) == [((), RED, None), ((), BLUE, None)]
 
 
+def test_a_caption_that_is_called_like_a_column_is_no_header(file):
+    file("red.png", RED)
+    assert plain(read(file("a.tsv", f"picture\t{RED64}\nimage\t{BLUE64}\n"))[0]) == [
+        (("picture",), RED, None), (("image",), BLUE, None)]
+    assert plain(read(file("b.csv", "red.png,text\n"))[0]) == [(("text",), RED, None)]
+    assert [row.captions for row in read(file("c.tsv", "text\nred\n"))[0]] == [("red",)]  # one column: a header
+    assert [row.captions for row in read(file("c.tsv", "text\nred\n"), header=False)[0]] == [("text",), ("red",)]
+
+
 @pytest.mark.parametrize("separator, name", [(",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "bar")])
 def test_a_table_of_paths_with_a_header(file, separator, name):
     file("img/red.png", RED)

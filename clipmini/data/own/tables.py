@@ -43,10 +43,10 @@ def delimited(path: Path, asked: Asked) -> Found:
     good = [cells for _, cells in seen if not isinstance(cells, Bad)]
     if not good:
         raise OwnDataError(f"'{path.name}' has no rows that can be read" + (f": {seen[0][1][1]}" if seen else ""))
-    named = asked.header if asked.header is not None else any(_role(cell) for cell in good[0])
+    named = asked.header if asked.header is not None else _is_header(good[0])
     header = good[0] if named else [str(i + 1) for i in range(len(good[0]))]
     root = asked.root or path.parent
-    roles = _roles(path.name, header, good[1:] if named else good, asked, root)
+    roles = _roles(path.name, header, good[1:] if named else good, asked)
     if named:
         skipped = next(i for i, (_, cells) in enumerate(seen) if not isinstance(cells, Bad))
         del seen[skipped]
@@ -131,7 +131,7 @@ def _objects(path: Path, kind: str, objects: Iterator[tuple[str, dict | Bad]], a
         raise OwnDataError(f"'{path.name}' has no rows that can be read" + (f": {seen[0][1][1]}" if seen else ""))
     header = list(dict.fromkeys(name for value in good for name in value))
     root = asked.root or path.parent
-    roles = _roles(path.name, header, [[value.get(name) for name in header] for value in good], asked, root)
+    roles = _roles(path.name, header, [[value.get(name) for name in header] for value in good], asked)
 
     def read() -> Iterator[Row | Bad]:
         for where, value in chain(seen, objects):
@@ -157,12 +157,18 @@ def _separator(path: Path) -> str:
     return (same or some or ["," if path.suffix.lower() == ".csv" else "\t"])[0]
 
 
+def _is_header(cells: list[str]) -> bool:
+    """Whether a first row names the columns: one of the usual names, and no picture. A caption may be such a name too,
+    and then has a picture beside it."""
+    return any(map(_role, cells)) and not any(_holds_picture(cell) or _names_picture(cell) for cell in cells)
+
+
 def _role(name: Any) -> str | None:
     plain = str(name).strip().lower().replace("_", "").replace("-", "").replace(" ", "")
     return next((role for role, names in NAMES.items() if plain in names), None)
 
 
-def _roles(source: str, header: list[str], rows: list[list], asked: Asked, root: Path) -> dict[str, int]:
+def _roles(source: str, header: list[str], rows: list[list], asked: Asked) -> dict[str, int]:
     """Which column is what: as asked, else by its name, else by what is in it. Raises OwnDataError."""
     roles: dict[str, int] = {}
     for role in NAMES:
@@ -174,7 +180,7 @@ def _roles(source: str, header: list[str], rows: list[list], asked: Asked, root:
             roles[role] = named[0]
     free = [i for i in range(len(header)) if i not in roles.values()]
     if "picture" not in roles:
-        tests: tuple[Callable[[Any], bool], ...] = (_holds_picture, lambda cell: _names_picture(cell, root))
+        tests: tuple[Callable[[Any], bool], ...] = (_holds_picture, _names_picture)
         found = [i for test in tests for i in free if any(test(row[i]) for row in rows if i < len(row))]
         roles |= {"picture": found[0]} if found else {}
     free = [i for i in free if i not in roles.values()]
@@ -200,7 +206,7 @@ def _holds_picture(cell: Any) -> bool:
     return is_picture(cell) if isinstance(cell, bytes) else isinstance(cell, str) and is_base64_picture(cell)
 
 
-def _names_picture(cell: Any, root: Path) -> bool:
+def _names_picture(cell: Any) -> bool:
     return isinstance(cell, str) and len(cell) < 1000 and cell.lower().endswith(ENDINGS)
 
 
