@@ -88,6 +88,16 @@ def test_it_is_built_once_and_anew_when_the_file_changes(table, monkeypatch):
     assert len(load(str(table), progress=False)) == 61
 
 
+def test_it_is_built_anew_when_a_picture_changes_that_a_table_names(table, tmp_path):
+    for i in range(3):
+        Image.new("RGB", (9, 9), (i * 90, 0, 0)).save(tmp_path / f"{i}.png")
+    path = tmp_path / "paths.csv"
+    path.write_text("image,caption\n0.png,a\n1.png,b\n2.png,c\n", encoding="utf-8")
+    assert [row["image"].getpixel((4, 4)) for row in load(str(path), progress=False)] == [(0, 0, 0), (90, 0, 0), (180, 0, 0)]
+    Image.new("RGB", (10, 10), "lime").save(tmp_path / "1.png")
+    assert load(str(path), progress=False)[1]["image"].getpixel((4, 4)) == (0, 255, 0)
+
+
 def test_what_is_left_out_is_said_and_what_is_too_little_told(tmp_path, table):
     with open(table, "a", encoding="utf-8") as file:
         file.write(f"\nbroken\t@@@\n\t{square(0, 5)}\ncut\t{square(0.1, 5)[:60]}")

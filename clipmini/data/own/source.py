@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipmini.data.base import Question, Source, no_bars
-from clipmini.data.own import Asked, Bad, OwnDataError, checked, open_rows
+from clipmini.data.own import Asked, Bad, OwnDataError, Row, checked, open_rows
 from clipmini.data.own.check import digest, many
 from clipmini.files import cache_root, is_whole, write_checksums, written_whole
 
@@ -34,7 +34,7 @@ def load(source: str, asked: Asked = PLAIN, cache: str | Path | None = None, pro
     """
     import datasets
 
-    stamp = json.dumps([FORMAT, str(source), str(asked), state_of(Path(source))])
+    stamp = json.dumps([FORMAT, str(source), str(asked), state_of(Path(source)), _state_of_pictures(source, asked)])
     target = cache_root(cache) / FORMAT / hashlib.sha256(stamp.encode()).hexdigest()[:16]
     if not is_whole(target, f"rows of {source}"):
         with written_whole(target, "data") as temporary, no_bars():
@@ -47,6 +47,20 @@ def state_of(path: Path) -> list:
     """What changes when the data does: sizes and times of its files; nothing for the hub's."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
     return [[file.name, stat.st_size, stat.st_mtime_ns] for file in files for stat in [file.stat()] if file.is_file()]
+
+
+def _state_of_pictures(source: str, asked: Asked) -> str:
+    """A digest of the sizes and times of the files that a table names; "" for data that brings its pictures along."""
+    if not Path(source).is_file():
+        return ""
+    seen = hashlib.sha256()
+    for row in open_rows(source, asked).rows:
+        if isinstance(row, Row) and not isinstance(row.picture, Path):
+            return ""
+        if isinstance(row, Row) and isinstance(row.picture, Path):
+            stat = row.picture.stat()
+            seen.update(f"{row.picture} {stat.st_size} {stat.st_mtime_ns}".encode("utf-8", "surrogateescape"))
+    return seen.hexdigest()
 
 
 def _save(source: str, asked: Asked, target: Path, progress: bool) -> None:
