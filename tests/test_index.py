@@ -14,7 +14,20 @@ from clipmini.commands import main
 from clipmini.embedder import assets_folder
 from clipmini.files import CheckpointError
 from clipmini.tasks import index as module
-from clipmini.tasks.index import Changes, Index, NoIndexError, cut_off, open_index, parse, query, rounded, search, update
+from clipmini.tasks.index import (
+    Changes,
+    Index,
+    NoIndexError,
+    alike,
+    cut_off,
+    open_index,
+    parse,
+    query,
+    rounded,
+    search,
+    selected,
+    update,
+)
 from demo_app.page import samples_folder
 
 
@@ -174,6 +187,28 @@ def test_queries_add_and_subtract_words_and_pictures_with_weights(emoji, photos,
         query(emoji, parse(["dog", "-", "dog"], photos))
 
 
+def test_filters_by_folder_date_and_size():
+    rows = {"path": ["a/1.png", "a/b/2.png", "ab/3.png", "4.png"], "modified": [int(t * 1e9) for t in (100, 200, 300, 400)],
+            "size": [10, 20, 30, 40]}
+    index = Index({}, rows, *[np.zeros((4, 2))] * 2)
+
+    def kept(**asked) -> list[int]:
+        return (selected(index, **asked).nonzero()[0] + 1).tolist()
+    assert kept() == [1, 2, 3, 4] and kept(below="a") == kept(below="/a/") == [1, 2] and kept(below="a/b") == [2]
+    assert kept(newer=200) == [2, 3, 4] and kept(older=200) == [1, 2] and kept(newer=150, older=350) == [2, 3]
+    assert kept(larger=20) == [2, 3, 4] and kept(smaller=20) == [1, 2] and kept(below="a", smaller=15) == [1]
+
+
+def test_pictures_that_are_nearly_the_same():
+    index = made(300, 32)
+    full = np.concatenate([index.full, index.full[[5, 5, 7]] + 0.005])
+    full /= np.linalg.norm(full, axis=1, keepdims=True)
+    both = Index({}, {"path": [f"{i:03d}" for i in range(303)]}, rounded(full), full)
+    for rows in (7, 1024):
+        assert alike(both, 0.98, rows) == [["005", "300", "301"], ["007", "302"]]
+    assert alike(both, 1.01) == []
+
+
 def test_the_commands(photos, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["index", "photos", "--out", "ix"]) == 0
@@ -187,6 +222,18 @@ def test_the_commands(photos, tmp_path, capsys, monkeypatch):
     assert main(["search", "pizza", "--index", "ix", "--below", "animals", "--all"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and all("animals" in line and line[0] in "+-" for line in lines)
+    assert main(["search", "pizza", "--index", "ix", "--all", "--paths-only", "--newer", "2999-01-01"]) == 0
+    assert capsys.readouterr().out == ""
+    words = ["search", "pizza", "--index", "ix", "--all", "--paths-only", "--older", "2999-01-01", "--smaller", "9999999"]
+    assert main(words) == 0
+    assert len(capsys.readouterr().out.splitlines()) == count
+    assert main(["search", "--alike", "--index", "ix"]) == 0
+    assert capsys.readouterr().out == "no two are so alike\n"
+    with pytest.raises(SystemExit):
+        main(["search", "pizza", "--newer", "yesterday"])
+    assert "'yesterday' is no date; write it as 2026-11-27" in capsys.readouterr().err
+    assert main(["search", "--index", "ix"]) == 1
+    assert "asks for nothing" in capsys.readouterr().err
     shutil.copytree(assets_folder() / "emoji", tmp_path / "mine")
     assert main(["index", "photos", "--out", "iy", "--model", "mine"]) == 0
     capsys.readouterr()

@@ -1,6 +1,7 @@
 """What several commands ask for: a model, a source of data with its options."""
 
 import argparse
+from datetime import datetime
 
 from clipmini.data import SOURCES, find
 from clipmini.data.base import Source, configured, options
@@ -46,3 +47,11 @@ def plan(text: str) -> tuple[tuple[int, int], ...]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no plan; give pairs such as 30:1200,600:900: a step, and the "
                                          "steps in all from there on") from None
+
+
+def moment(text: str) -> float:
+    """A date, with or without a time, as seconds since 1970."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date; write it as 2026-11-27 or 2026-11-27T18:30") from None

@@ -293,6 +293,39 @@ def cut_off(index: Index, vector: Tensor) -> float:
     return float(middle + below * math.sqrt(2 * math.log(len(scores))))
 
 
+def selected(index: Index, below: str = "", newer: float = -math.inf, older: float = math.inf, larger: int = 0,
+             smaller: float = math.inf) -> np.ndarray:
+    """The rows (N,) bool of pictures in this folder of the index, modified between two moments (seconds since 1970), of
+    a size between two (bytes)."""
+    start = f"{below.strip('/')}/" if below.strip("/") else ""
+    modified, size = np.array(index.rows["modified"]) / 1e9, np.array(index.rows["size"])
+    inside = np.array([path.startswith(start) for path in index.rows["path"]], dtype=bool)
+    return inside & (modified >= newer) & (modified <= older) & (size >= larger) & (size <= smaller)
+
+
+def alike(index: Index, cosine: float = 0.98, rows: int = 1024) -> list[list[str]]:
+    """Groups of pictures that are nearly the same: each is at least as near as this to another one of its group. The
+    largest group first. rows: compared with all others at a time."""
+    full = torch.from_numpy(index.full)
+    group = list(range(len(index)))
+
+    def first(i: int) -> int:
+        while group[i] != i:
+            group[i] = group[group[i]]
+            i = group[i]
+        return i
+
+    for start in range(0, len(index), rows):
+        near = (full[start:start + rows] @ full[start:].t() >= cosine).nonzero().tolist()
+        for i, j in near:
+            a, b = first(start + i), first(start + j)
+            group[max(a, b)] = min(a, b)
+    found: dict[int, list[str]] = {}
+    for i, path in enumerate(index.rows["path"]):
+        found.setdefault(first(i), []).append(path)
+    return sorted((paths for paths in found.values() if len(paths) > 1), key=lambda paths: (-len(paths), paths))
+
+
 def rounded(full: np.ndarray) -> np.ndarray:
     """float32 as bfloat16, to the nearest, in int16."""
     return torch.from_numpy(full).bfloat16().view(torch.int16).numpy()
