@@ -15,7 +15,7 @@ COMMANDS = {
     "classify": "which of your labels fits each picture",
     "heatmap": "where in the picture is this phrase?",
     "map": "a map of pictures and words: what is alike is near",
-    "data": "look at the training data, or fetch more of it",
+    "data": "look at the training data, fetch more of it, or check data of yours",
     "embed": "vectors of your pictures or texts, as Parquet, .npy or TSV",
     "index": "make your pictures searchable, or bring the index up to date",
     "search": "find pictures of an index by words and pictures",
