@@ -98,6 +98,18 @@ def test_it_is_built_anew_when_a_picture_changes_that_a_table_names(table, tmp_p
     assert load(str(path), progress=False)[1]["image"].getpixel((4, 4)) == (0, 255, 0)
 
 
+def test_a_building_that_is_interrupted_leaves_nothing(table, tmp_path, monkeypatch):
+    def stops(row, calls=[]):  # noqa: B006 (it counts)
+        calls.append(row)
+        if len(calls) > 150:  # 120 rows are checked first
+            raise KeyboardInterrupt
+        return b"%d" % len(calls) if len(calls) <= 120 else b"%d" % (len(calls) - 120)
+    monkeypatch.setattr(own, "digest", stops)
+    with pytest.raises(KeyboardInterrupt):
+        load(str(table), progress=False)
+    assert not list((tmp_path / "cache" / own.FORMAT).iterdir())
+
+
 def test_what_is_left_out_is_said_and_what_is_too_little_told(tmp_path, table):
     with open(table, "a", encoding="utf-8") as file:
         file.write(f"\nbroken\t@@@\n\t{square(0, 5)}\ncut\t{square(0.1, 5)[:60]}")

@@ -4,7 +4,7 @@ import shutil
 from itertools import islice
 from pathlib import Path
 
-from clipmini.commands import own
+from clipmini.commands.own_options import add_options, asked_of
 from clipmini.commands.shared import MODEL_HELP
 
 EXAMPLES = """examples:
@@ -20,7 +20,7 @@ def add(p) -> None:
     p.add_argument("--out", type=Path, required=True, help="what to write: .parquet, .npy or .tsv")
     p.add_argument("--texts", action="store_true", help="the words of each row, not its picture")
     p.add_argument("--workers", type=int, default=2, help="threads that decode pictures (default 2)")
-    own.add_options(p, f"whose vectors; {MODEL_HELP}")
+    add_options(p, f"whose vectors; {MODEL_HELP}")
 
 
 def run(args) -> None:
@@ -35,7 +35,7 @@ def run(args) -> None:
 
     if args.out.suffix.lower() not in WRITERS:
         raise OwnDataError(f"--out {args.out}: end it in {', '.join(WRITERS)}")
-    found = open_rows(args.source, own.asked_of(args))
+    found = open_rows(args.source, asked_of(args))
     embedder = load(args.model, packed=True)
 
     def item(row) -> Item:
@@ -46,7 +46,7 @@ def run(args) -> None:
         return Item(row.where if isinstance(row.picture, bytes | None) else str(row.picture), name, content or None,
                     "" if content else "it has no text")
 
-    stamp = {"source": args.source, "state": state_of(Path(args.source)), "asked": str(own.asked_of(args)),
+    stamp = {"source": args.source, "state": state_of(Path(args.source)), "asked": str(asked_of(args)),
              "model": embedder.name, "weights": state_of(embedder.source) if embedder.source else "",
              "texts": args.texts, "limit": args.limit}
     folder = args.out.with_name(f"{args.out.name}.parts")

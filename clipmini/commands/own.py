@@ -1,31 +1,8 @@
-"""`clipmini data check`, and what can be said of data of one's own."""
+"""`clipmini data check` and `clipmini data convert`: somebody's own data."""
 
 from pathlib import Path
 
-from clipmini.commands.shared import MODEL_HELP
-
-
-def add_options(p, model: str = f"check: whose tokens are counted; {MODEL_HELP}") -> None:
-    """What can be said of a table, and how much of it is looked at. model: the help of --model."""
-    own = p.add_argument_group("data of your own (found out where it is not given)")
-    own.add_argument("--separator", help="between the columns of a table of text: tab, comma, or a character")
-    own.add_argument("--header", choices=("yes", "no"), help="whether the first line names the columns")
-    for role in ("picture", "text", "label"):
-        own.add_argument(f"--{role}-column", metavar="NAME", help=f"the column of the {role}, by name or number from 1")
-    own.add_argument("--root", type=Path, metavar="FOLDER", help="where a table's paths begin (default: beside it)")
-    own.add_argument("--limit", type=int, metavar="N", help="look at the first N rows only")
-    own.add_argument("--model", default="emoji", help=model)
-    own.add_argument("--strict", action="store_true", help="stop at the first row that cannot be used")
-
-
-def asked_of(args):
-    """The options as data.own.Asked."""
-    from clipmini.data.own import Asked
-
-    named = {"tab": "\t", "comma": ",", "semicolon": ";", "bar": "|"}
-    header = None if args.header is None else args.header == "yes"
-    return Asked(named.get(args.separator, args.separator), header, args.picture_column, args.text_column,
-                 args.label_column, args.root)
+from clipmini.commands.own_options import asked_of
 
 
 def check(args) -> None:
@@ -47,4 +24,22 @@ def check(args) -> None:
     if args.preview and report.sheet:
         contact_sheet([picture for picture, _ in report.sheet], [said for _, said in report.sheet]).save(args.preview)
         print(f"contact sheet: {args.preview}")
-    tell_left_out([(bad.kind, f"{bad.where}: {bad.reason}") for bad in report.bad], "rows", Path("left-out.txt"))
+    tell_left_out([(bad.kind, str(bad)) for bad in report.bad], "rows", Path("left-out.txt"))
+
+
+def convert(args) -> None:
+    """Write somebody's data in another format."""
+    from tqdm import tqdm
+
+    from clipmini.commands.left_out import tell_left_out
+    from clipmini.data.own import OwnDataError, open_rows, strictly
+    from clipmini.data.own.convert import convert
+
+    if len(args.own) != 2:
+        raise OwnDataError("give what to read and what to write: clipmini data convert pairs.tsv pairs.parquet")
+    found = open_rows(args.own[0], asked_of(args))
+    print(f"{args.own[0]}: {found.kind}; {found.columns}")
+    rows = strictly(tqdm(found.rows, unit=" rows", leave=False), args.strict)
+    written, left_out = convert(rows, Path(args.own[1]))
+    print(f"wrote {written:,} rows to {args.own[1]}")
+    tell_left_out([(bad.kind, str(bad)) for bad in left_out], "rows", Path("left-out.txt"))

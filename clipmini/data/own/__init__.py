@@ -58,5 +58,5 @@ def strictly(rows: Iterator, strict: bool) -> Iterator:
     """The same rows; strict: raise OwnDataError for the first that is Bad."""
     for row in rows:
         if strict and isinstance(row, Bad):
-            raise OwnDataError(f"{row.where}: {row.reason}. Mend it, or omit --strict and it is left out")
+            raise OwnDataError(f"{row}. Mend it, or omit --strict and it is left out")
         yield row

@@ -5,7 +5,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import regex
@@ -38,8 +37,7 @@ class Report:
 
 def digest(row: Row) -> bytes:
     """Which picture it is, by the content of its file."""
-    content = row.picture.read_bytes() if isinstance(row.picture, Path) else row.picture or b""
-    return hashlib.sha256(content).digest()
+    return hashlib.sha256(row.content()).digest()
 
 
 def look(found: Found, count_tokens: Callable[[str], int], progress: Callable[[Iterator], Iterator] = iter,

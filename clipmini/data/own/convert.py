@@ -39,7 +39,7 @@ def convert(rows: Iterator[Row | Bad], out: Path) -> tuple[int, list[Bad]]:
                 left_out.append(row)
                 continue
             try:
-                content = row.picture.read_bytes() if isinstance(row.picture, Path) else row.picture or b""
+                content = row.content()
             except OSError as error:
                 left_out.append(Bad(row.where, f"its picture cannot be read ({error.strerror})"))
                 continue

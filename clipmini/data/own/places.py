@@ -193,5 +193,5 @@ def hub(name: str, asked: Asked, split: str = "train") -> Found:
     except Exception as error:  # the network's, the hub's and datasets' own: many kinds
         raise OwnDataError(f"{name!r} is no file or folder here, and no data set of the hub that can be had "
                            f"({told(' '.join(str(error).split()), 120)})") from error
-    return from_objects(((f"row {i + 1}", row) for i, row in enumerate(rows)), f"a data set of the hub, {split}", name,
-                        asked)
+    return from_objects(Path(name), f"a data set of the hub, {split}",
+                        ((f"row {i + 1}", row) for i, row in enumerate(rows)), asked)

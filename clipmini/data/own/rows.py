@@ -13,10 +13,8 @@ from clipmini.picture_file import shown
 
 MOST_CAPTION = 5_000  # characters of one caption
 MAX_BYTES = 64_000_000  # of a picture file inside a table or an archive
-START = {  # how the bytes of a picture file begin, and so its base64
-    b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"RIFF": "WebP", b"BM": "BMP", b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF", b"\x00\x00\x01\x00": "ICO",
-}
+# How the bytes of a picture file begin, and so its base64: JPEG, PNG, GIF, WebP, BMP, TIFF twice, ICO.
+START = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*", b"\x00\x00\x01\x00")
 
 
 class OwnDataError(SourceError):
@@ -33,12 +31,19 @@ class Row:
     captions: tuple[str, ...]
     label: str | None = None
 
+    def content(self) -> bytes:
+        """The bytes of its picture's file; b"" where it has none. Raises OSError."""
+        return self.picture.read_bytes() if isinstance(self.picture, Path) else self.picture or b""
+
 
 class Bad(NamedTuple):
     """A row that is left out. reason: what is wrong with it, and the limit where there is one."""
 
     where: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
 
     @property
     def kind(self) -> str:
@@ -68,10 +73,6 @@ class Asked:
     label: str | None = None
     root: Path | None = None
 
-    def column(self, role: str) -> str | None:
-        """What the user calls the column of a role."""
-        return {"picture": self.picture, "text": self.text, "label": self.label}[role]
-
 
 def told(value: str, most: int = 40) -> str:
     """A value as a message shows it: short, and in one line."""
@@ -98,7 +99,7 @@ def checked_captions(where: str, captions: list[str], label: str | None) -> tupl
 
 def from_base64(where: str, text: str) -> bytes | Bad:
     """The content of a picture file from base64, with or without "data:image/png;base64," before it."""
-    bare = text.partition(";base64,")[2] if text.startswith("data:") else text
+    bare = _bare(text)
     if len(bare) > MAX_BYTES * 4 // 3 + 4:
         return Bad(where, f"its picture has {len(bare):,} characters of base64; the limit is {MAX_BYTES * 4 // 3:,}")
     try:
@@ -108,6 +109,11 @@ def from_base64(where: str, text: str) -> bytes | Bad:
         return Bad(where, f"its picture {told(text)!r} is broken base64 ({error})")
 
 
+def _bare(text: str) -> str:
+    """base64 without "data:image/png;base64," before it."""
+    return text.partition(";base64,")[2] if text.startswith("data:") else text
+
+
 def _alphabet(text: str) -> bytes | None:
     """The two letters that the web's base64 writes otherwise."""
     return b"-_" if ("-" in text or "_" in text) and not ("+" in text or "/" in text) else None
@@ -115,7 +121,7 @@ def _alphabet(text: str) -> bytes | None:
 
 def is_base64_picture(text: str) -> bool:
     """Whether a cell is the beginning of a picture file in base64."""
-    bare = text.partition(";base64,")[2] if text.startswith("data:") else text
+    bare = _bare(text)
     if len(bare) < 64:
         return False
     try:
@@ -127,7 +133,7 @@ def is_base64_picture(text: str) -> bool:
 
 def is_picture(content: bytes) -> bool:
     """Whether bytes begin as a picture file does."""
-    return content.startswith(tuple(START)) or content[4:12] in (b"ftypavif", b"ftypheic", b"ftypmif1")
+    return content.startswith(START) or content[4:12] in (b"ftypavif", b"ftypheic", b"ftypmif1")
 
 
 def within(root: Path, name: str, where: str) -> Path | Bad:

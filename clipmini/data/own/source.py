@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from clipmini.data.base import Question, Source, no_bars
@@ -85,9 +86,9 @@ def _save(source: str, asked: Asked, target: Path, progress: bool) -> None:
             labels.setdefault(key, entry[0].label or "")
     if not captions:
         raise OwnDataError(f"no row of {source!r} has a picture and words that can be used"
-                           + (f"; the first: {bad[0].where}: {bad[0].reason}" if bad else ""))
+                           + (f"; the first: {bad[0]}" if bad else ""))
     if bad:
-        first = "; ".join(f"{row.where}: {row.reason}" for row in bad[:MOST_TOLD])
+        first = "; ".join(map(str, bad[:MOST_TOLD]))
         warnings.warn(f"left out of {source!r}: {many(len(bad), 'row')} ({first}); `clipmini data check` tells all",
                       stacklevel=3)
     dropped = {row.where for row in bad}
@@ -98,20 +99,20 @@ def _save(source: str, asked: Asked, target: Path, progress: bool) -> None:
             if isinstance(row, Bad) or row.where in dropped or row.picture is None or (key := digest(row)) not in left:
                 continue
             left.remove(key)
-            content = row.picture.read_bytes() if isinstance(row.picture, Path) else row.picture
-            yield {"image": {"bytes": content, "path": None}, "captions": list(captions[key]), "label": labels[key],
-                   "digest": key.hex()}
+            yield {"image": {"bytes": row.content(), "path": None}, "captions": list(captions[key]),
+                   "label": labels[key], "digest": key.hex()}
 
     text = datasets.Value("string")
     kinds = datasets.Features({"image": datasets.Image(), "captions": datasets.List(text), "label": text,
                                "digest": text})
     bar = tqdm(pictures(), total=len(captions), desc="storing", unit=" pictures", disable=not progress, leave=False)
-    with datasets.arrow_writer.ArrowWriter(path=str(target.with_suffix(".arrow")), features=kinds) as writer:
-        for row in bar:
-            writer.write(kinds.encode_example(row))
-        writer.finalize()
-    datasets.Dataset.from_file(str(target.with_suffix(".arrow"))).save_to_disk(str(target))
-    target.with_suffix(".arrow").unlink()
+    with TemporaryDirectory(dir=target.parent) as work:  # what is interrupted leaves nothing
+        stored = f"{work}/rows.arrow"
+        with datasets.arrow_writer.ArrowWriter(path=stored, features=kinds) as writer:
+            for row in bar:
+                writer.write(kinds.encode_example(row))
+            writer.finalize()
+        datasets.Dataset.from_file(stored).save_to_disk(str(target))
 
 
 @dataclass(frozen=True)

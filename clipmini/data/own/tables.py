@@ -39,10 +39,7 @@ def delimited(path: Path, asked: Asked) -> Found:
     """A table of text. Raises OwnDataError where it has no rows, or its columns can't be told."""
     separator = asked.separator or _separator(path)
     rows = records(path, separator)
-    seen = list(islice(rows, LOOKED_AT))
-    good = [cells for _, cells in seen if not isinstance(cells, Bad)]
-    if not good:
-        raise OwnDataError(f"'{path.name}' has no rows that can be read" + (f": {seen[0][1][1]}" if seen else ""))
+    seen, good = _first(path.name, rows)
     named = asked.header if asked.header is not None else _is_header(good[0])
     header = good[0] if named else [str(i + 1) for i in range(len(good[0]))]
     root = asked.root or path.parent
@@ -83,7 +80,7 @@ def json_lines(path: Path, asked: Asked) -> Found:
             except (ValueError, RecursionError) as error:
                 yield where, Bad(where, f"it is no JSON ({told(str(error), 80)})")
 
-    return _objects(path, "JSON lines", objects(), asked)
+    return from_objects(path, "JSON lines", objects(), asked)
 
 
 def parquet(path: Path, asked: Asked) -> Found:
@@ -111,7 +108,7 @@ def parquet(path: Path, asked: Asked) -> Found:
             where = f"rows from {number + 1}"
             yield where, Bad(where, f"they cannot be read, and are left out ({told(str(error), 90)})")
 
-    return _objects(path, f"Parquet, {file.metadata.num_rows:,} rows", objects(), asked)
+    return from_objects(path, f"Parquet, {file.metadata.num_rows:,} rows", objects(), asked)
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, dict[Any, str]]:
@@ -124,11 +121,18 @@ def _class_names(metadata: dict[bytes, bytes]) -> dict[str, dict[Any, str]]:
         return {}
 
 
-def _objects(path: Path, kind: str, objects: Iterator[tuple[str, dict | Bad]], asked: Asked) -> Found:
-    seen = list(islice(objects, LOOKED_AT))
-    good = [value for _, value in seen if not isinstance(value, Bad)]
+def _first(source: str, rows: Iterator[tuple[Any, Any]]) -> tuple[list[tuple[Any, Any]], list]:
+    """(the first rows, by which it is found out what is what; those of them that can be read). Raises OwnDataError."""
+    seen = list(islice(rows, LOOKED_AT))
+    good = [row for _, row in seen if not isinstance(row, Bad)]
     if not good:
-        raise OwnDataError(f"'{path.name}' has no rows that can be read" + (f": {seen[0][1][1]}" if seen else ""))
+        raise OwnDataError(f"'{source}' has no rows that can be read" + (f": {seen[0][1].reason}" if seen else ""))
+    return seen, good
+
+
+def from_objects(path: Path, kind: str, objects: Iterator[tuple[str, dict | Bad]], asked: Asked) -> Found:
+    """Rows that are dicts already: (where, columns by name). path: what messages name, and where paths begin."""
+    seen, good = _first(path.name, objects)
     header = list(dict.fromkeys(name for value in good for name in value))
     root = asked.root or path.parent
     roles = _roles(path.name, header, [[value.get(name) for name in header] for value in good], asked)
@@ -139,11 +143,6 @@ def _objects(path: Path, kind: str, objects: Iterator[tuple[str, dict | Bad]], a
                 where, {role: value.get(header[i]) for role, i in roles.items()}, root)
 
     return Found(kind, _said(roles, header), read())
-
-
-def from_objects(rows: Iterator[tuple[str, dict]], kind: str, name: str, asked: Asked) -> Found:
-    """Rows that are dicts already, such as a hub's."""
-    return _objects(Path(name), kind, iter(rows), asked)
 
 
 def _separator(path: Path) -> str:
@@ -172,7 +171,7 @@ def _roles(source: str, header: list[str], rows: list[list], asked: Asked) -> di
     """Which column is what: as asked, else by its name, else by what is in it. Raises OwnDataError."""
     roles: dict[str, int] = {}
     for role in NAMES:
-        if wanted := asked.column(role):
+        if wanted := getattr(asked, role):
             roles[role] = _numbered(source, header, wanted)
     for role in NAMES:
         named = [i for i, name in enumerate(header) if _role(name) == role and i not in roles.values()]
