@@ -180,16 +180,14 @@ def split(dataset, rows: int, seed: int):
 def validation(model: CLIP, tokenizer: Tokenizer, dataset):
     """model -> share of the validation pictures whose own label is the nearest of all labels; where rows have no label,
     the mean recall of pictures and captions."""
+    pixels = Embedder(model, tokenizer).pixels([row["image"] for row in dataset])
     if "label" not in dataset.column_names:
-        seen = Embedder(model, tokenizer).pixels([row["image"] for row in dataset.select_columns("image")])
-
         def recall(trained: CLIP) -> float:
             with torch.no_grad():
-                vectors = torch.cat([trained.encode_image(part) for part in seen.split(256)])
+                vectors = torch.cat([trained.encode_image(part) for part in pixels.split(256)])
             return pairs_report(Embedder(trained, tokenizer), dataset, vectors)["mean_recall"]
         return recall
     names = dataset.features["label"].names
-    pixels = Embedder(model, tokenizer).pixels([row["image"] for row in dataset])
     labels = torch.tensor(dataset["label"][:])
     return lambda trained: zero_shot_score(trained, tokenizer, pixels, labels, names)
 
@@ -247,12 +245,13 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     size = start.config.vision.image_size if start else preset(recipe.model, vision=recipe.vision).vision.image_size
     data, about = source.training_rows(size, recipe.train.seed, progress), source.trained_on()
     results: dict = {}
+    earlier = known_before(start) if start else {}
     model: CLIP
     tokenizer: Tokenizer
     if start:
         model, tokenizer = start.model, start.tokenizer  # type: ignore[assignment]  # `begun` has looked
-        asked = {**source.report(start), **known_before(start)}
-        results = {f"before, {name}": answer for name, answer in recorded(ask(start, asked)).items()}
+        answers = recorded(ask(start, {**source.report(start), **earlier}))
+        results = {f"before, {name}": answer for name, answer in answers.items()}
     else:
         tokenizer = make_tokenizer(recipe, data)
         torch.manual_seed(recipe.train.seed)
@@ -264,8 +263,8 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     curve = training_curve(done.history, f"{recipe.name}: {recipe.about}")
     curve.savefig(folder / "curve.png")
     embedder = Embedder(done.average, tokenizer, recipe.name)
-    asked = {**source.report(embedder), **(known_before(start) if start else {})}
-    results |= {("after, " if start else "") + name: r for name, r in recorded(ask(embedder, asked)).items()}
+    answers = recorded(ask(embedder, {**source.report(embedder), **earlier}))
+    results |= {("after, " if start else "") + name: answer for name, answer in answers.items()}
     words = diagnose(done.history, 100.0, pairs.groups, recipe.train.batch, recipe.train.loss)
     meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "command": command, "data": about, "pictures": len(pairs),
             "steps": done.step, "seconds": round(done.seconds), "threads": torch.get_num_threads(), "results": results,

@@ -57,8 +57,9 @@ def _outside(asked: Asked) -> str:
     if taught is None or not asked.picture:
         return ""
     picture = open_image(asked.picture)
-    shares = outside.probability(taught, asked.embedder.embed_images([picture]))
-    found = [] if is_blank(picture) else outside.notes(taught, shares, [])
+    if is_blank(picture):  # of which something else is to be said
+        return ""
+    found = outside.notes(taught, outside.probability(taught, asked.embedder.embed_images([picture])), [])
     return "".join(f'<p class="cm-notes">{escape(say_message(asked.lang, note))}</p>' for note in found)
 
 

@@ -211,10 +211,10 @@ def joined(emoji: Any, rows: Any) -> Any:
     others = list(dict.fromkeys(c for c, e in zip(rows["caption"][:], rows["emoji"][:], strict=True)
                                 if e not in first))
     labels = ClassLabel(names=names + [name if name not in names else f"{name} (clip art)" for name in others])
+    empty = {name: [] if isinstance(emoji.features[name], datasets.List) else "" for name in text_columns}
     columns: dict[str, list] = {name: [] for name in text_columns}
     for caption, char in zip(rows["caption"][:], rows["emoji"][:], strict=True):
         known = texts[first[char]] if char in first else None
-        empty = {name: [] if isinstance(emoji.features[name], datasets.List) else "" for name in text_columns}
         row = {**(known or empty), "style": PACKAGE_ROW.style}
         row["captions"] = list(dict.fromkeys([caption, *row["captions"]]))
         row["label"] = row["label"] if known else len(names) + others.index(caption)

@@ -86,8 +86,9 @@ def sample_of(embedder: Embedder) -> list[float]:
 
 def called(embedder: Embedder) -> str:
     """By what `clipmini.load` finds the model again: a name, or its folder."""
-    local = embedder.source is not None and embedder.name not in embedded_names() and "/" not in embedder.name
-    return str(embedder.source.resolve()) if embedder.source is not None and local else embedder.name
+    if embedder.source is None or embedder.name in embedded_names() or "/" in embedder.name:
+        return embedder.name
+    return str(embedder.source.resolve())
 
 
 def check_model(index: Index, embedder: Embedder) -> None:

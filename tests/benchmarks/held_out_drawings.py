@@ -18,7 +18,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-from photos import COLOURFUL, DRAWN, STAMPS, ask, colourfulness, short_name
+from photos import COLOURFUL, DRAWN, STAMPS, ask, colourfulness, listed, short_name, told
 from PIL import Image
 
 LIST = Path(__file__).with_name("tuxpaint_drawings.tsv")
@@ -70,9 +70,7 @@ def make_list(folder: Path) -> str:
 
 def tuxpaint(folder: Path) -> tuple[list[Path], list[str], list[str]]:
     """(paths, their names, the distinct names as candidates)."""
-    rows = [line.split("\t") for line in LIST.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    names = [name for _, name in rows]
-    return [folder / STAMPS / file for file, _ in rows], names, list(dict.fromkeys(names))
+    return listed(LIST, folder)
 
 
 def art4apps(folder: Path, known: set[str] | None = None) -> tuple[list[Path], list[str], list[str]]:
@@ -142,8 +140,7 @@ def main() -> None:
             "Tux Paint": tuxpaint(args.folder), "Art4Apps": art4apps(args.folder),
             "Art4Apps, words taught": art4apps(args.folder, taught())}.items():
         r = results[what] = ask(embedder, pictures(paths), names, candidates, paths)
-        print(f"{args.model}, {what}: {r['n']} pictures, {r['names']} names; " + "; ".join(
-            f"top-{k} {r[f'top{k}'][0]:.1%} [{r[f'top{k}'][1]:.1%}, {r[f'top{k}'][2]:.1%}]" for k in (1, 5)))
+        print(told(args.model, what, r))
     if args.json:
         args.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

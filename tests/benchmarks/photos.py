@@ -57,7 +57,12 @@ def package_photos() -> tuple[list[Path], list[str], list[str]]:
 
 def tuxpaint_photos(folder: Path) -> tuple[list[Path], list[str], list[str]]:
     """The photo cut-outs of tuxpaint_photos.tsv -> (paths, their names, the distinct names as candidates)."""
-    rows = [line.split("\t") for line in LIST.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return listed(LIST, folder)
+
+
+def listed(table: Path, folder: Path) -> tuple[list[Path], list[str], list[str]]:
+    """A list of Tux Paint's stamps, a file and a name a line -> (paths, their names, the distinct names as candidates)."""
+    rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     names = [name for _, name in rows]
     return [Path(folder) / STAMPS / file for file, _ in rows], names, list(dict.fromkeys(names))
 
@@ -107,6 +112,12 @@ def ask(embedder, pictures, names, candidates, paths=None) -> dict:
     return result | {"answers": {f"{p.parent.name}/{p.name}": (n, row) for p, n, row in zip(paths, names, first, strict=True)}}
 
 
+def told(model: str, what: str, r: dict) -> str:
+    """What `ask` found, in a line."""
+    shares = "; ".join(f"top-{k} {r[f'top{k}'][0]:.1%} [{r[f'top{k}'][1]:.1%}, {r[f'top{k}'][2]:.1%}]" for k in (1, 5))
+    return f"{model}, {what}: {r['n']} pictures, {r['names']} names; {shares}"
+
+
 def main() -> None:
     import clipmini
 
@@ -128,8 +139,7 @@ def main() -> None:
         r = results[what] = ask(embedder, paths, names, candidates)
         for file, (name, first) in r["answers"].items():
             print(f"  {'+' if name == first[0] else '5' if name in first else '-'} {file}: {name} | {', '.join(first)}")
-        print(f"{args.model}, {what}: {r['n']} pictures, {r['names']} names; " + "; ".join(
-            f"top-{k} {r[f'top{k}'][0]:.1%} [{r[f'top{k}'][1]:.1%}, {r[f'top{k}'][2]:.1%}]" for k in (1, 5)))
+        print(told(args.model, what, r))
     if args.record:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
         from readme_tables import record_photos
