@@ -57,7 +57,7 @@ def build_demo(model: str | Model = "emoji", lang: str | None = None, instead: s
         with gr.Column(elem_classes="cm-hero"):
             gr.Markdown(f"# {word('title')}", elem_id="title")
             sentence = gr.Markdown(word(style.sentence_key(own.try_get()[0])), elem_classes="cm-sentence")
-            line = gr.HTML(style.model_line(lang or "en", *own.try_get()), elem_id="model")
+            line = gr.HTML(style.model_line(lang or "en", *own.try_get(), shelf.reads_photos), elem_id="model")
         with gr.Row(equal_height=False, elem_classes="cm-columns"):
             with gr.Column(scale=4, min_width=280, elem_id="bench"):
                 bench, drawn = workbench.draw(word, lang or "en", own, shelf)
@@ -93,7 +93,8 @@ def _connect_head(page: Page, arrived, sentence: gr.Markdown, line: gr.HTML, ins
             return gr.skip(), gr.skip()
         embedder, problem = model.try_get()
         note = style.fallback(lang, *instead) if instead else ""
-        return say(lang, style.sentence_key(embedder)), style.model_line(lang, embedder, problem) + note
+        reader = page.shelf.reads_photos if choice == AUTOMATIC else ""
+        return say(lang, style.sentence_key(embedder)), style.model_line(lang, embedder, problem, reader) + note
 
     arrived.then(head, page.bench.choice, [sentence, line], **PRIVATE)
     page.bench.choice.change(head, page.bench.choice, [sentence, line], trigger_mode="always_last", **PRIVATE)

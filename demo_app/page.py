@@ -56,7 +56,7 @@ class Bench:
 @dataclass(frozen=True)
 class Asked:
     """What a visitor asks. picture: path, or None; model: who answers; templates: one a line, those of that model where
-    the visitor left the page's own."""
+    the visitor left the page's own; reader: who would answer by the look of the picture, where that was not asked."""
 
     picture: str | None
     words: str
@@ -64,6 +64,7 @@ class Asked:
     none_of_these: bool
     model: Picked
     lang: str
+    reader: Picked | None = None
 
     @property
     def embedder(self) -> Embedder:
@@ -135,13 +136,14 @@ class Page:
               lang: str, blind: bool = False) -> Asked:
         """The bench's values as one question. blind: the automatic choice does not look at the picture. Raises
         ValueError, ImageError and CheckpointError."""
-        own = choice == AUTOMATIC and (blind or not picture)
-        picked = Picked(self.model, "") if own else self.shelf.pick(choice, picture)
+        by_look = self.shelf.pick(choice, picture) if picture or choice != AUTOMATIC else Picked(self.model, "")
+        own = choice == AUTOMATIC and blind
+        picked = Picked(self.model, "") if own else by_look
         first, _ = self.model.try_get()
         embedder = picked.embedder
         if first and embedder is not first and templates.split("\n") == list(TEMPLATES[first_templates(first)]):
             templates = "\n".join(TEMPLATES[first_templates(embedder)])
-        return Asked(picture, words, templates, none_of_these, picked, lang)
+        return Asked(picture, words, templates, none_of_these, picked, lang, by_look if own and picture else None)
 
 
 def uploaded_path(payload) -> str | None:

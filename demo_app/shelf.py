@@ -3,7 +3,7 @@ installed, and published CLIPs of the Hugging Face hub, which answer once they a
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from demo_app.texts import Told, say
 __all__ = ["AUTOMATIC", "OWN", "PUBLISHED", "Model", "Picked", "Published", "Shelf", "looks_drawn", "state"]
 AUTOMATIC, OWN = "automatic", "emoji"  # the choice, and the only model of drawings that is sent photos elsewhere
 LARGEST_BY_ITSELF = 2_000  # megabytes of a published model that answers for photos without being chosen
+MOST_LOOKED_AT = 24  # of many pictures, to choose one model for all
 
 
 class Model:
@@ -127,9 +128,23 @@ class Shelf:
         self.photos = make_model(devise.NAME) if own.name == OWN and not devise.missing() else None
 
     @property
+    def reads_photos(self) -> str:
+        """The name of who answers for photos by itself, beside the page's own model of drawings: the photo model, or
+        the smallest published CLIP that is ready; "" for nobody."""
+        if self.own.name != OWN or self.photos:
+            return devise.NAME if self.photos else ""
+        return next((p.name for p in PUBLISHED if p.megabytes <= LARGEST_BY_ITSELF and state(p.name) == "ready"), "")
+
+    @property
+    def reader(self) -> Model | None:
+        """The same as a Model, or None."""
+        name = self.reads_photos
+        return (self.photos or self.published(name)) if name else None
+
+    @property
     def two(self) -> bool:
         """Whether there is a choice between drawings and photos."""
-        return self.own.name == OWN and self._for_photos() is not None
+        return bool(self.reads_photos)
 
     @property
     def choices(self) -> list[str]:
@@ -166,12 +181,6 @@ class Shelf:
             self._large = dict(list(self._large.items())[-1:]) | {name: model}
             return model
 
-    def _for_photos(self) -> str | None:
-        """Who answers for photos by itself: the photo model, or the smallest published CLIP that is ready."""
-        if self.photos:
-            return devise.NAME
-        return next((p.name for p in PUBLISHED if p.megabytes <= LARGEST_BY_ITSELF and state(p.name) == "ready"), None)
-
     def pick(self, choice: str, image) -> Picked:
         """The model for a picture. Raises ImageError, ValueError for an unknown choice, Told for one that is not
         ready."""
@@ -186,11 +195,19 @@ class Shelf:
         known = {self.own.name: self.own} | ({devise.NAME: self.photos} if self.photos else {})
         return Picked(known.get(choice) or self._embedded.setdefault(choice, self._make(choice)), "why_chosen")
 
+    def pick_for(self, choice: str, images: Sequence) -> Picked:
+        """The model for many pictures: with an automatic choice that which most of them would get, of MOST_LOOKED_AT
+        at most. Raises what `pick` raises."""
+        if choice != AUTOMATIC or not self.two:
+            return self.pick(choice, None)
+        picked = [self.pick(choice, image) for image in images[::-(-len(images) // MOST_LOOKED_AT)]]
+        return max(picked, key=lambda each: sum(each.model is other.model for other in picked))
+
     def _automatic(self, image) -> Picked:
-        name = self._for_photos() if self.own.name == OWN else None
-        if name is None:
+        photos = self.reader
+        if photos is None:
             return Picked(self.own, "")
-        seen, photos = look(image), self.photos or self.published(name)
+        seen = look(image)
         values = {"flatness": seen.flatness, "sharpness": seen.sharpness or 0.0}
         if seen.drawn:
             return Picked(self.own, "why_drawing", values)

@@ -41,6 +41,7 @@ CSS = """
 .cm-wait { color: var(--body-text-color-subdued); display: grid; place-items: center; text-align: center; }
 .cm-first { font-size: 1.35rem; font-weight: 650; margin: 0 0 .7rem; overflow-wrap: anywhere;
   color: var(--body-text-color); }
+#workbench-table .cm-first { font-size: 1.05rem; }
 .cm-first span { font-weight: 400; color: var(--body-text-color-subdued); }
 .cm-bars { width: 100%; border-collapse: collapse; font-size: .92rem; color: var(--body-text-color); }
 .cm-bars, .cm-bars tr, .cm-bars th, .cm-bars td { border: 0 !important; background: none !important; }
@@ -112,9 +113,9 @@ input[type=checkbox] { border: 1.5px solid #64748b !important; }
 """ + (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
-def model_line(lang: str, embedder: Embedder | None, problem: str) -> str:
+def model_line(lang: str, embedder: Embedder | None, problem: str, reader: str = "") -> str:
     """Which model answers, how large it is in parameters, pixels and bytes, and what was measured on it:
-    meta["measured"], a text or one a language."""
+    meta["measured"], a text or one a language. reader: who answers for photos in its place."""
     if embedder is None:
         return f'<div class="cm-model cm-bad" role="alert">{escape(say(lang, "no_model"))}: ' \
             f"{escape(say_problem(lang, problem))}</div>"
@@ -125,7 +126,8 @@ def model_line(lang: str, embedder: Embedder | None, problem: str) -> str:
         measured = measured.get(lang, measured.get("en", ""))
     large = f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
     parts = [f"{say(lang, 'model')} <b>{escape(embedder.name)}</b>", f"{large} {say(lang, 'parameters')}",
-             f"{size} × {size} px", readable(stored) if stored else "", escape(str(measured))]
+             f"{size} × {size} px", readable(stored) if stored else "", escape(str(measured)),
+             say(lang, "head_reader", model=escape(reader)) if reader else ""]
     return '<div class="cm-model">' + "".join(f"<span{' class=cm-measured' if i == 4 else ''}>{part}</span>"
                                               for i, part in enumerate(parts) if part) + "</div>"
 

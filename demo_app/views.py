@@ -54,8 +54,8 @@ def said_by(asked: Asked, doubt: bool = False) -> str:
 
 def _outside(asked: Asked) -> str:
     taught = outside.taught_of(asked.embedder)
-    if taught is None or not asked.picture:
-        return ""
+    if taught is None or not asked.picture or asked.reader and asked.reader.model is not asked.model.model:
+        return ""  # or another model reads the picture
     picture = open_image(asked.picture)
     if is_blank(picture):  # of which something else is to be said
         return ""
@@ -69,11 +69,12 @@ def stamped(html: str, stamp: float) -> str:
 
 
 def answers(page: Page, name: str, function: Callable[..., Any], own: list, outputs: list,
-            lane: dict[str, Any] = QUICK, given: Sequence = (), blind: bool = False, doubt: bool = True) -> None:
+            lane: dict[str, Any] = QUICK, given: Sequence = (), blind: bool = False, doubt: bool = True,
+            instead: Callable[..., Asked] | None = None) -> None:
     """Connect a view. function(asked, *values of own and given) -> the outputs, or a generator of them; what a visitor
     can cause is shown in the head, in place of all outputs. own: inputs that make it answer anew; given: those that do
     not. blind: the automatic choice of a model does not look at the picture; doubt: the head says where the picture is
-    unlike all that the model learnt from."""
+    unlike all that the model learnt from; instead(asked, *values): what is asked in place of the first question."""
     blank, shared = [_emptied(component) for component in outputs], len(page.bench.asked)
 
     # Gradio gives request and progress by their kinds, and then the values of the inputs.
@@ -81,6 +82,7 @@ def answers(page: Page, name: str, function: Callable[..., Any], own: list, outp
         lang, (stamp, *values) = page.language(request), values
         try:
             asked = page.asked(*values[:shared], lang=lang, blind=blind)
+            asked = instead(asked, *values[shared:]) if instead else asked
             found = function(asked, *values[shared:])
             for each in found if inspect.isgenerator(found) else [found]:
                 yield [stamped(said_by(asked, doubt), stamp), *(each if isinstance(each, tuple) else (each,))]

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: pip install playwright")
 pytest.importorskip("gradio", reason="the browser tests need gradio: pip install 'clipmini[app]'")
 
+from clipmini.families import devise  # noqa: E402
 from helpers_app import encoded, tiny_checkpoint, two_colours  # noqa: E402
 from test_browser import ROOT, Visit, browser, free_port, picture, wait_until_open  # noqa: E402, F401
 
@@ -167,9 +169,17 @@ def test_own_pictures_then_back_and_the_film_touches_neither(visit, tmp_path):
     v.page.locator("#own-files input[type=file]").set_input_files(files)
     v.page.get_by_text("two_colours_9").wait_for()
     v.page.click("#own-go")
-    v.page.get_by_text("The map of your 10 pictures and 10 names by the model emoji, placed by UMAP.").wait_for(
-        timeout=90_000)  # it compiles
-    assert v.page.locator("#map-view .cm-map-legend button").count() == 1
+    v.open_tab("Zero-shot")  # the map comes while nobody looks
+    v.page.wait_for_function("document.getElementById('map-said').textContent.includes('The map of your 10 pictures and "
+                             "10 names by the model emoji, placed by UMAP.')", timeout=90_000)  # it compiles
+    v.page.wait_for_timeout(1000)
+    v.open_tab("Map")
+    assert names(v.page)  # the picture of the bench has its neighbours
+    image_of(v.page)
+    drawn = f"""() => {{ const c = document.querySelector('{CANVAS}');
+        return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, i) => i % 4 === 3 && v).length }}"""
+    assert v.page.evaluate(drawn) > 5000  # it was blank
+    assert v.page.locator("#map-view .cm-map-legend button").count() == 0  # there is one group, without a name
     v.page.get_by_text("How it learned: a film").click()
     v.page.click("#film-go")
     v.page.get_by_text("after step 20 of").wait_for()
@@ -182,6 +192,20 @@ def test_own_pictures_then_back_and_the_film_touches_neither(visit, tmp_path):
     assert image_of(v.page) == own  # the film cannot move another map
     v.page.click("#own-back")
     v.page.wait_for_function(f"{DRAWN} >= 8")
+
+
+def test_a_photo_is_read_by_the_model_for_photos(visit):
+    if devise.missing():
+        pytest.skip(f"the photo model needs {devise.missing()}")
+    import gradio
+
+    v = visit()
+    v.upload(Path(gradio.__file__).parent / "media_assets/images/lion.jpg")
+    v.page.get_by_text("devise reads it instead").wait_for(timeout=60_000)
+    assert names(v.page)[0].startswith("lion") and v.page.inner_text("#map-head") == "Answered by emoji."
+    v.page.locator("#examples button").nth(1).click()
+    v.page.wait_for_function("document.querySelector('#map-view .cm-map-near').innerText.includes('pizza')")
+    assert v.page.inner_text("#map-view .cm-map-note") == ""
 
 
 def test_a_picture_that_cannot_be_read_is_told_in_place_of_the_map(visit, tmp_path):

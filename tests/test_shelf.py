@@ -74,6 +74,15 @@ def test_photos_go_to_the_photo_model_and_drawings_to_the_pages_own(world):
     assert picked(both, "automatic", ROUGH) == ("emoji", "why_broken")
 
 
+def test_most_of_many_pictures_decide_who_answers(world):
+    world.missing = []
+    on = shelf.Shelf(world.make("emoji"), world.make)
+    few, drawn = [ROUGH, two_colours(), ROUGH], two_colours()
+    assert on.pick_for("automatic", few).model is on.reader and on.reads_photos == "devise"
+    assert on.pick_for("automatic", [drawn] * 40 + [ROUGH] * 20).model is on.own
+    assert on.pick_for("emoji-vit", few).model.name == "emoji-vit"
+
+
 def test_without_a_model_for_photos_nothing_is_promised(world):
     alone = shelf.Shelf(world.make("emoji"), world.make)
     assert "devise" not in alone.choices and "emoji" not in alone.choices  # it is "automatic"

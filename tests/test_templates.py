@@ -109,6 +109,25 @@ def test_a_label_with_an_article_is_asked_as_classify_asks(make_clip, tokenizer)
     assert not torch.allclose(expected, classify(embedder, [picture(20, 20)], ["cat", "moon"], ["a a {}"]).probabilities[0])
 
 
+def test_what_the_templates_choose_is_said():
+    pytest.importorskip("gradio")
+    from clipmini.tasks.templates import OnePicture
+    from demo_app.tabs.prompts import verdict, why
+
+    def said(*rows, lang="en"):
+        shares = torch.tensor([*rows, *rows[:2]])  # two rows more, of all together, which are no templates
+        return verdict(lang, OnePicture(tuple(TEMPLATES[:len(rows)]), shares), ("cat", "dog"))
+
+    assert said([.9, .1], [.6, .4], [.7, .3]) == "All 3 templates choose “cat”: “{}” most surely (90.0%), “a {}” least (60.0%)."
+    assert said([.3, .7], [.8, .2], [.45, .55]) == (
+        "The prompt decides: “a {}” chooses “cat” (80.0%), “{}” chooses “dog” (70.0%).")
+    assert said([.9, .1]).startswith("The template “{}” chooses “cat” (90.0%)") and "猫" not in said([.9, .1], lang="zh")
+    emoji = clipmini.load("emoji")
+    measured = emoji.meta["results"]["twemoji, one template"]["top1"]
+    assert f"right with one template {measured:.1%}" in why("en", emoji) and "measured" not in why(
+        "en", SimpleNamespace(meta={})).lower()
+
+
 def test_the_example_on_which_the_sentence_decides():
     """What the Prompts view shows: the embedded model says "dog" to one sentence and "animal" to another."""
     labels, templates = ["dog", "animal", "face"], ["{}", "a drawing of a {}", "a photo of a {}.", "the word {}"]

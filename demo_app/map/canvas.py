@@ -92,7 +92,8 @@ def places(o: Opened, name: str) -> str:
 
 def marks(near: list[int] | None = None, **more) -> str:
     """Which points stand out; without arguments, none. more: cosines (point -> number), query (where the cross of a
-    search is), label and thumb (what it is called, how it looks), own (the point that was clicked), what."""
+    search is), label and thumb (what it is called, how it looks), own (the point that was clicked), what, note (said
+    above the list)."""
     return json.dumps({"near": near or [], **more})
 
 

@@ -103,8 +103,9 @@ def build(page: Page) -> None:
         found = look_inside(asked, method, narrow="narrow" in theme)
         heads = [say(asked.lang, key) for key in ("phrase", "word", "fall")]
         maps, areas = (plotted(figure, asked.lang, "dark" in theme) for figure in (found.maps, found.segments))
+        some = any(score["there"] is not False for score in found.scores)  # else there is nothing to paint
         words = gr.update(value={"headers": heads, "data": found.words}, visible=bool(found.words))
-        return score_table(asked, found), maps, areas, words
+        return score_table(asked, found), maps, gr.update(value=areas, visible=some), words
 
     def find_phrases(picture: str | None, phrases: str, model: str, method: str, request: gr.Request):
         """Where in the picture is each phrase?

@@ -1,9 +1,10 @@
 """The tab with the map: thousands of pictures and words as points, neighbours near each other, for any model."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,20 +12,21 @@ import gradio as gr
 from torch import Tensor
 
 from clipmini.image import ENDINGS, open_image
-from clipmini.tasks.maps import projection
 from clipmini.tasks.maps.folder import EmbeddingMap
 from clipmini.tasks.prompts import clean_labels
 from demo_app.map import canvas, made
 from demo_app.map.canvas import Opened, as_address, drawn, opened
-from demo_app.map.neighbours import marked, nearest_points
+from demo_app.map.neighbours import marked, marked_by_names, nearest_points
+from demo_app.map.said import gap_sentence, progress, status, title
 from demo_app.map.stored import FILM, shipped, stored_path
 from demo_app.page import PRIVATE, QUICK, Asked, Kept, Page, friendly_errors, gpu
 from demo_app.saving import Offer, Saved
-from demo_app.shelf import AUTOMATIC, Model
-from demo_app.texts import say, say_error
+from demo_app.shelf import AUTOMATIC, Model, Picked
+from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
 
 MOST_OWN = 500  # pictures of a visitor on a map
+SAME = 0.9995  # cosine of one of them (vectors are kept in float16) and the picture of the bench, if that is it
 MAPS: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "maps"}  # one is made, one says that it waits
 # Words to click: at least 10 of the 12 drawings that the shipped model finds nearest are right, and mostly all 12
 # (tests/test_maps_search.py). It reads Chinese; of other models that is not known, so they are asked in English.
@@ -33,9 +35,20 @@ TRY_ZH = (("水果", "fruit"), ("乐器", "musical instrument"), ("心", "heart"
           ("月亮", "moon"), ("星座", "zodiac"), ("手", "hands"), ("按钮", "button"))
 
 
-def chosen(page: Page, choice: str) -> Model:
-    """The model whose map is shown. Raises ValueError for one that is not on the shelf."""
-    return page.model if choice == AUTOMATIC else page.shelf.pick(choice, None).model
+def chosen(page: Page, choice: str, mine: Opened | None = None) -> Model:
+    """The model whose map is shown: by itself the page's own, or who made the visitor's own map. Raises ValueError for
+    one that is not on the shelf."""
+    if choice != AUTOMATIC:
+        return page.shelf.pick(choice, None).model
+    reader = page.shelf.reader if mine else None
+    return reader if reader and mine and mine.found.model == reader.name else page.model
+
+
+def of_maker(page: Page, asked: Asked, mine: Opened | None, *_) -> Asked:
+    """The same question to the model whose map is shown."""
+    if asked.model.why or (maker := chosen(page, AUTOMATIC, mine)) is asked.model.model:
+        return asked  # it was chosen, or it is the page's own
+    return replace(asked, model=Picked(maker, ""))
 
 
 def of_model(model: Model) -> Opened | None:
@@ -55,35 +68,6 @@ def current(model: Model, mine: Opened | None, lang: str) -> Opened:
 def theirs(mine: Opened | None, model: Model) -> Opened | None:
     """A visitor's own map, if this model made it."""
     return mine if mine is not None and mine.found.model == model.get().name else None
-
-
-def gap_sentence(found: EmbeddingMap, lang: str) -> str:
-    """How far pictures and words live apart, in words."""
-    images, texts = found.vectors[:found.pictures], found.vectors[found.pictures:]
-    if not len(texts):
-        return ""
-    return say(lang, "map_gap_said", before=projection.modality_gap(images, texts),
-               after=projection.modality_gap(*projection.without_gap(images, texts)))
-
-
-def status(lang: str, key: str, aloud: bool = True, **values) -> str:
-    """A sentence; aloud: a screen reader says it when it changes, which would be tiresome every second."""
-    role = ' role="status"' if aloud else ""
-    return f'<p{role} class="cm-small">{escape(say(lang, f"map_js_{key}", **values), quote=False)}</p>'
-
-
-def title(o: Opened, lang: str) -> str:
-    """Whose map it is."""
-    found = o.found
-    return status(lang, "own" if o.own else "of", model=found.model, n=found.pictures,
-                  m=len(found.names) - found.pictures, how="UMAP" if found.by_umap else "PCA")
-
-
-def progress(step: made.Step, lang: str, model: str) -> str:
-    """How far a map is, in words."""
-    aloud = step.note not in ("pictures", "words", "placing")
-    why = say_error(lang, step.why) if step.why else ""
-    return status(lang, f"step_{step.note}", aloud, done=step.done, total=step.total, model=model, why=why)
 
 
 class Controls(NamedTuple):
@@ -124,7 +108,7 @@ def build(page: Page) -> None:
         drawn_now = gr.State("")
     page.kept.update({"map": Kept(kind), "gap": Kept(gap), "by": Kept(by)})
     _connect_map(page, drawn_now, controls, results)
-    page.saved["map"] = Offer(saved, [controls.mine, kind, gap], blind=True)
+    page.saved["map"] = Offer(partial(saved, page), [controls.mine, kind, gap], blind=True)
     _connect_search(page, query, tries, controls, results)
     _connect_own(page, *own, controls, results, drawn_now)
     _connect_film(page, *film, controls)
@@ -186,19 +170,19 @@ def _connect_map(page: Page, drawn_now: gr.State, c: Controls, r: Results) -> No
             yield whole, gap_sentence(o.found, lang), title(o, lang), key
 
     def move(mine, kind: str, gap: bool, choice: str):
-        model = chosen(page, choice)
+        model = chosen(page, choice, mine)
         o = theirs(mine, model) or of_model(model)
         return gr.HTML(xy=canvas.places(o, canvas.map_name(kind, gap)), marks=canvas.marks()) if o else gr.skip()
 
     answers(page, "map", show, [], [r.view, r.gap_said, r.said, drawn_now], MAPS,
-            given=[c.mine, drawn_now, c.kind, c.gap, c.by], blind=True)
+            given=[c.mine, drawn_now, c.kind, c.gap, c.by], blind=True, instead=partial(of_maker, page))
     c.by.input(lambda by: gr.HTML(by=by), c.by, r.view, **PRIVATE)
     gr.on([c.kind.input, c.gap.input], move, [c.mine, c.kind, c.gap, c.choice], r.view, **PRIVATE)
 
 
-def saved(asked: Asked, mine: Opened | None, kind: str, gap: bool) -> Saved:
+def saved(page: Page, asked: Asked, mine: Opened | None, kind: str, gap: bool) -> Saved:
     """The map with the modality gap and without, and a row for each point of the one that is shown."""
-    found = current(asked.model.model, mine, asked.lang).found
+    found = current(of_maker(page, asked, mine).model.model, mine, asked.lang).found
 
     def figures() -> list:
         from clipmini.plots import map_of
@@ -211,22 +195,31 @@ def saved(asked: Asked, mine: Opened | None, kind: str, gap: bool) -> Saved:
 
 
 def _marks_of_picture(asked: Asked, o: Opened, kind: str, gap: bool) -> str:
-    """Where the picture of the bench is on the map, and who is near it. Raises ImageError."""
+    """Where the picture of the bench is on the map, and who is near it; a photo on a map of drawings is read by the
+    model for photos. Raises ImageError."""
     if not asked.picture:
         return canvas.marks()
-    image = open_image(asked.picture)
-    vector = asked.embedder.embed_images([image])[0]
+    image, name, embedder = open_image(asked.picture), Path(asked.picture).stem, asked.embedder
+    reader = embedder if o.own or asked.reader is None else asked.reader.embedder
+    vector = reader.embed_images([image])[0]
+    if o.own and (cosines := o.found.vectors[:o.found.pictures] @ vector).max() > SAME:
+        return marked(o, vector, kind, gap, name, int(cosines.argmax()))
     image.thumbnail((88, 88))
-    return marked(o, vector, kind, gap, Path(asked.picture).stem, thumb=as_address(image), quiet=True)
+    if reader is embedder:
+        return marked(o, vector, kind, gap, name, thumb=as_address(image), quiet=True)
+    note = say(asked.lang, "map_read_by", model=embedder.name, reader=reader.name)
+    return marked_by_names(o, reader, vector, kind, gap, name, as_address(image), note)
 
 
 def _steps(made_so_far: Iterator[made.Step], kind: str, gap: bool, by: str, lang: str) -> Iterator[tuple]:
     """What the page shows of each Step: (the map, view, gap sentence, sentence). Closing it ends the work."""
-    model, last, skip = "", None, gr.skip()
+    model, last, skip, start = "", None, gr.skip(), time.monotonic()
     with closing(made_so_far) as steps:  # type: ignore[type-var]
         for step in steps:
+            if step.note != "pictures" or not step.done:
+                start = time.monotonic()
             if step.o is None or step.o is last:
-                yield skip, skip, skip, progress(step, lang, model)
+                yield skip, skip, skip, progress(step, lang, model, time.monotonic() - start)
                 continue
             last, model = step.o, step.o.found.model
             told = title(last, lang) if step.note == "umap" else progress(step, lang, model)
@@ -241,7 +234,7 @@ def _connect_search(page: Page, query: gr.Textbox, tries: list[gr.Button], c: Co
     def search(text: str, mine, kind: str, gap: bool, choice: str, request: gr.Request):
         lang = page.language(request)
         with friendly_errors(lang):
-            model = chosen(page, choice)
+            model = chosen(page, choice, mine)
             text, vector = _text_vector(model, text)
             return gr.HTML(marks=marked(current(model, mine, lang), vector, kind, gap, text))
 
@@ -255,7 +248,7 @@ def _connect_search(page: Page, query: gr.Textbox, tries: list[gr.Button], c: Co
     def pick(mine, kind: str, gap: bool, choice: str, event: gr.EventData, request: gr.Request):
         lang = page.language(request)
         with friendly_errors(lang):
-            found = (o := current(chosen(page, choice), mine, lang)).found
+            found = (o := current(chosen(page, choice, mine), mine, lang)).found
             points = [i for i in event.points if isinstance(i, int) and 0 <= i < len(found.names)]
             if event.what == "box":
                 return gr.HTML(marks=canvas.marks(points, what="box"))
@@ -311,7 +304,8 @@ def _map_pictures(page: Page):
         """
         lang = page.language(request)
         with friendly_errors(lang):
-            *_, last = made.own_map(chosen(page, model).get(), *_named(pictures, lang))
+            paths, names = _named(pictures, lang)
+            *_, last = made.own_map(page.shelf.pick_for(model, paths).embedder, paths, names)
         found = last.o.found
         kinds = ["picture" if i < found.pictures else "word" for i in range(len(found.names))]
         points = [{"name": name, "kind": kind, "x": x, "y": y}
@@ -334,8 +328,9 @@ def _connect_own(page: Page, files: gr.File, make: gr.Button, back: gr.Button, c
     def map_own(paths: list[str] | None, kind: str, gap: bool, by: str, choice: str, request: gr.Request):
         lang = page.language(request)
         with friendly_errors(lang):
-            steps = _steps(made.own_map(chosen(page, choice).get(), *_named(paths, lang)), kind, gap, by, lang)
-            for step in steps:
+            paths, names = _named(paths, lang)
+            maker = page.shelf.pick_for(choice, paths).embedder
+            for step in _steps(made.own_map(maker, paths, names), kind, gap, by, lang):
                 yield *step, "own"
 
     def go_back(kind: str, gap: bool, by: str, choice: str, request: gr.Request):
@@ -345,8 +340,9 @@ def _connect_own(page: Page, files: gr.File, make: gr.Button, back: gr.Button, c
             return (None, drawn(o, canvas.map_name(kind, gap), by, lang), gap_sentence(o.found, lang), title(o, lang),
                     f"{id(o)} {lang}")
 
+    stamp = page.views["map"].stamp  # the picture of the bench gets its place and its neighbours
     make.click(map_own, [files, c.kind, c.gap, c.by, c.choice], [c.mine, *r, drawn_now], show_progress="hidden",
-               **PRIVATE, **MAPS)
+               **PRIVATE, **MAPS).success(None, stamp, stamp, js="(stamp) => cm.again('map', stamp)", **PRIVATE)
     back.click(go_back, [c.kind, c.gap, c.by, c.choice], [c.mine, *r, drawn_now], **PRIVATE)
 
 

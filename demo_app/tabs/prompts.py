@@ -4,6 +4,7 @@ from html import escape
 
 import gradio as gr
 
+from clipmini.embedder import Embedder
 from clipmini.image import open_image
 from clipmini.tasks.prompts import TEMPLATES, clean_labels
 from clipmini.tasks.templates import OnePicture, on_one_picture
@@ -37,10 +38,35 @@ def table(asked: Asked, templates: str) -> str:
     head = "".join(f'<th scope="col">{escape(label)}</th>' for label in labels)
     rows = "".join(f'<tr><th scope="row">{escape(name)}</th>{_cells(row.tolist())}</tr>'
                    for name, row in zip(names, found.probabilities, strict=True))
-    return (f'<div class="cm-wide" tabindex="0" role="region" aria-label="{escape(say(lang, "tab_prompts"))}">'
+    return (f'<p class="cm-first">{escape(verdict(lang, found, labels))}</p>'
+            f'<div class="cm-wide" tabindex="0" role="region" aria-label="{escape(say(lang, "tab_prompts"))}">'
             f'<table class="cm-shades"><thead><tr><th scope="col">{escape(say(lang, "template"))}</th>{head}</tr>'
             "</thead>"
-            f"<tbody>{rows}</tbody></table></div>")
+            f'<tbody>{rows}</tbody></table></div><p class="cm-small">{escape(why(lang, asked.embedder))}</p>')
+
+
+def verdict(lang: str, found: OnePicture, labels: tuple[str, ...]) -> str:
+    """What the templates choose, in a sentence: whether they agree, and which is the surest."""
+    shares = found.probabilities[:len(found.templates)]
+    most, chosen = shares.max(dim=1)
+    order = most.argsort(descending=True).tolist()
+    best, named = order[0], [labels[i] for i in chosen.tolist()]
+    others = [i for i in order if named[i] != named[best]]
+    worst = others[0] if others else order[-1]
+    key = "prompts_differ" if others else "prompts_one" if len(order) == 1 else "prompts_agree"
+    return say(lang, key, n=len(order), label=named[best], best=found.templates[best], most=most[best].item(),
+               worst=found.templates[worst], other=named[worst], least=most[worst].item())
+
+
+def why(lang: str, embedder: Embedder) -> str:
+    """Why one template does better than another, and what was measured of this model on pictures with known names."""
+    told, results = say(lang, "prompts_why"), embedder.meta.get("results")
+    found = {name.rpartition(", ")[2]: r for name, r in results.items() if "top1" in r} if results else {}
+    if not {"one template", "ensemble"} <= set(found):
+        return told
+    one, many = found["one template"], found["ensemble"]
+    return told + ("" if lang == "zh" else " ") + say(lang, "prompts_measured", model=embedder.name, n=one["n"],
+                                                      one=one["top1"], many=many["top1"])
 
 
 def saved(asked: Asked, templates: str) -> Saved:
@@ -70,7 +96,8 @@ def build(page: Page) -> None:
         gr.Markdown(word("prompts_about"), elem_classes="cm-about")
         shades = gr.HTML(elem_id="workbench-table")
         example = gr.Button(word("prompts_try"), size="sm", elem_id="prompts-try")
-        chosen = gr.Dropdown(list(TEMPLATES), value=None, label=word("template_set"), filterable=False,
+        sets = [(word("prompts_own"), ""), *TEMPLATES]
+        chosen = gr.Dropdown(sets, value="", label=word("template_set"), filterable=False,
                              info=word("template_set_fills"), elem_id="workbench-set")
         templates = gr.Textbox("\n".join(FIRST), label=word("templates"), lines=4, max_lines=10,
                                info=word("templates_info"), elem_id="workbench-templates")

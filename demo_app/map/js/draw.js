@@ -129,6 +129,8 @@ function cell(g, i, x, y, side) {
 
 // ---- words ----
 const WORDS = 160, TRIED = 2000;  // most in a picture, most that are looked at
+// The middle of what is written must be so far from the edges that all of it is seen.
+const within = (x, wide, w) => wide > w ? w / 2 : Math.min(Math.max(x, wide / 2 + 2), w - wide / 2 - 2);
 const short = (text) => text.length > 24 ? text.slice(0, 23) + "…" : text;
 function written(g, text, x, y, ink, ground) {
   g.lineWidth = 3; g.strokeStyle = ground; g.strokeText(text, x, y);
@@ -139,14 +141,14 @@ function labels(g, w, h, ink, ground, pictures) {
   const near = state.marks.near, chosen = new Set(near), dim = dims();
   let many = 0, tried = 0;
   const width = (i) => state.wide[i] || (state.wide[i] = g.measureText(short(state.data.names[i])).width);
-  const under = ([i, x, y]) => {
-    const wide = width(i);
+  const under = ([i, at, y]) => {
+    const wide = width(i), x = within(at, wide, w);
     if (room(x - wide / 2, y + 4, wide, 10)) { written(g, short(state.data.names[i]), x, y + 9, ink, ground); many++; }
   };
   const word = (i) => {
-    const x = px(i), y = py(i);
-    if (x < 0 || y < 0 || x > w || y > h || !shown(i)) return;
-    const wide = width(i);
+    const at = px(i), y = py(i);
+    if (at < 0 || y < 0 || at > w || y > h || !shown(i)) return;
+    const wide = width(i), x = within(at, wide, w);
     tried++;
     if (!room(x - wide / 2, y - 17, wide, 10)) return;
     g.globalAlpha = dim && !chosen.has(i) ? 0.5 : 1;
@@ -166,9 +168,8 @@ function placeTitles(g, w, h) {
   g.font = (big ? "600 14px" : "600 12px") + " system-ui, sans-serif";
   for (const [x0, y0, text] of list) {
     const wide = g.measureText(text).width + 14, y = state.view.y - state.view.scale * y0;
-    let x = state.view.x + state.view.scale * x0;
-    if (x < 0 || y < 0 || x > w || y > h) continue;
-    x = Math.min(Math.max(x, wide / 2 + 2), w - wide / 2 - 2);
+    const at = state.view.x + state.view.scale * x0, x = within(at, wide, w);
+    if (at < 0 || y < 0 || at > w || y > h) continue;
     if (room(x - wide / 2, y - tall / 2, wide, tall)) found.push({ x, y, wide, tall, text, font: g.font });
   }
   return found;
@@ -209,7 +210,7 @@ function cross(g, at, ink) {
   }
   const text = short(state.marks.label || "");
   g.font = "600 13px system-ui, sans-serif"; g.textBaseline = "middle"; g.textAlign = "center";
-  const down = state.marks.thumb ? 36 : 20;
-  pill(g, { x, y: y + down, wide: g.measureText(text).width + 14, tall: 20, text, font: g.font }, ink,
+  const down = state.marks.thumb ? 36 : 20, wide = g.measureText(text).width + 14;
+  pill(g, { x: within(x, wide, size().w), y: y + down, wide, tall: 20, text, font: g.font }, ink,
     getComputedStyle(element).getPropertyValue("--background-fill-primary").trim() || "#fff");
 }

@@ -35,6 +35,7 @@ function results() {
   const pictures = near.filter(isPicture).length, values = { n: pictures, m: near.length - pictures, label: m.label || "" };
   find(".cm-map-status").textContent = near.length ? say(m.what === "box" ? "said_box" : "said_near", values)
     : m.what === "box" ? say("said_none") : say("said_start");
+  find(".cm-map-note").textContent = m.note || "";
   find(".cm-map-head").hidden = !near.length;
 }
 
@@ -74,7 +75,7 @@ function tip(i, p) {
 
 function legend() {
   const kinds = legendNames();
-  find(".cm-map-legend").replaceChildren(...kinds.map((name, k) => {
+  find(".cm-map-legend").replaceChildren(...(kinds.length < 2 ? [] : kinds).map((name, k) => {
     const b = document.createElement("button"), dot = document.createElement("i");
     dot.style.background = COLOURS[k];
     if (state.by === "kind" && k === 1) dot.className = "cm-map-diamond";

@@ -8,6 +8,7 @@ const py = (i) => state.view.y - state.view.scale * state.ys[i];
 const closeness = () => state.view.scale / state.view.home;
 
 function fit() {
+  if (!size().w) { state.view = null; return; }  // another tab is open: it is done when this one is seen
   let x0 = Infinity, x1 = -Infinity, y0 = Infinity, y1 = -Infinity;
   for (let i = 0; i < state.count; i++) {
     const x = state.xs[i], y = state.ys[i];
