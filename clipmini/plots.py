@@ -15,8 +15,7 @@ def training_curve(history: list[dict], title: str = "Training curve") -> Figure
     """
     steps = [row["step"] for row in history]
     scored = [(row["step"], row["score"]) for row in history if row["score"] != ""]
-    figure = Figure(figsize=(8, 3.6), dpi=100, layout="constrained")
-    left, right = figure.subplots(1, 2)
+    left, right = (figure := Figure(figsize=(8, 3.6), dpi=100, layout="constrained")).subplots(1, 2)
     left.plot(steps, [row["loss"] for row in history], color=ACCENT, alpha=0.25, linewidth=0.8)
     left.plot(steps, smooth([row["loss"] for row in history]), color=ACCENT, label="loss")
     left.axhline(history[-1]["ln_n"], color=MUTED, linestyle="--", label="guessing: ln N, less for repeats")
@@ -31,6 +30,19 @@ def training_curve(history: list[dict], title: str = "Training curve") -> Figure
         twin.legend(frameon=False, loc="lower right")
     right.legend(frameon=False, loc="upper left")
     figure.suptitle(title, color=INK)
+    return figure
+
+
+@as_typed
+def mixing_curve(rows: list[dict], kept: float) -> Figure:
+    """WiSE-FT, from rows of training.mixing.curve. kept: the share of the weights after fine-tuning."""
+    ax = (figure := Figure(figsize=(6, 3.6), dpi=100, layout="constrained")).subplots()
+    drawn = {"score": "validation, new data", "reference": "what it knew before"}
+    for key in sorted(drawn.keys() & rows[0].keys()):
+        ax.plot([row["share"] for row in rows], [row[key] for row in rows], marker="o", label=drawn[key])
+    ax.axvline(kept, color=MUTED, linestyle="--", label=f"kept: {kept:g}")
+    ax.legend(frameon=False)
+    ax.set(xlabel="share of the weights after fine-tuning", ylabel="score", ylim=(0, 1))
     return figure
 
 

@@ -1,5 +1,6 @@
 """Named training runs: what `clipmini train NAME` does, from the data to the model card."""
 
+import copy
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -15,14 +16,14 @@ from clipmini.data.base import Question, Source, SourceError, configured
 from clipmini.data.own.source import is_own
 from clipmini.embedder import Embedder, load
 from clipmini.model import CLIP
-from clipmini.plots import training_curve
+from clipmini.plots import mixing_curve, training_curve
 from clipmini.tasks import outside
 from clipmini.tasks.evaluate import zero_shot_score
 from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tasks.questions import ask, recorded
 from clipmini.tasks.retrieval import pairs_report
 from clipmini.tokenizer import Tokenizer
-from clipmini.training import Pairs, Run, TrainConfig, diagnose, read_pairs, train
+from clipmini.training import Pairs, Run, TrainConfig, diagnose, mixing, read_pairs, train
 from clipmini.training.step import chosen_precision
 
 VALIDATION_ROWS = 256
@@ -34,7 +35,8 @@ class Recipe:
 
     data: what it trains on and what it holds out. model: a preset; vision, text, model_options: what differs from it.
     vocabulary: tokens at most. tried: what the search for the recipe found, for the card. init: the name or folder of a
-    model to begin with, with its own tokenizer, in place of a new one.
+    model to begin with, with its own tokenizer, in place of a new one; mix: whether the best of the weights between
+    that one and the trained one is kept (WiSE-FT).
     """
 
     name: str
@@ -48,6 +50,7 @@ class Recipe:
     vocabulary: int = 4096
     tried: tuple[str, ...] = ()
     init: str = ""
+    mix: bool = True
 
 
 EMOJI_TRIED = (
@@ -233,6 +236,21 @@ def known_before(start: Embedder) -> dict[str, Question]:
     return {f"{name}, {question}": asked[question] for question in list(asked)[:1]}
 
 
+def mix(before, done: Run, score, tokenizer: Tokenizer, earlier: dict[str, Question], folder: Path) -> list[dict]:
+    """Put the best of the weights between those before and after training in the place of done.average, by validation;
+    draw the curve. earlier: what the model was good at. Returns the curve's rows, the kept one marked."""
+    name, question = next(iter(earlier.items()), ("", None))
+
+    def knows(model: CLIP) -> float:
+        return recorded(ask(Embedder(model, tokenizer), {name: question}))[name]["top1"]  # type: ignore[dict-item]
+
+    rows = mixing.curve(before, done.average, score, knows if question and question.kind == "labels" else None)
+    share = mixing.best(rows)
+    done.average = mixing.mixed([before, done.average], [1 - share, share])
+    mixing_curve(rows, share).savefig(folder / "wise_ft.png")
+    return [{**row, "kept": row["share"] == share} for row in rows]
+
+
 def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = True,
         film: bool = False) -> tuple[Run, dict]:
     """Train, measure what was held out, and leave the finished checkpoint in folder/final.
@@ -246,6 +264,7 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     data, about = source.training_rows(size, recipe.train.seed, progress), source.trained_on()
     results: dict = {}
     earlier = known_before(start) if start else {}
+    before = copy.deepcopy(start.model) if start and recipe.mix else None
     model: CLIP
     tokenizer: Tokenizer
     if start:
@@ -258,8 +277,10 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
         model = CLIP(preset(recipe.model, tokenizer, recipe.vision, recipe.text, **recipe.model_options))
     training, held = split(data, min(VALIDATION_ROWS, len(data) // 10), recipe.train.seed)
     pairs = read_pairs(training, model.config.vision.image_size, progress)
-    done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[source.templates],
-                 validation(model, tokenizer, held), progress=progress, film=FILM_STEPS if film else ())
+    score = validation(model, tokenizer, held)
+    done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[source.templates], score, progress=progress,
+                 film=FILM_STEPS if film else ())
+    mixes = mix(before, done, score, tokenizer, earlier, folder) if before else []
     curve = training_curve(done.history, f"{recipe.name}: {recipe.about}")
     curve.savefig(folder / "curve.png")
     embedder = Embedder(done.average, tokenizer, recipe.name)
@@ -269,7 +290,7 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "command": command, "data": about, "pictures": len(pairs),
             "steps": done.step, "seconds": round(done.seconds), "threads": torch.get_num_threads(), "results": results,
             "precision": chosen_precision(recipe.train), "measured": in_one_line(results),
-            "templates": source.templates, "clipmini": __version__}
+            "templates": source.templates, "clipmini": __version__} | ({"wise_ft": mixes} if mixes else {})
     known = taught(recipe, embedder, pairs, held)
     checkpoint.save(folder / "final", done.average, tokenizer, card(recipe, embedder, meta, words), meta,
                     None if known is None else {outside.FILE: outside.as_file(known)})

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from clipmini.commands.shared import MODEL_HELP, moment
+from clipmini.commands.shared import MODEL_HELP
+from clipmini.commands.values import moment
 
 INF = float("inf")
 EXAMPLES = """examples:

@@ -1,7 +1,6 @@
 """What several commands ask for: a model, a source of data with its options."""
 
 import argparse
-from datetime import datetime
 
 from clipmini.data import SOURCES, find
 from clipmini.data.base import Source, configured, options
@@ -34,24 +33,3 @@ def given_options(args: argparse.Namespace, source: Source) -> dict:
     fields = options(source)
     many = {name: isinstance(fields[name].default, tuple) for name in given if name in fields}
     return {name: tuple(v) if many.get(name) else v[-1] if isinstance(v, list) else v for name, v in given.items()}
-
-
-def plan(text: str) -> tuple[tuple[int, int], ...]:
-    """A plan from the command line.
-
-    >>> plan("30:1200,600:900")
-    ((30, 1200), (600, 900))
-    """
-    try:
-        return tuple((int(step), int(total)) for step, total in (pair.split(":") for pair in text.split(",")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no plan; give pairs such as 30:1200,600:900: a step, and the "
-                                         "steps in all from there on") from None
-
-
-def moment(text: str) -> float:
-    """A date, with or without a time, as seconds since 1970."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date; write it as 2026-11-27 or 2026-11-27T18:30") from None

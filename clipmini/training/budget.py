@@ -57,6 +57,12 @@ def _anew(run: "Run", now: int, batch: int, budget: float) -> int:
     return run.step + max(0, int((budget - run.seconds) * steps / seconds))
 
 
+def out_of_patience(run: "Run", config: TrainConfig) -> bool:
+    """Whether config.patience scores came since the best one."""
+    scores = [row["score"] for row in run.history if row["score"] != ""]
+    return 0 < config.patience < len(scores) - scores.index(max(scores)) if scores else False
+
+
 def as_option(plan: list[tuple[int, int]]) -> str:
     """A plan as --plan takes it.
 

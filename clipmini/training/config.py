@@ -40,6 +40,10 @@ class TrainConfig:
     hard_negatives: bool = False  # use the rows' swapped captions
     other_texts: int = 0  # captions of further concepts a step, wrong for every picture (text is cheap with CBOW)
     categories: float = 0.0  # weight of what else is true ("fruit", "food"): a loss for each kind, beside 1 for names
+    rates: tuple[tuple[str, float], ...] = ()  # (pattern, what the learning rate is multiplied with; 0: frozen)
+    layer_decay: float = 1.0  # what it is multiplied with for each block that lies below the last layers
+    lora: int = 0  # rank of the thin matrices that learn in place of all else; 0: all learns
+    patience: int = 0  # scores without a better one, after which the run ends; 0: it goes on
     evaluate_every: int = 200  # steps between scores and saves
     seed: int = 0
 
@@ -61,6 +65,10 @@ class TrainConfig:
         if self.micro_batch is not None and self.micro_batch < 1 or not 0 < self.learning_rate < math.inf:
             raise TrainingError("micro_batch and learning_rate must be positive "
                                 f"(got {self.micro_batch} and {self.learning_rate})")
+        if (any(not 0 <= rate < math.inf for _, rate in self.rates) or not 0 < self.layer_decay <= 1 or self.lora < 0
+                or self.patience < 0 or self.lora and (self.rates or self.layer_decay < 1)):
+            raise TrainingError(f"rates {self.rates}, lora {self.lora} and patience {self.patience} can't be negative, "
+                                f"layer_decay {self.layer_decay} is in (0, 1], and lora has neither rates nor decay")
         if not 0 <= self.sketch <= 1:
             raise TrainingError(f"sketch is the share of the pictures that become sketches, 0 to 1 (got {self.sketch})")
         if self.other_texts < 0 or not 0 <= self.categories < math.inf:
@@ -84,4 +92,4 @@ def current_names(row: dict) -> dict:
     return {OLD_NAMES.get(name, name): value for name, value in row.items()}
 
 
-LATER = {"sketch": 0.0, "plan": []}  # what can be asked now, and what runs of earlier versions did without it
+LATER = {"sketch": 0.0, "plan": [], "rates": [], "layer_decay": 1.0, "lora": 0, "patience": 0}  # of earlier versions

@@ -19,10 +19,12 @@ from clipmini.lock import locked
 from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
-from clipmini.training.budget import planned
+from clipmini.training import lora
+from clipmini.training.budget import out_of_patience, planned
 from clipmini.training.config import LATER, SAVE_SECONDS, TrainConfig, TrainingError, current_names
 from clipmini.training.doctor import write_csv
 from clipmini.training.pairs import Pairs
+from clipmini.training.rates import prepare
 from clipmini.training.step import Run, keep_freed_memory, make_optimizer, one_step
 
 TOLD = 0.1  # part of the steps: smaller changes of a plan are not said
@@ -90,12 +92,7 @@ def begin(model: CLIP, pairs: Pairs, config: TrainConfig, templates: tuple[str, 
     """A new run, or the unfinished one of the folder. say: takes a line for the user."""
     keep_freed_memory()
     remove_leftovers(folder)
-    if not any(p.requires_grad for p in model.parameters()):
-        model.requires_grad_(True)
-        say("the model was frozen, as loaded ones are; all of it is trained now")
-    for module in model.train().modules():
-        if (own := list(module.parameters())) and not any(p.requires_grad for p in own):
-            module.eval()  # BatchNorm's statistics are frozen with its weights
+    prepare(model, config, say)
     run = Run(model, copy.deepcopy(model).eval(), make_optimizer(model, config), total=config.steps)
     recipe = {"model": model.config.to_dict(), "train": asdict(config), "rows": len(pairs),
               "captions": sum(map(len, pairs.captions)), "templates": templates,
@@ -139,9 +136,9 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
     pairs: what read_pairs gives. folder: receives run.json, state.pt, curve.csv and the checkpoints best/ (highest
     score) and last/. templates: wrap some of the captions. evaluate: model -> score, higher is better; called on the
     averaged weights. card: run -> text of the model card. stop_after: leave after this many steps in all, as if
-    interrupted. film: steps after which the averaged weights are kept in film/, to be looked at later.
-    Returns the finished Run. Raises TrainingError (too few rows, another recipe in the folder, another process at work
-    in it, loss not a number). A model that is wholly frozen, as a loaded one is, is unfrozen.
+    interrupted. film: steps after which the averaged weights are kept in film/. Returns the finished Run, LoRA merged,
+    and with config.patience the average is the best one. Raises TrainingError (too few rows, another recipe in the
+    folder, another process at work in it, loss not a number). A model that is wholly frozen, as loaded, is unfrozen.
     """
     folder = Path(folder)
     say = (lambda word: print(word, file=sys.stderr)) if progress else (lambda word: None)
@@ -162,15 +159,19 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
                 run.history[-1]["pairs_per_second"] = round(config.batch / (now - before), 1)
                 _plan(run, config, run.seconds - (now - before), bar, say)
                 if run.step % config.evaluate_every == 0 or run.step == run.total:
-                    _score_and_save(run, tokenizer, evaluate, folder, card)
+                    _score_and_save(run, tokenizer, config, evaluate, folder, card)
                 elif interrupted.is_set() or now - saved >= SAVE_SECONDS:
                     save_state(folder, run)
                     saved = time.perf_counter()  # what saving took is not counted: a huge model trains in between
                 if run.step in film:
-                    checkpoint.save(folder / f"film/step-{run.step:06}", run.average, tokenizer, "", {"step": run.step})
+                    checkpoint.save(folder / f"film/step-{run.step:06}", lora.merged(run.average), tokenizer, "",
+                                    {"step": run.step})
                 _show(bar, run)
                 if interrupted.is_set():
                     raise KeyboardInterrupt
+    run.average = lora.merged(run.average)
+    if config.patience and (folder / "best").is_dir():
+        run.average.load_state_dict(checkpoint.load(folder / "best")[0].state_dict())
     return run
 
 
@@ -184,16 +185,17 @@ def _plan(run: Run, config: TrainConfig, seconds: float, bar, say) -> None:
                 f"{config.minutes:g} minutes")
 
 
-def _score_and_save(run: Run, tokenizer: Tokenizer, evaluate, folder: Path, card) -> None:
+def _score_and_save(run: Run, tokenizer: Tokenizer, config: TrainConfig, evaluate, folder: Path, card) -> None:
     score = None if evaluate is None else float(evaluate(run.average))
     meta = {"step": run.step, "total": run.total, "seconds": round(run.seconds, 1), "score": score}
     text = card(run) if card else ""
     run.history[-1]["score"] = "" if score is None else score
     if score is not None and score > run.best:
         run.best = score
-        checkpoint.save(folder / "best", run.average, tokenizer, text, meta)
+        checkpoint.save(folder / "best", lora.merged(run.average), tokenizer, text, meta)
+    run.total = run.step if out_of_patience(run, config) else run.total
     if run.step == run.total:
-        checkpoint.save(folder / "last", run.average, tokenizer, text, meta)
+        checkpoint.save(folder / "last", lora.merged(run.average), tokenizer, text, meta)
     save_state(folder, run)
 
 

@@ -14,6 +14,7 @@ from clipmini.tokenizer import Tokenizer
 from clipmini.training.config import TrainConfig, TrainingError
 from clipmini.training.doctor import diagnose
 from clipmini.training.pairs import Batch, Pairs, make_batch
+from clipmini.training.rates import factors
 
 
 @dataclass
@@ -37,7 +38,7 @@ def one_step(run: Run, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
     batch = make_batch(pairs, tokenizer, run.model, config, run.step, total, templates)
     rate = learning_rate(config, run.step, total)
     for group in run.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("factor", 1.0)  # runs of earlier versions have none
     backward = cached_backward if config.micro_batch and config.micro_batch < config.batch else plain_backward
     loss, image = backward(run.model, batch, config)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.grad_clip_norm)
@@ -128,10 +129,13 @@ def cached_backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Ten
 
 def make_optimizer(model: CLIP, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW in one fused kernel; gains, biases, positions and the scale are not decayed, frozen parameters left out."""
-    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    groups = [{"params": [p for n, p in named if not no_decay(n, p)], "weight_decay": config.weight_decay},
-              {"params": [p for n, p in named if no_decay(n, p)], "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), eps=1e-6, fused=True)
+    rates, groups = factors(model, config), {}  # type: tuple[dict[str, float], dict[tuple[bool, float], list[Tensor]]]
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            groups.setdefault((no_decay(name, p), rates[name]), []).append(p)
+    listed = [{"params": groups[key], "weight_decay": 0.0 if key[0] else config.weight_decay, "factor": key[1]}
+              for key in sorted(groups)]
+    return torch.optim.AdamW(listed, lr=config.learning_rate, betas=(0.9, config.beta2), eps=1e-6, fused=True)
 
 
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:
