@@ -16,6 +16,8 @@ def card(recipe: Any, embedder: Embedder, meta: dict, words: list[str]) -> str:
     threads = f"{meta['threads']} CPU thread{'s' * (meta['threads'] > 1)}"
     begun = f"Begun with the weights of {recipe.init} and trained on" if recipe.init else "Trained from nothing"
     about = f"{recipe.about[0].upper()}{recipe.about[1:]}. {begun} by clipmini {__version__}."
+    if parts := meta.get("mixed"):
+        about += f" Its weights are the mean of {len(parts)} such trainings ({', '.join(parts)}), all counted below."
     lines = [f"# {recipe.name}", "", about, "",
              "| | |", "|---|---|",
              f"| image tower | {config.vision.tower}, {config.vision.image_size} x {config.vision.image_size} pixels |",

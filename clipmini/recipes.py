@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -283,16 +284,51 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     mixes = mix(before, done, score, tokenizer, earlier, folder) if before else []
     curve = training_curve(done.history, f"{recipe.name}: {recipe.about}")
     curve.savefig(folder / "curve.png")
-    embedder = Embedder(done.average, tokenizer, recipe.name)
-    answers = recorded(ask(embedder, {**source.report(embedder), **earlier}))
-    results |= {("after, " if start else "") + name: answer for name, answer in answers.items()}
     words = diagnose(done.history, 100.0, pairs.groups, recipe.train.batch, recipe.train.loss)
-    meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "command": command, "data": about, "pictures": len(pairs),
-            "steps": done.step, "seconds": round(done.seconds), "threads": torch.get_num_threads(), "results": results,
-            "precision": chosen_precision(recipe.train), "measured": in_one_line(results),
-            "templates": source.templates, "clipmini": __version__} | ({"wise_ft": mixes} if mixes else {})
-    known = taught(recipe, embedder, pairs, held)
-    checkpoint.save(folder / "final", done.average, tokenizer, card(recipe, embedder, meta, words), meta,
-                    None if known is None else {outside.FILE: outside.as_file(known)})
+    results = write(recipe, folder / "final", Embedder(done.average, tokenizer, recipe.name), (pairs, held), words, {
+        "command": command, "data": about, "steps": done.step, "seconds": round(done.seconds),
+        **({"wise_ft": mixes} if mixes else {})}, results, earlier)
     curve.savefig(folder / "final" / "curve.png")
     return done, {**results, "doctor": words}
+
+
+def write(recipe: Recipe, folder: Path, embedder: Embedder, rows: tuple, words: list[str], told: dict, before: dict,
+          earlier: dict[str, Question]) -> dict:
+    """Measure a trained model and leave its checkpoint in a folder. Returns the results.
+
+    rows: (pairs, held), what it was trained on and what not; words: of the doctor; told: what more its config.json
+    says; before: the results of the model that it began with; earlier: what that one was good at.
+    """
+    (pairs, held), source = rows, recipe.data
+    answers = recorded(ask(embedder, {**source.report(embedder), **earlier}))
+    results = before | {("after, " if before else "") + name: answer for name, answer in answers.items()}
+    meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "pictures": len(pairs), "results": results,
+            "threads": torch.get_num_threads(), "precision": chosen_precision(recipe.train),
+            "measured": in_one_line(results), "templates": source.templates, "clipmini": __version__, **told}
+    known = taught(recipe, embedder, pairs, held)
+    checkpoint.save(folder, embedder.model, embedder.tokenizer, card(recipe, embedder, meta, words),  # type: ignore[arg-type]
+                    meta, None if known is None else {outside.FILE: outside.as_file(known)})
+    return results
+
+
+def mixture(recipe: Recipe, models: Sequence[str], folder: str | Path, command: str = "",
+            progress: bool = True) -> dict:
+    """The mean of the weights of models that one recipe made with several seeds from one start (a model soup),
+    measured and written into folder as `run` does. Returns the results. Raises RecipeError for models with other
+    vocabularies, TrainingError for other towers."""
+    parts = [begun(replace(recipe, init=name)) for name in models]
+    first, source = parts[0], recipe.data
+    assert first is not None
+    if len({checkpoint.fingerprint(part.tokenizer) for part in parts if part}) > 1:  # type: ignore[arg-type]
+        raise RecipeError("the models have other vocabularies, so their weights have no mean; mix models that began "
+                          "with the same weights")
+    mean = mixing.mixed([part.model for part in parts if part], [1 / len(parts)] * len(parts))  # type: ignore[misc]
+    size = first.config.vision.image_size
+    data = source.training_rows(size, recipe.train.seed, progress)
+    training, held = split(data, min(VALIDATION_ROWS, len(data) // 10), recipe.train.seed)
+    pairs, metas = read_pairs(training, size, progress), [part.meta for part in parts if part]
+    recipe = replace(recipe, init=metas[0].get("recipe", {}).get("init", ""))
+    return write(recipe, Path(folder), Embedder(mean, first.tokenizer, recipe.name), (pairs, held), ["see its parts."],
+                 {"command": command, "data": source.trained_on(), "steps": sum(m.get("steps", 0) for m in metas),
+                  "seconds": sum(m.get("seconds", 0) for m in metas),
+                  "mixed": [f"seed {m.get('recipe', {}).get('train', {}).get('seed', '?')}" for m in metas]}, {}, {})

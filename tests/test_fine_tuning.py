@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 import clipmini
-from clipmini import checkpoint
+from clipmini import checkpoint, recipes
 from clipmini.commands import main
 from clipmini.config import preset
 from clipmini.meta_device import without_numbers
@@ -18,6 +18,7 @@ from clipmini.training import lora, mixing
 from clipmini.training.config import TrainConfig, TrainingError
 from clipmini.training.rates import factors
 from clipmini.training.step import make_optimizer
+from helpers_train import Squares
 from test_train import run, weights
 
 SHORT = TrainConfig(steps=6, batch=16, warmup=2, learning_rate=3e-3, evaluate_every=2)
@@ -209,3 +210,30 @@ def test_the_command_mixes_draws_and_says_so(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main([*words, "--rates", "image"])
     assert "'image' names no parts and rates" in capsys.readouterr().err
+
+
+# ---- the mean of several ---------------------------------------------------------------------------------
+TOY = recipes.Recipe("toy", "A toy", Squares(), replace(SHORT, steps=4), vision={"image_size": 16, "width": 8},
+                     text={"width": 32}, model_options={"embed_dim": 32}, vocabulary=560)
+
+
+def test_the_mean_of_two_seeds_is_measured_and_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "toy", TOY)
+    recipes.run(TOY, tmp_path / "first", progress=False)
+    parts = [str(tmp_path / f"seed {seed}" / "final") for seed in (1, 2)]
+    for seed, part in enumerate(parts, 1):
+        begun = replace(TOY, init=str(tmp_path / "first" / "final"), train=replace(TOY.train, seed=seed))
+        recipes.run(begun, tmp_path / f"seed {seed}", progress=False)
+        assert "first" in clipmini.load(part).meta["recipe"]["init"]
+    assert main(["mix", "toy", *parts, "--out", str(tmp_path / "mean"), "--quiet"]) == 0
+    assert "held out, one template: top-1" in capsys.readouterr().out
+    loaded = [clipmini.load(name) for name in (*parts, str(tmp_path / "mean"))]
+    assert not changed(mixing.mixed([e.model for e in loaded[:2]], [0.5, 0.5]).state_dict(), loaded[2].model)
+    meta = loaded[2].meta
+    assert meta["mixed"] == ["seed 1", "seed 2"] and meta["steps"] == 8 and (tmp_path / "mean/taught.safetensors").is_file()
+    said = (tmp_path / "mean" / "README.md").read_text()
+    assert "the mean of 2 such trainings (seed 1, seed 2)" in said and "Begun with the weights of" in said
+    assert main(["mix", "toy", parts[0], "--out", str(tmp_path / "one")]) == 1
+    assert "1 model has no mean" in capsys.readouterr().err
+    assert main(["mix", "toy", parts[0], "emoji", "--out", str(tmp_path / "other")]) == 1
+    assert "other vocabularies" in capsys.readouterr().err and not (tmp_path / "other").exists()

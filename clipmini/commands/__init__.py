@@ -20,6 +20,7 @@ COMMANDS = {
     "index": "make your pictures searchable, or bring the index up to date",
     "search": "find pictures of an index by words and pictures",
     "train": "train a named recipe; run it again to take up an interrupted run",
+    "mix": "the mean of the weights of several models, which began alike",
     "doctor": "read a training curve and say what it shows",
     "evaluate": "zero-shot accuracy on our data, or on a test set of the field",
     "prompts": "what each prompt template is worth, alone and in an ensemble",
