@@ -1,32 +1,11 @@
 """clipmini evaluate"""
 
 import json
-from pathlib import Path
 
-from clipmini.commands.shared import MODEL_HELP, add_source_options, source_of
-from clipmini.data import SOURCES
+from clipmini.commands.evaluate_options import add
+from clipmini.commands.shared import source_of
 
-EXAMPLES = """examples:
-  clipmini evaluate runs/own/final --data pairs.tsv       # pictures and captions of yours, as in train
-  clipmini evaluate openai/clip-vit-base-patch32 --dataset cifar10
-  clipmini evaluate emoji --dataset imagenette --folder copy/ --limit 500
-"""
-
-
-def add(p) -> None:
-    """The options."""
-    p.epilog = EXAMPLES
-    p.add_argument("model", nargs="?", default="emoji", help=MODEL_HELP)
-    p.add_argument("--data", metavar="DATA", help=f"ours: {', '.join(SOURCES)} (default: emoji); or yours, as in train")
-    p.add_argument("--dataset", metavar="NAME", help="a test set of the field instead, streamed from the hub: cifar10, "
-                   "imagenet, food101, flickr30k ...; `--dataset list` names them; Ctrl-C, and it goes on")
-    p.add_argument("--limit", type=int, metavar="N", help="--dataset: the first N rows only")
-    p.add_argument("--out", type=Path, default=Path("runs/evaluate"), help="keeps what is done (default runs/evaluate)")
-    p.add_argument("--templates", help="template set of the ensemble (default: the one that belongs to the data)")
-    p.add_argument("--strict", action="store_true", help="stop at the first row that cannot be used")
-    p.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
-    add_source_options(p, skip=("limit",))
-
+__all__ = ["add", "run"]
 
 def run(args) -> None:
     """Print a table of what was measured."""
@@ -35,7 +14,7 @@ def run(args) -> None:
     from clipmini.embedder import load
     from clipmini.plots import reliability_curve
     from clipmini.tasks.prompts import named_or_own
-    from clipmini.tasks.questions import ask, left_out, recorded, told
+    from clipmini.tasks.questions import Embedded, ask, left_out, recorded, told
 
     if args.dataset == "list":
         print(as_list())
@@ -48,8 +27,16 @@ def run(args) -> None:
     embedder = load(args.model, packed=True)
     if seen := source.seen(embedder.meta.get("data", "")):
         print(f"note: this model was trained on {', '.join(seen)}: these numbers are not of pictures it never saw")
-    answers = ask(embedder, source.questions(embedder, templates), args.out, args.strict)
+    questions = source.questions(embedder, templates)
+    embedded: Embedded = {}
+    answers = ask(embedder, questions, args.out, args.strict, embedded)
     print(told(answers))
+    if args.report:
+        from clipmini.report import write
+
+        before = args.before or embedder.meta.get("recipe", {}).get("init")
+        other = load(before, packed=True) if before else None
+        print(f"report: {write(args.report, embedder, questions, embedded, told(answers), other)}")
     tell_left_out([("row", why) for why in left_out(answers).values()], "rows", args.out / "left-out.txt")
     if "reliability" in (numbers := recorded(answers)).get(source.name, {}):
         picture = args.out / f"reliability-{source.name}.png"

@@ -37,23 +37,27 @@ class Question(Protocol):
     def candidates(self) -> list[str] | None: ...
 
 
+Embedded = dict[int, tuple[Any, Tensor, dict[int, str]]]  # id of a dataset -> what embed_rows gives
+
+
 def ask(embedder: Embedder, questions: Mapping[str, Question], folder: Path | None = None,
-        strict: bool = True) -> dict[str, Answer]:
+        strict: bool = True, embedded: Embedded | None = None) -> dict[str, Answer]:
     """The answer to each question, under its name.
 
     "labels": a Report. "order": what order_accuracy gives. "where": what heatmap.localise gives. "stream": what
     benchmark.run gives; folder: where it keeps what is done, to be taken up again. "pairs": what
     retrieval.pairs_report gives.
     Pictures of rows that several questions share, the same dataset object, are embedded once. Every question is
-    checked before the first picture is embedded. strict: raise at the first row that cannot be used; otherwise answers
-    have the others left_out. Raises ValueError for an unknown kind, and what those functions do.
+    checked before the first picture is embedded. embedded: receives what was, for who wants more of it. strict: raise
+    at the first row that cannot be used; otherwise answers have the others left_out. Raises ValueError for an unknown
+    kind, and what those functions do.
     """
     labelled = set()  # the datasets whose rows need a class
     for name, question in questions.items():
         if _checked(name, question).kind == "labels":
             labelled.add(id(question.rows))
             targets_of(question.rows if strict else labelled_rows(question.rows), question.labels, question.candidates)
-    embedded: dict[int, tuple[Any, Tensor, dict[int, str]]] = {}
+    embedded = {} if embedded is None else embedded
     answers: dict[str, Answer] = {}
     for name, question in questions.items():
         if question.kind == "where":
