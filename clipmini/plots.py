@@ -214,7 +214,7 @@ def side_by_side(images, titles, title: str) -> Figure:
     return figure
 
 
-DIM = 0.25  # how bright the map of a thing that is not there may be
+DIM, VERDICTS = 0.25, {True: "there", False: "not there", None: "not known"}  # DIM: of the map of what is not there
 
 
 @as_typed
@@ -239,7 +239,7 @@ def heatmaps(found, title: str | None = None, across: int = 4) -> Figure:
                                               strict=False):
         ax.imshow(found.image.convert("L"), cmap="gray", extent=box, vmin=-80, vmax=255)
         drawn = ax.imshow(map_ * (DIM if there is False else 1), cmap="inferno", alpha=0.65, extent=box, vmin=0, vmax=1)
-        said = "" if score is None else f"\n{'there' if there else 'not there'} ({score:+.1f})"
+        said = "" if score is None else f"\n{VERDICTS[there]} ({score:+.1f})"
         ax.set_title(short(phrase, 28) + said, fontsize=10, color=INK)
     figure.colorbar(drawn, ax=axes, shrink=0.7, label="least to most,\nwithin each map")
     figure.suptitle(title or f"Where is it? Method: {found.method}", color=INK, fontsize=11)

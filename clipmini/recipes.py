@@ -306,8 +306,9 @@ def write(recipe: Recipe, folder: Path, embedder: Embedder, rows: tuple, words: 
             "threads": torch.get_num_threads(), "precision": chosen_precision(recipe.train),
             "measured": in_one_line(results), "templates": source.templates, "clipmini": __version__, **told}
     known = taught(recipe, embedder, pairs, held)
-    checkpoint.save(folder, embedder.model, embedder.tokenizer, card(recipe, embedder, meta, words),  # type: ignore[arg-type]
-                    meta, None if known is None else {outside.FILE: outside.as_file(known)})
+    beside = None if known is None else {outside.FILE: outside.as_file(known)}
+    text = card(recipe, embedder, meta, words)
+    checkpoint.save(folder, embedder.model, embedder.tokenizer, text, meta, beside)  # type: ignore[arg-type]
     return results
 
 

@@ -75,7 +75,7 @@ def _settings(word: Callable[[str], str], first_set: str) -> tuple[gr.Checkbox, 
                 gr.Dropdown(list(TEMPLATES), value=first_set, label=word("template_set"), elem_id="template-set",
                             filterable=False),
                 gr.Textbox("\n".join(TEMPLATES[first_set]), label=word("templates"), lines=3, max_lines=10,
-                           info=word("templates_info"), elem_id="templates"))
+                           info=word("templates_bench"), elem_id="templates"))
 
 
 def _file_name(path: str | None) -> str:

@@ -59,6 +59,11 @@ def _bar(share: float, low: float, high: float) -> str:
             f'<b style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></b></span>')
 
 
+def _interval(low: float, high: float) -> str:
+    """An interval in words that stay in one line."""
+    return f"{low:.1%} to {high:.1%}".replace(" ", "\u00a0")
+
+
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table; cells are HTML already, the first of a row is its name."""
     cells = "".join(f"<th scope=col>{cell}</th>" for cell in head)
@@ -71,7 +76,7 @@ def _numbers(look: Labels | Pairs, old: Labels | Pairs | None) -> str:
     """The shares, and beside them those of the model before."""
     known = {name: share for name, share, *_ in old.numbers} if old else {}
     head = ["", "", "share", "95% interval", *(["before", "difference"] if old else [])]
-    rows = [[_text(name), _bar(share, low, high), f"{share:.1%}", f"{low:.1%} to {high:.1%}",
+    rows = [[_text(name), _bar(share, low, high), f"{share:.1%}", _interval(low, high),
              *([f"{known[name]:.1%}", f"{100 * (share - known[name]):+.1f}"] if name in known else [])]
             for name, share, low, high in look.numbers]
     return _table(head, rows)
@@ -105,7 +110,7 @@ def _shade(n: int, most: int, right: bool) -> str:
 
 def _classes(look: Labels) -> str:
     """How often each class is right, the worst first."""
-    rows = [[_text(name), _bar(share, low, high), f"{share:.1%}", f"{low:.1%} to {high:.1%}", f"{n:,}"]
+    rows = [[_text(name), _bar(share, low, high), f"{share:.1%}", _interval(low, high), f"{n:,}"]
             for name, n, share, low, high in look.classes()]
     head = ["class", "", "right", "95% interval", "pictures"]
     rest = f"<details><summary>{len(rows) - MOST_CLASSES:,} more</summary>{_table(head, rows[MOST_CLASSES:])}</details>"

@@ -70,12 +70,12 @@ def background(made: Classifier, found: Prediction, everyday: Tensor | None) -> 
 
 def value(embedder: Embedder, made: Classifier, found: Prediction, lang: str, scale: float | None = None,
           everyday: Tensor | None = None, why: str = "", times: dict | None = None,
-          cautions: Sequence[str] = ()) -> str:
+          cautions: Sequence[str] = (), none_fits: bool = False) -> str:
     """What the component shows of the first picture, as JSON. The browser computes the shares from it.
 
     made, found: what classify was given and gave; scale: what cosines are multiplied with, None for the model's own;
     everyday: see background; why: a sentence on which model answered; times: picture, texts and total, in ms;
-    cautions: sentences on what makes the answer doubtful.
+    cautions: sentences on what makes the answer doubtful; none_fits: whether the headline says so too.
     """
     own = embedder.logit_scale
     return json.dumps({
@@ -84,6 +84,6 @@ def value(embedder: Embedder, made: Classifier, found: Prediction, lang: str, sc
         "words": background(made, found, everyday), "none": found.none is not None,
         "scale": own if scale is None else scale, "own": own, "range": [LEAST_SCALE, max(MOST_SCALE, own)],
         "bias": embedder.logit_bias, "templates": len(made.templates), "shown": SHOWN_LABELS,
-        "tie": [SAME_SHARE, SAME_COSINE], "why": why,
+        "tie": [SAME_SHARE, SAME_COSINE], "why": why, "none_fits": none_fits,
         "notes": [*(say_message(lang, note) for note in found.notes), *cautions],
         "times": say(lang, "times", **times) if times else ""})

@@ -58,6 +58,7 @@ function first(c) {
 }
 function headline(c) {
   const best = first(c), names = best.map((r) => r.name);
+  if (data.none_fits) return [say("ar_none_fits"), say("ar_none_best", { name: names[0], share: percent(best[0].share) })];
   if (best.length === 1) return [names[0], percent(best[0].share)];
   const many = rows.some((r) => r.id === REST) && best.length >= data.shown;
   const key = best.length === 2 && !many ? "ar_tie_2" : best.length === 3 && !many ? "ar_tie_3" : "ar_tie_more";

@@ -17,8 +17,8 @@ HERE = Path(__file__).parent
 SCRIPT = "\n".join((HERE / "js" / f"{part}.js").read_text(encoding="utf-8")
                    for part in ("data", "view", "draw", "hands", "lists"))
 STYLE, TEMPLATE = ((HERE / f"map.{kind}").read_text(encoding="utf-8") for kind in ("css", "html"))
-WORDS = ("pictures", "texts", "picture", "word", "other_groups", "said_start", "said_near", "said_box", "said_none",
-         "seen", "canvas", "in", "out", "home", "box", "thumbs", "shapes", "cosine", "name", "near")
+WORDS = ("pictures", "texts", "picture", "word", "other_groups", "said_start", "said_near", "said_pictures", "said_box",
+         "said_none", "seen", "canvas", "in", "out", "home", "box", "thumbs", "shapes", "cosine", "name", "near")
 NO_MARKS = '{"near": []}'
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 from PIL import Image
+from torch import Tensor
 
 from clipmini.image import open_image
 from clipmini.tasks.classify import build_classifier
@@ -16,12 +17,13 @@ from demo_app.texts import say
 from demo_app.views import answers, endpoint, view
 
 OWN_CHOICE = ""  # the method's name for "whatever is best for this model"
+PLACES = ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right")
 METHODS = ("windows", "surgery", "value", "relevance", "gradcam", "occlusion", "patches")
 
 
 class Inside(NamedTuple):
-    """maps, segments: figures; scores: of each phrase {"phrase", "cosine", "presence", "at_least", "there"}; words:
-    rows of phrase, word, fall of the cosine; method: the one that was used."""
+    """maps, segments: figures; scores: of each phrase what scores_of says; words: rows of phrase, word, fall of the
+    cosine; method: the one that was used."""
 
     maps: Any  # not its class: matplotlib is imported when the view is opened
     segments: Any
@@ -45,16 +47,25 @@ def look_inside(asked: Asked, method: str, progress: bool = True, narrow: bool =
                   scores_of(asked, image, found), words, found.method)
 
 
+def place(map_: Tensor) -> int:
+    """Where a map (h, w) is strongest, by thirds: 0 to 8, row by row from the top left."""
+    height, width = map_.shape
+    y, x = divmod(int(map_.argmax()), width)
+    return 3 * (3 * y // height) + 3 * x // width
+
+
 def scores_of(asked: Asked, image: Image.Image, found: Heatmap) -> list[dict]:
-    """Of each phrase its cosine with the whole picture, its presence or what that is at least, and whether it is there:
-    None where only the method that looks at every part could say."""
+    """Of each phrase its cosine with the whole picture, its presence or what that is at least, whether it is there, and
+    its place: None where that is not known, or where a map is the same everywhere."""
     whole, texts = asked.embedder.embed_images([image]), build_classifier(asked.embedder, found.phrases, "plain")
     least = presence_at_least(texts, asked.model.model.everyday(), whole)
     exact = [None] * len(texts) if found.scores is None else found.scores.tolist()
     return [{"phrase": phrase, "cosine": cosine, "presence": score, "at_least": floor,
-             "there": True if floor >= PRESENT else None if score is None else score >= PRESENT}
-            for phrase, cosine, score, floor in zip(found.phrases, (texts @ whole[0]).tolist(), exact, least.tolist(),
-                                                    strict=True)]
+             "there": True if floor >= PRESENT else None if score is None else there,
+             "place": PLACES[place(map_)] if map_.max() > map_.min() else None}
+            for phrase, cosine, score, floor, there, map_ in zip(
+                found.phrases, (texts @ whole[0]).tolist(), exact, least.tolist(), found.present, found.maps,
+                strict=True)]
 
 
 def score_table(asked: Asked, found: Inside) -> str:
@@ -62,11 +73,19 @@ def score_table(asked: Asked, found: Inside) -> str:
     def said(key: str, **values) -> str:
         return escape(say(asked.lang, f"inside_{key}", **values))
 
+    places = dict(zip(PLACES, say(asked.lang, "inside_places").split(", "), strict=True))
+
+    def verdict(score: dict) -> str:
+        key = {True: "there", False: "not_there", None: "not_known"}[score["there"]]
+        if key == "not_there" or not score["place"]:
+            return said(key)
+        return escape(say(asked.lang, "inside_and_place", verdict=say(asked.lang, f"inside_{key}"),
+                          place=places[score["place"]]))
+
     rows = "".join(
         f'<tr><th scope="row">{escape(s["phrase"])}</th><td>{s["cosine"]:+.3f}</td>'
         f"<td>{'≥ ' if s['presence'] is None else ''}{s['at_least' if s['presence'] is None else 'presence']:+.1f}</td>"
-        f"<td>{said({True: 'there', False: 'not_there', None: 'not_known'}[s['there']])}</td></tr>"
-        for s in found.scores)
+        f"<td>{verdict(s)}</td></tr>" for s in found.scores)
     head = "".join(f'<th scope="col">{said(key)}</th>' for key in ("phrase", "cosine", "presence", "verdict"))
     notes = [said("presence_about", limit=PRESENT)]
     if any(s["presence"] is None for s in found.scores):
@@ -78,13 +97,14 @@ def score_table(asked: Asked, found: Inside) -> str:
     return (f'<div class="cm-wide" tabindex="0" role="region" aria-label="{said("scores")}">'
             '<table class="cm-shades cm-scores">'
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-            f'<p class="cm-small">{("" if asked.lang == "zh" else " ").join(notes)}</p>')
+            f'<details class="cm-small"><summary>{said("meaning")}</summary>'
+            f'{("" if asked.lang == "zh" else " ").join(notes)}</details>')
 
 
 def saved(asked: Asked, method: str) -> Saved:
     """Both figures, and a row for each phrase."""
     found = look_inside(asked, method)
-    return Saved(lambda: [found.maps, found.segments], ("phrase", "cosine", "presence", "at least", "there"),
+    return Saved(lambda: [found.maps, found.segments], ("phrase", "cosine", "presence", "at least", "there", "place"),
                  [tuple(score.values()) for score in found.scores])
 
 
@@ -118,8 +138,8 @@ def build(page: Page) -> None:
 
         Returns:
             Two figures; for each phrase its cosine with the picture, its presence (standard deviations above everyday
-            words; by methods other than windows only what it is at least) and whether it is there (null: not known);
-            and for phrases of several words how far the cosine falls without each of them.
+            words; by methods other than windows only what it is at least), whether it is there (null: not known),
+            and where it is strongest; and for phrases of several words how far the cosine falls without each of them.
         """
         from demo_app.figures import plotted
 

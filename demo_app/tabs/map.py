@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,9 +72,11 @@ def theirs(mine: Opened | None, model: Model) -> Opened | None:
 
 
 class Controls(NamedTuple):
-    """What a visitor sets. mine: a map of their own pictures as Opened, or None for the map of the model."""
+    """What a visitor sets. mine: a map of their own pictures as Opened, or None for the map of the model; sought: the
+    text that is marked, and the picture and the model at that time: with others the picture is marked again."""
 
     mine: gr.State
+    sought: gr.State
     kind: gr.Radio
     gap: gr.Checkbox
     by: gr.Radio
@@ -104,7 +107,8 @@ def build(page: Page) -> None:
         results = Results(shown, gr.Markdown(elem_id="map-gap-said"), said)
         own = _own(page)
         film = _film(page, lang)
-        controls = Controls(gr.State(None, time_to_live=3600), kind, gap, by, page.bench.choice)
+        states = gr.State(None, time_to_live=3600), gr.State(("", None, ""))
+        controls = Controls(*states, kind, gap, by, page.bench.choice)
         drawn_now = gr.State("")
     page.kept.update({"map": Kept(kind), "gap": Kept(gap), "by": Kept(by)})
     _connect_map(page, drawn_now, controls, results)
@@ -131,6 +135,7 @@ def _own(page: Page) -> tuple[gr.File, gr.Button, gr.Button]:
     """The folded part for a visitor's own pictures: files, and the buttons that make a map and go back to the first."""
     word = page.word
     with gr.Accordion(word("own_map"), open=False):
+        gr.Markdown(word("own_about"))
         files = gr.File(label=word("pictures"), file_count="multiple", file_types=list(ENDINGS), type="filepath",
                         elem_id="own-files", height=140)
         with gr.Row():
@@ -152,7 +157,7 @@ def _film(page: Page, lang: str) -> tuple[gr.Button, gr.Slider, gr.HTML, gr.HTML
 def _connect_map(page: Page, drawn_now: gr.State, c: Controls, r: Results) -> None:
     """Draw the map of the model, after it was made where there is none, and put the picture on it; move its points and
     colour them."""
-    def show(asked: Asked, mine, now: str, kind: str, gap: bool, by: str) -> Iterator[tuple]:
+    def show(asked: Asked, mine, sought: tuple, now: str, kind: str, gap: bool, by: str) -> Iterator[tuple]:
         model, lang = asked.model.model, asked.lang
         o = theirs(mine, model) or of_model(model)
         if o is None:
@@ -162,7 +167,9 @@ def _connect_map(page: Page, drawn_now: gr.State, c: Controls, r: Results) -> No
                     yield *outputs, now
             o = of_model(model)
         assert o is not None
-        name, marks = canvas.map_name(kind, gap), _marks_of_picture(asked, o, kind, gap)
+        name, text = canvas.map_name(kind, gap), sought[0] if sought[1:] == (asked.picture, model.name) else ""
+        marks = (marked(o, _text_vector(model, text)[1], kind, gap, text) if text else
+                 _marks_of_picture(asked, o, kind, gap))
         if now == (key := f"{id(o)} {lang}"):
             yield gr.HTML(marks=marks), gr.skip(), gr.skip(), now
         else:
@@ -175,7 +182,7 @@ def _connect_map(page: Page, drawn_now: gr.State, c: Controls, r: Results) -> No
         return gr.HTML(xy=canvas.places(o, canvas.map_name(kind, gap)), marks=canvas.marks()) if o else gr.skip()
 
     answers(page, "map", show, [], [r.view, r.gap_said, r.said, drawn_now], MAPS,
-            given=[c.mine, drawn_now, c.kind, c.gap, c.by], blind=True, instead=partial(of_maker, page))
+            given=[c.mine, c.sought, drawn_now, c.kind, c.gap, c.by], blind=True, instead=partial(of_maker, page))
     c.by.input(lambda by: gr.HTML(by=by), c.by, r.view, **PRIVATE)
     gr.on([c.kind.input, c.gap.input], move, [c.mine, c.kind, c.gap, c.choice], r.view, **PRIVATE)
 
@@ -228,15 +235,17 @@ def _steps(made_so_far: Iterator[made.Step], kind: str, gap: bool, by: str, lang
 
 def _connect_search(page: Page, query: gr.Textbox, tries: list[gr.Button], c: Controls, r: Results) -> None:
     """List and mark the neighbours of a text, or of a point that is clicked; or the points in a frame."""
+    picture = page.bench.picture
     where: list = [c.mine, c.kind, c.gap, c.choice]
 
     @gpu
-    def search(text: str, mine, kind: str, gap: bool, choice: str, request: gr.Request):
+    def search(text: str, picture: str | None, mine, kind: str, gap: bool, choice: str, request: gr.Request):
         lang = page.language(request)
         with friendly_errors(lang):
             model = chosen(page, choice, mine)
             text, vector = _text_vector(model, text)
-            return gr.HTML(marks=marked(current(model, mine, lang), vector, kind, gap, text))
+            found = marked(current(model, mine, lang), vector, kind, gap, text)
+            return gr.HTML(marks=found), (text, picture, model.name)
 
     def suggest(number: int):
         def say_it(choice: str, request: gr.Request):
@@ -257,10 +266,10 @@ def _connect_search(page: Page, query: gr.Textbox, tries: list[gr.Button], c: Co
             i = points[0]
             return gr.HTML(marks=marked(o, found.vectors[i], kind, gap, found.names[i], i))
 
-    query.submit(search, [query, *where], r.view, **PRIVATE, **QUICK)
+    find: dict[str, Any] = {"fn": search, "inputs": [query, picture, *where], "outputs": [r.view, c.sought]}
+    query.submit(**find, **PRIVATE, **QUICK)
     for number, button in enumerate(tries):
-        button.click(suggest(number), c.choice, query, **PRIVATE).then(search, [query, *where], r.view, **PRIVATE,
-                                                                       **QUICK)
+        button.click(suggest(number), c.choice, query, **PRIVATE).then(**find, **PRIVATE, **QUICK)
     r.view.select(pick, where, r.view, trigger_mode="always_last", **PRIVATE)
 
 
@@ -330,8 +339,9 @@ def _connect_own(page: Page, files: gr.File, make: gr.Button, back: gr.Button, c
         with friendly_errors(lang):
             paths, names = _named(paths, lang)
             maker = page.shelf.pick_for(choice, paths).embedder
+            head = f'<p><span class="cm-who">{escape(say(lang, "answered_by", name=maker.name))}</span></p>'
             for step in _steps(made.own_map(maker, paths, names), kind, gap, by, lang):
-                yield *step, "own"
+                yield *step, "own", head
 
     def go_back(kind: str, gap: bool, by: str, choice: str, request: gr.Request):
         lang = page.language(request)
@@ -340,8 +350,9 @@ def _connect_own(page: Page, files: gr.File, make: gr.Button, back: gr.Button, c
             return (None, drawn(o, canvas.map_name(kind, gap), by, lang), gap_sentence(o.found, lang), title(o, lang),
                     f"{id(o)} {lang}")
 
-    stamp = page.views["map"].stamp  # the picture of the bench gets its place and its neighbours
-    make.click(map_own, [files, c.kind, c.gap, c.by, c.choice], [c.mine, *r, drawn_now], show_progress="hidden",
+    _, stamp, head = page.views["map"]  # at the end the picture of the bench gets its place and its neighbours
+    make.click(None, None, None, js="() => document.getElementById('map-said').scrollIntoView()", **PRIVATE)
+    make.click(map_own, [files, c.kind, c.gap, c.by, c.choice], [c.mine, *r, drawn_now, head], show_progress="hidden",
                **PRIVATE, **MAPS).success(None, stamp, stamp, js="(stamp) => cm.again('map', stamp)", **PRIVATE)
     back.click(go_back, [c.kind, c.gap, c.by, c.choice], [c.mine, *r, drawn_now], **PRIVATE)
 

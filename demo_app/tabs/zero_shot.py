@@ -39,8 +39,11 @@ def _classifier(asked: Asked) -> Classifier:
 
 def doubts(asked: Asked, prediction: Prediction) -> list[str]:
     """What makes the answer doubtful, in words."""
-    found = cautions.for_answer(asked.model.model, asked.need_picture(), asked.templates, prediction)
-    return [caution.said(asked.lang) for caution in found]
+    return [caution.said(asked.lang) for caution in _cautions(asked, prediction)]
+
+
+def _cautions(asked: Asked, prediction: Prediction) -> list[cautions.Caution]:
+    return cautions.for_answer(asked.model.model, asked.need_picture(), asked.templates, prediction)
 
 
 def as_data(prediction: Prediction, scale: float, times: dict[str, float], lang: str) -> dict:
@@ -60,9 +63,11 @@ def as_data(prediction: Prediction, scale: float, times: dict[str, float], lang:
 def shown(asked: Asked, scale: float = 0) -> tuple[str, Image.Image, str, dict]:
     """The arithmetic's JSON, what the model saw, HTML of the prompts, the numbers. scale: 0 for the model's own."""
     prediction, scale, times, saw = answer(asked, scale or None)
+    found = _cautions(asked, prediction)
     strips = arithmetic.value(asked.embedder, _classifier(asked), prediction, asked.lang, scale,
                               asked.model.model.everyday(asked.templates), times=times,
-                              cautions=doubts(asked, prediction))
+                              cautions=[caution.said(asked.lang) for caution in found],
+                              none_fits=any(caution.key == "caution_none_fits" for caution in found))
     return (strips, enlarged(saw, SAW_SIDE),
             style.prompt_list(asked.lang, prediction), as_data(prediction, scale, times, asked.lang))
 

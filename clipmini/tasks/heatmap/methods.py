@@ -17,7 +17,7 @@ from torch import Tensor
 from clipmini.embedder import Embedder
 from clipmini.image import open_image, preprocess
 from clipmini.tasks.classify import build_classifier
-from clipmini.tasks.heatmap.presence import PRESENT, presence
+from clipmini.tasks.heatmap.presence import presence, verdict
 from clipmini.tasks.prompts import EVERYDAY_WORDS, clean_labels
 from clipmini.vision import ImageTower
 
@@ -34,7 +34,8 @@ class HeatmapError(ValueError):
 class Heatmap:
     """image: RGB, as the maps cover it; maps (K, h, w) float32, each from 0 to 1 (all 0 where a method sees no
     difference); cells (K, gh, gw): the method's own numbers over the picture padded to a square, before they were
-    stretched. scores (K,): is it there at all? See presence.presence; None for methods other than "windows"."""
+    stretched. scores (K,): is it there at all? See presence.presence; None for methods other than "windows". model: who
+    was asked."""
 
     image: Image.Image
     phrases: tuple[str, ...]
@@ -42,12 +43,14 @@ class Heatmap:
     cells: Tensor
     method: str
     scores: Tensor | None = None
+    model: str = ""
 
     @property
     def present(self) -> tuple[bool | None, ...]:
-        """Whether each phrase is there; None where the method has no score, for a map has a brightest place anyhow."""
-        return tuple(score >= PRESENT for score in self.scores.tolist()) if self.scores is not None else \
-            (None,) * len(self.phrases)
+        """Whether each phrase is there; None where that is not known: see presence.verdict, and a method without scores
+        has a brightest place anyhow."""
+        scores = [None] * len(self.phrases) if self.scores is None else self.scores.tolist()
+        return tuple(None if score is None else verdict(score, self.model) for score in scores)
 
     @property
     def segmented(self) -> Tensor:
@@ -84,7 +87,7 @@ def heatmap(embedder: Embedder, image, phrases, method: str | None = None, templ
     scores = None
     if "windows" in view.seen:
         scores = presence(texts, neutral, embedder.embed_images([whole]), view.seen["windows"])
-    return Heatmap(image, phrases, stretched(cells, image.size), cells, method, scores)
+    return Heatmap(image, phrases, stretched(cells, image.size), cells, method, scores, embedder.name)
 
 
 def squared(image: Image.Image, colour: tuple[float, ...]) -> Image.Image:

@@ -8,7 +8,16 @@ from torch import Tensor
 PRESENT = 1.8  # from here on a thing counts as there
 WHOLE_LESS = 0.4  # standard deviations that the whole picture's answer must be clearer than that of the windows
 MEASURED_WITH = ("emoji", "emoji-vit")  # of other models nobody measured how often this is right
+AVERAGE = 0.0  # what is no nearer than the mean of everyday words is not there, whoever says so
 LEVEL = 0.35  # how much of a text's mean over the windows is taken from its best: some words are near to any window
+
+
+def verdict(score: float, model: str) -> bool | None:
+    """Whether a thing with this presence is there; None: not known, where the model of this name was not measured and
+    the score lies between AVERAGE and PRESENT."""
+    if score >= PRESENT:
+        return True
+    return False if model in MEASURED_WITH or score < AVERAGE else None
 
 
 def presence(texts: Tensor, everyday: Tensor, whole: Tensor, windows: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ function results() {
   const m = state.marks, near = (m.near || []).filter((i) => i < state.count), list = find(".cm-map-near");
   list.replaceChildren(...near.slice(0, 200).map((i) => row(i, m.cosines ? m.cosines[i] : undefined)));
   const pictures = near.filter(isPicture).length, values = { n: pictures, m: near.length - pictures, label: m.label || "" };
-  find(".cm-map-status").textContent = near.length ? say(m.what === "box" ? "said_box" : "said_near", values)
+  find(".cm-map-status").textContent = near.length
+    ? say(m.what === "box" ? "said_box" : values.m ? "said_near" : "said_pictures", values)
     : m.what === "box" ? say("said_none") : say("said_start");
   find(".cm-map-note").textContent = m.note || "";
   find(".cm-map-head").hidden = !near.length;

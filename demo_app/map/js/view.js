@@ -14,8 +14,11 @@ function fit() {
     const x = state.xs[i], y = state.ys[i];
     if (x < x0) x0 = x; if (x > x1) x1 = x; if (y < y0) y0 = y; if (y > y1) y1 = y;
   }
-  const { w, h } = size(), scale = 0.9 * Math.min(w / (x1 - x0 || 1), h / (y1 - y0 || 1));
-  state.view = { scale, home: scale, x: w / 2 - scale * (x0 + x1) / 2, y: h / 2 + scale * (y0 + y1) / 2 };
+  // Few pictures are large: none of them is cut off, and none lies below the buttons at the right.
+  const { w, h } = size(), own = state.data && state.data.own, side = own ? 34 : 0.05 * w, buttons = own ? 50 : 0;
+  const wide = w - 2 * side - buttons, tall = h - 2 * (own ? 40 : 0.05 * h);
+  const scale = Math.min(wide / (x1 - x0 || 1), tall / (y1 - y0 || 1));
+  state.view = { scale, home: scale, x: (w - buttons) / 2 - scale * (x0 + x1) / 2, y: h / 2 + scale * (y0 + y1) / 2 };
   touchable();
 }
 
