@@ -1,5 +1,6 @@
 """Is the phrase there at all? Scores against a count by hand, what figures and commands make of them, and their rates."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -179,3 +180,27 @@ def test_the_apps_sentence_quotes_what_was_measured(lang):
               for of in ("scenes", "one thing")}
     said = [int(n) for n in re.findall(r"\d+", texts[lang]["inside_presence_missed"])]
     assert said == missed["scenes"] + missed["one thing"]
+
+
+def test_of_a_model_that_nobody_measured_less_is_said():
+    from clipmini.tasks.heatmap.presence import AVERAGE, MEASURED_WITH, PRESENT, verdict
+
+    assert [verdict(x, "stranger") for x in (PRESENT, PRESENT - 0.1, AVERAGE, AVERAGE - 0.1)] == [True, None, None, False]
+    assert [verdict(x, MEASURED_WITH[0]) for x in (PRESENT, PRESENT - 0.1, AVERAGE, AVERAGE - 0.1)] == [True, False, False, False]
+
+
+def test_the_app_says_where_it_is_strongest_and_does_not_paint_what_is_far():
+    pytest.importorskip("gradio")
+    from demo_app.tabs.inside import PLACES, painted, place
+
+    for number, name in enumerate(PLACES):
+        y, x = divmod(number, 3)
+        map_ = torch.zeros(30, 60)
+        map_[10 * y + 5, 20 * x + 10] = 1
+        assert PLACES[place(map_)] == name
+    maps = torch.ones(2, 4, 4)
+    found = Heatmap(Image.new("RGB", (4, 4)), ("a", "b"), maps, maps, "surgery")
+    kept = painted(found, [{"at_least": -0.1}, {"at_least": 0.1}]).maps
+    assert kept[0].max() == 0 and torch.equal(kept[1], maps[1])
+    scored = dataclasses.replace(found, scores=torch.tensor([0.0, 1.0]))
+    assert painted(scored, [{"at_least": -1.0}] * 2) is scored

@@ -28,7 +28,7 @@ from demo_app.map.stored import shipped
 from demo_app.page import read_samples, samples_folder
 from demo_app.tabs import TABLE
 from demo_app.tabs.fails import EXPERIMENTS, verdict
-from demo_app.tabs.inside import PLACES, place
+from demo_app.tabs.inside import PLACES, painted, place
 from demo_app.tabs.prompts import FIRST
 from demo_app.tabs.saw import SHOWN_SIDE
 from demo_app.tabs.zero_shot import enlarged
@@ -142,8 +142,9 @@ def inside(v, panel, embedder):
              for row in panel.locator("#inside-words .virtual-row").all()]
     assert [tuple(row[:2]) for row in shown] == [f[:2] for f in falls]
     assert [float(row[2]) for row in shown] == pytest.approx([f[2] for f in falls], abs=6e-4)
+    areas = painted(found, [{"at_least": x} for x in least])
     for part, figure in (("maps", plots.heatmaps(found, f"{embedder_name(embedder)}: {found.method}")),
-                         ("areas", plots.segments(found, embedder_name(embedder)))):
+                         ("areas", plots.segments(areas, embedder_name(embedder)))):
         assert alike(pixels(panel.locator(f"#inside-{part} img").get_attribute("src")), pixels(plotted(figure).plot))
 
 

@@ -1,16 +1,18 @@
 """The view that looks inside: is each phrase there, where in the picture, and how much does each of its words count?"""
 
+from dataclasses import replace
 from html import escape
 from typing import Any, NamedTuple
 
 import gradio as gr
+import torch
 from PIL import Image
 from torch import Tensor
 
 from clipmini.image import open_image
 from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.heatmap import PRESENT, Heatmap, heatmap, presence_at_least, word_relevance
-from clipmini.tasks.heatmap.presence import MEASURED_WITH
+from clipmini.tasks.heatmap.presence import AVERAGE, MEASURED_WITH
 from demo_app.page import SLOW, Asked, Kept, Page, friendly_errors
 from demo_app.saving import Offer, Saved
 from demo_app.texts import say
@@ -43,8 +45,17 @@ def look_inside(asked: Asked, method: str, progress: bool = True, narrow: bool =
     words = [[phrase, word, f"{fall:+.3f}"] for phrase in found.phrases if len(phrase.split()) > 1
              for word, fall in word_relevance(embedder, image, phrase)]
     maps = heatmaps(found, f"{embedder.name}: {found.method}", across=2 if narrow else 4)
-    return Inside(maps, segments(found, embedder.name),
-                  scores_of(asked, image, found), words, found.method)
+    scores = scores_of(asked, image, found)
+    return Inside(maps, segments(painted(found, scores), embedder.name), scores, words, found.method)
+
+
+def painted(found: Heatmap, scores: list[dict]) -> Heatmap:
+    """The maps that areas are painted from: not those of phrases that are no nearer than the mean of everyday words,
+    where the method has no score of its own."""
+    if found.scores is not None:
+        return found
+    some = torch.tensor([score["at_least"] >= AVERAGE for score in scores])
+    return replace(found, maps=found.maps * some[:, None, None])
 
 
 def place(map_: Tensor) -> int:
