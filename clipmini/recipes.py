@@ -302,7 +302,7 @@ def write(recipe: Recipe, folder: Path, embedder: Embedder, rows: tuple, words: 
     (pairs, held), source = rows, recipe.data
     answers = recorded(ask(embedder, {**source.report(embedder), **earlier}))
     results = before | {("after, " if before else "") + name: answer for name, answer in answers.items()}
-    meta = {"recipe": json.loads(json.dumps(asdict(recipe))), "pictures": len(pairs), "results": results,
+    meta = {"recipe": json.loads(json.dumps(asdict(recipe), default=str)), "pictures": len(pairs), "results": results,
             "threads": torch.get_num_threads(), "precision": chosen_precision(recipe.train),
             "measured": in_one_line(results), "templates": source.templates, "clipmini": __version__, **told}
     known = taught(recipe, embedder, pairs, held)

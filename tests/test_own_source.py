@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -173,6 +174,27 @@ def test_fine_tuning_begins_with_a_model_and_measures_it_before_and_after(table,
     assert before.config.vision.image_size == after.config.vision.image_size == 48
     assert main([*words, "other", "--init", "devise"]) == 1
     assert "only clipmini's own CLIPs" in capsys.readouterr().err and not (tmp_path / "other" / "final").exists()
+
+
+def test_columns_can_be_named_to_train_and_evaluate(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = []
+    for i in range(60):
+        Image.new("RGB", (16, 16), (4 * i, 255 - 4 * i, 50)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png|not this|shade {i}")
+    Path("rows.txt").write_text("\n".join(["file|other|said", *lines]), encoding="utf-8")
+    named = ["--separator", "bar", "--header", "yes", "--picture-column", "file", "--text-column", "said"]
+    short = ["train", "--data", "rows.txt", "--root", str(tmp_path), "--steps", "2", "--batch", "8", "--quiet", "--out", "run"]
+    assert main([*short, *named]) == 0
+    asked = json.loads(Path("run/final/config.json").read_text())["meta"]["recipe"]["data"]["asked"]
+    assert asked["text"] == "said" and asked["separator"] == "|"
+    capsys.readouterr()
+    assert main(["evaluate", "run/final", "--data", "rows.txt", *named]) == 0
+    first = capsys.readouterr().out
+    assert main(["evaluate", "run/final", "--data", "rows.txt", *named[:-1], "other"]) == 0
+    assert "1 captions" in capsys.readouterr().out and "1 captions" not in first  # all say the same
+    assert main(["train", "shapes", "--steps", "2", *named]) == 1
+    assert "no columns to name" in capsys.readouterr().err
 
 
 # ---- recall ----------------------------------------------------------------------------------------------

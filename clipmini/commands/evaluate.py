@@ -3,6 +3,7 @@
 import json
 
 from clipmini.commands.evaluate_options import add
+from clipmini.commands.own_options import with_columns
 from clipmini.commands.shared import source_of
 
 __all__ = ["add", "run"]
@@ -23,7 +24,7 @@ def run(args) -> None:
         raise ValueError(f"--data {args.data} and --dataset {args.dataset}: give one of the two")
     templates = args.templates and named_or_own(args.templates)
     source = find(args.dataset).copied(args.folder, args.limit) if args.dataset else \
-        source_of(args, args.data or "emoji")
+        with_columns(source_of(args, args.data or "emoji"), args)
     embedder = load(args.model, packed=True)
     if seen := source.seen(embedder.meta.get("data", "")):
         print(f"note: this model was trained on {', '.join(seen)}: these numbers are not of pictures it never saw")

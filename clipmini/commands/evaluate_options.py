@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from clipmini.commands.own_options import add_columns
 from clipmini.commands.shared import MODEL_HELP, add_source_options
 from clipmini.data import SOURCES
 
@@ -28,3 +29,4 @@ def add(p) -> None:
                    "mistakes with their pictures, calibration, and what changed since the model it began with")
     p.add_argument("--before", metavar="MODEL", help="--report: compare with this model instead")
     add_source_options(p, skip=("limit",))
+    add_columns(p)

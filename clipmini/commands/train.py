@@ -1,8 +1,10 @@
 """clipmini train"""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from clipmini.commands.own_options import with_columns
 from clipmini.commands.shared import given_options
 from clipmini.commands.train_options import OPTIONS, add
 
@@ -23,6 +25,7 @@ def run(args) -> None:
     if args.init:
         training = FINE_TUNING | training | {"init": args.init, "mix": not args.no_mix}
     recipe = customised(recipe, **training, **given_options(args, recipe.data))
+    recipe = replace(recipe, data=with_columns(recipe.data, args))
     out = args.out or Path("runs") / recipe.name
     command = "clipmini " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", recipe.name])
     done, results = run(recipe, out, command, progress=not args.quiet, film=args.film)

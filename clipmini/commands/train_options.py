@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from clipmini.commands.own_options import add_columns
 from clipmini.commands.shared import add_source_options
 from clipmini.commands.values import plan, rates
 
@@ -43,3 +44,4 @@ def add(p) -> None:
     p.add_argument("--film", action="store_true", help="keep the weights after some steps, for `clipmini map --film`")
     p.add_argument("--quiet", action="store_true", help="no progress bar")
     add_source_options(p, skip=OPTIONS)
+    add_columns(p)
