@@ -176,6 +176,19 @@ def test_fine_tuning_begins_with_a_model_and_measures_it_before_and_after(table,
     assert "only clipmini's own CLIPs" in capsys.readouterr().err and not (tmp_path / "other" / "final").exists()
 
 
+def test_a_probe_needs_labels(tmp_path, table, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i in range(80):
+        folder = tmp_path / "sorted" / ("red" if i % 2 else "blue")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (200 - i, 40, i) if i % 2 else (i, 40, 200 - i)).save(folder / f"{i}.png")
+    assert main(["evaluate", "emoji", "--data", "sorted", "--probe"]) == 0
+    said = capsys.readouterr().out
+    assert "linear probe: 100.0%" in said and "rows a class" in said
+    assert main(["evaluate", "emoji", "--data", str(table), "--probe"]) == 1
+    assert "--probe needs a label for every picture" in capsys.readouterr().err
+
+
 def test_columns_can_be_named_to_train_and_evaluate(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = []

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from clipmini.tasks import probe
 
@@ -60,3 +61,20 @@ def test_rows_that_do_not_match_are_named():
         probe.fit(features, labels[:29])
     with pytest.raises(ValueError, match="of 1 classes"):
         probe.fit(features, torch.zeros(30, dtype=torch.long))
+
+
+def test_the_probe_of_a_command_is_chosen_on_the_training_rows_alone():
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(3, 8, generator=generator)
+    labels = torch.arange(60) % 3
+    features = F.normalize(centres[labels] + 0.4 * torch.randn(60, 8, generator=generator), dim=1)
+    found = probe.probed(features[:45], labels[:45], features[45:], labels[45:])
+    best = probe.sweep(features[:45], labels[:45], folds=5)
+    assert found.strength == max(best, key=lambda c: best[c]) and (found.n, found.classes) == (15, 3)
+    fitted = probe.fit(features[:45], labels[:45], found.strength)
+    assert found.share == probe.accuracy(fitted, features[45:], labels[45:]) and found.low < found.share <= found.high
+    assert [s.k for s in found.shots] == [1, 2, 4, 8]
+    said = probe.told(found)
+    assert f"linear probe: {found.share:.1%}" in said and len(said.splitlines()) == 6
+    single = torch.tensor([0, 1, 2])
+    assert probe.probed(features[:3], single, features[45:], labels[45:]).shots == []  # a row a class: nothing to choose by

@@ -8,12 +8,14 @@ from clipmini.commands.shared import source_of
 
 __all__ = ["add", "run"]
 
+
 def run(args) -> None:
     """Print a table of what was measured."""
     from clipmini.commands.left_out import tell_left_out
     from clipmini.data.testsets import as_list, find
     from clipmini.embedder import load
     from clipmini.plots import reliability_curve
+    from clipmini.tasks import probe
     from clipmini.tasks.prompts import named_or_own
     from clipmini.tasks.questions import Embedded, ask, left_out, recorded, told
 
@@ -32,6 +34,9 @@ def run(args) -> None:
     embedded: Embedded = {}
     answers = ask(embedder, questions, args.out, args.strict, embedded)
     print(told(answers))
+    if args.probe:
+        side = embedder.config.vision.image_size
+        print(probe.told(probe.probed_rows(embedder, source.training_rows(side, 0), source.held_out_rows(side))))
     if args.report:
         from clipmini.report import write
 

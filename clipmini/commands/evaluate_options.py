@@ -25,6 +25,8 @@ def add(p) -> None:
     p.add_argument("--templates", help="template set of the ensemble (default: the one that belongs to the data)")
     p.add_argument("--strict", action="store_true", help="stop at the first row that cannot be used")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
+    p.add_argument("--probe", action="store_true", help="--data with labels: a linear probe on the training rows too, "
+                   "and with few rows a class (extra maps)")
     p.add_argument("--report", type=Path, metavar="FILE.html", help="a page that opens offline: confusions, the worst "
                    "mistakes with their pictures, calibration, and what changed since the model it began with")
     p.add_argument("--before", metavar="MODEL", help="--report: compare with this model instead")

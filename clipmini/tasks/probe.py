@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clipmini.embedder import Embedder
+from clipmini.tasks.evaluate import embed_dataset, targets_of
+from clipmini.tasks.metrics import columns, wilson
+
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # C of scikit-learn: the inverse of the weight decay
 
 
@@ -75,3 +79,49 @@ def few_shot(features: Tensor, labels: Tensor, test_features: Tensor, test_label
         scores = [accuracy(fit(features[r], labels[r], strength), test_features, test_labels) for r in rows]
         found.append(Shots(k, sum(scores) / draws, min(scores), max(scores)))
     return found
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A linear probe on all training rows: strength, chosen on them alone; share of test rows that are right, with its
+    95% interval; shots: the curve with few rows a class; n, classes: test rows, and classes of the training rows."""
+
+    strength: float
+    share: float
+    low: float
+    high: float
+    shots: list[Shots]
+    n: int
+    classes: int
+
+
+def probed(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor) -> Probed:
+    """features (N, E), labels (N,) of the training rows, and the same of the test rows -> Probed. Raises ValueError for
+    one class only."""
+    fewest = int(labels.bincount()[labels.unique()].min())
+    strengths = sweep(features, labels, folds=min(5, fewest)) if fewest > 1 else {10.0: 0.0}
+    strength = max(strengths, key=lambda c: strengths[c])
+    share = accuracy(fit(features, labels, strength), test_features, test_labels)
+    most = int(labels.bincount().max())
+    shots = few_shot(features, labels, test_features, test_labels, [k for k in (1, 2, 4, 8, 16, 32, 64) if k < most],
+                     strength=strength)
+    n = len(test_labels)
+    return Probed(strength, share, *wilson(share, n), shots, n, len(labels.unique()))
+
+
+def probed_rows(embedder: Embedder, training, held) -> Probed:
+    """The same for two pairs datasets with labels. Raises ValueError where one has none."""
+    if any("label" not in rows.column_names for rows in (training, held)):
+        raise ValueError("--probe needs a label for every picture, and this data has none")
+    sides = [(embed_dataset(embedder, rows), targets_of(rows, None, None)[0]) for rows in (training, held)]
+    return probed(*sides[0], *sides[1])
+
+
+def told(found: Probed) -> str:
+    """The same as lines of text."""
+    rows = [["rows a class", "right, mean of 5 draws", "least", "most"]]
+    rows += [[f"{s.k}", f"{s.mean:.1%}", f"{s.low:.1%}", f"{s.high:.1%}"] for s in found.shots]
+    return "\n".join([
+        f"linear probe: {found.share:.1%} [{found.low:.1%}, {found.high:.1%}] of {found.n:,} pictures among "
+        f"{found.classes:,} classes (strength {found.strength:g}, chosen on the training rows)",
+        *(columns(rows, right=range(4)) if found.shots else [])])
