@@ -80,7 +80,7 @@ def test_a_mouse_hovers_clicks_and_selects(visit):
     v.page.mouse.click(box["x"] + x, box["y"] + y)
     status = v.page.locator("#map-view .cm-map-status")
     v.page.wait_for_function("name => document.querySelector('#map-view .cm-map-status').innerText.includes(name)", arg=name)
-    assert "12 pictures, 6 words" in status.inner_text() and v.page.locator(ROWS).count() == 18
+    assert "12 pictures, then 6 words" in status.inner_text() and v.page.locator(ROWS).count() == 18
     v.page.locator("#map-view .cm-map-box").check()  # the page scrolls to it
     box = v.page.locator(CANVAS).bounding_box()
     v.page.mouse.move(box["x"] + 150, box["y"] + 150)
