@@ -2,6 +2,7 @@
 
 import copy
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from clipmini.config import preset
 from clipmini.data import emoji, find
 from clipmini.data.base import Question, Source, SourceError, configured
 from clipmini.data.own.source import is_own
-from clipmini.embedder import Embedder, load
+from clipmini.embedder import Embedder, embedded_names, load
 from clipmini.model import CLIP
+from clipmini.picture_file import shown
 from clipmini.plots import mixing_curve, training_curve
 from clipmini.tasks import outside
 from clipmini.tasks.evaluate import zero_shot_score
@@ -224,10 +226,27 @@ def begun(recipe: Recipe) -> Embedder | None:
     return start
 
 
+def recipe_of(embedder: Embedder) -> dict:
+    """What a checkpoint says of its recipe; {} where it says nothing, or nothing that is one."""
+    found = embedder.meta.get("recipe")
+    return found if isinstance(found, dict) else {}
+
+
+def begun_with(embedder: Embedder) -> Embedder | None:
+    """The model that a fine-tuned one began with, where its card names one that is here; else None, with a warning."""
+    name = recipe_of(embedder).get("init")
+    if not isinstance(name, str) or not name or name not in embedded_names() and not Path(name).is_dir():
+        if name:
+            warnings.warn(f"the model began with {shown(str(name)[:80])!r}, which is not here, so nothing is compared; "
+                          "name one with --before", stacklevel=2)
+        return None
+    return load(name, packed=True)
+
+
 def known_before(start: Embedder) -> dict[str, Question]:
     """What a model that is trained on was good at: the first question of its own recipe's report, so that forgetting
     shows; {} where it names no recipe of ours, or its data is not here."""
-    name = start.meta.get("recipe", {}).get("name") if isinstance(start.meta.get("recipe"), dict) else None
+    name = recipe_of(start).get("name")
     if name not in RECIPES:
         return {}
     try:
@@ -328,8 +347,13 @@ def mixture(recipe: Recipe, models: Sequence[str], folder: str | Path, command: 
     data = source.training_rows(size, recipe.train.seed, progress)
     training, held = split(data, min(VALIDATION_ROWS, len(data) // 10), recipe.train.seed)
     pairs, metas = read_pairs(training, size, progress), [part.meta for part in parts if part]
-    recipe = replace(recipe, init=metas[0].get("recipe", {}).get("init", ""))
+    recipe = replace(recipe, init=str(recipe_of(first).get("init", "")))
     return write(recipe, Path(folder), Embedder(mean, first.tokenizer, recipe.name), (pairs, held), ["see its parts."],
                  {"command": command, "data": source.trained_on(), "steps": sum(m.get("steps", 0) for m in metas),
                   "seconds": sum(m.get("seconds", 0) for m in metas),
-                  "mixed": [f"seed {m.get('recipe', {}).get('train', {}).get('seed', '?')}" for m in metas]}, {}, {})
+                  "mixed": [_seed(part) for part in parts if part]}, {}, {})
+
+
+def _seed(part: Embedder) -> str:
+    train_config = recipe_of(part).get("train")
+    return f"seed {train_config['seed']}" if isinstance(train_config, dict) and "seed" in train_config else part.name

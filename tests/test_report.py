@@ -1,6 +1,8 @@
 """The report: what it counts, against counts by hand; that it opens offline and holds nothing that a file could smuggle in."""
 
+import json
 import re
+import warnings
 from html.parser import HTMLParser
 
 import pytest
@@ -115,6 +117,16 @@ def test_the_command_compares_with_what_the_model_began_with(tmp_path, capsys, m
     said = Page((tmp_path / "report.html").read_text()).text
     assert "What changed since emoji" in said and "emoji, before" in said
     assert not clipmini.load("emoji").meta["recipe"].get("init")
+    config = tmp_path / "run/final/config.json"
+    for init, said in (("nowhere/at-all", "which is not here, so nothing is compared"), (7, "not here"), ("", "")):
+        raw = json.loads(config.read_text())
+        raw["meta"]["recipe"] = {"init": init} if init else "odd"
+        config.write_text(json.dumps(raw))
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            assert main(["evaluate", "run/final", "--data", "pictures", "--report", "odd.html"]) == 0
+        assert not said or any(said in str(w.message) for w in found)
+        assert "What changed" not in Page((tmp_path / "odd.html").read_text()).text
     assert main(["evaluate", "emoji", "--data", "pictures", "--report", "own.html"]) == 0
     assert "What changed" not in Page((tmp_path / "own.html").read_text()).text
     assert main(["evaluate", "emoji", "--data", "pictures", "--report", "o.html", "--before", "emoji-vit"]) == 0

@@ -126,6 +126,8 @@ def test_what_the_templates_choose_is_said():
     measured = emoji.meta["results"]["twemoji, one template"]["top1"]
     assert f"right with one template {measured:.1%}" in why("en", emoji) and "measured" not in why(
         "en", SimpleNamespace(meta={})).lower()
+    for odd in (7, [1], {"a, one template": 3, "a, ensemble": {"top1": "x"}}):
+        assert "Measured" not in why("en", SimpleNamespace(meta={"results": odd}))
 
 
 def test_the_example_on_which_the_sentence_decides():

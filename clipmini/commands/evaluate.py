@@ -38,10 +38,10 @@ def run(args) -> None:
         side = embedder.config.vision.image_size
         print(probe.told(probe.probed_rows(embedder, source.training_rows(side, 0), source.held_out_rows(side))))
     if args.report:
+        from clipmini.recipes import begun_with
         from clipmini.report import write
 
-        before = args.before or embedder.meta.get("recipe", {}).get("init")
-        other = load(before, packed=True) if before else None
+        other = load(args.before, packed=True) if args.before else begun_with(embedder)
         print(f"report: {write(args.report, embedder, questions, embedded, told(answers), other)}")
     tell_left_out([("row", why) for why in left_out(answers).values()], "rows", args.out / "left-out.txt")
     if "reliability" in (numbers := recorded(answers)).get(source.name, {}):

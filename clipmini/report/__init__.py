@@ -24,10 +24,9 @@ def write(file: str | Path, embedder: Embedder, questions: Mapping[str, Question
     found: dict[str, Labels | Pairs] = {}
     changes: dict[str, Compared] = {}
     earlier: Embedded = {}
-    old = told(ask(before, questions, strict=False, embedded=earlier)) if before else ""
-    for name, question in questions.items():
-        if question.kind not in ("labels", "pairs"):
-            continue
+    looked = {name: question for name, question in questions.items() if question.kind in ("labels", "pairs")}
+    old = told(ask(before, looked, strict=False, embedded=earlier)) if before and looked else ""
+    for name, question in looked.items():
         look = labels_of if question.kind == "labels" else pairs_of
         found[name] = look(embedder, question, *embedded[id(question.rows)][:2])
         if before:

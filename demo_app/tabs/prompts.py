@@ -60,8 +60,9 @@ def verdict(lang: str, found: OnePicture, labels: tuple[str, ...]) -> str:
 
 def why(lang: str, embedder: Embedder) -> str:
     """Why one template does better than another, and what was measured of this model on pictures with known names."""
-    told, results = say(lang, "prompts_why"), embedder.meta.get("results")
-    found = {name.rpartition(", ")[2]: r for name, r in results.items() if "top1" in r} if results else {}
+    told, results = say(lang, "prompts_why"), embedder.meta.get("results")  # anybody may have written them
+    found = {name.rpartition(", ")[2]: r for name, r in results.items() if isinstance(r, dict)
+             and isinstance(r.get("top1"), float) and isinstance(r.get("n"), int)} if isinstance(results, dict) else {}
     if not {"one template", "ensemble"} <= set(found):
         return told
     one, many = found["one template"], found["ensemble"]
