@@ -34,7 +34,7 @@ def training_curve(history: list[dict], title: str = "Training curve") -> Figure
 
 
 @as_typed
-def mixing_curve(rows: list[dict], kept: float) -> Figure:
+def mixing_curve(rows: list[dict], kept: float, title: str = "The weights between before and after") -> Figure:
     """WiSE-FT, from rows of training.mixing.curve. kept: the share of the weights after fine-tuning."""
     ax = (figure := Figure(figsize=(6, 3.6), dpi=100, layout="constrained")).subplots()
     drawn = {"score": "validation, new data", "reference": "what it knew before"}
@@ -42,7 +42,7 @@ def mixing_curve(rows: list[dict], kept: float) -> Figure:
         ax.plot([row["share"] for row in rows], [row[key] for row in rows], marker="o", label=drawn[key])
     ax.axvline(kept, color=MUTED, linestyle="--", label=f"kept: {kept:g}")
     ax.legend(frameon=False)
-    ax.set(xlabel="share of the weights after fine-tuning", ylabel="score", ylim=(0, 1))
+    ax.set(xlabel="share of the weights after fine-tuning", ylabel="score", ylim=(0, 1), title=title)
     return figure
 
 

@@ -14,6 +14,7 @@ from clipmini.commands import main
 from clipmini.config import preset
 from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP
+from clipmini.tasks import outside
 from clipmini.training import lora, mixing
 from clipmini.training.config import TrainConfig, TrainingError
 from clipmini.training.rates import factors
@@ -219,6 +220,7 @@ TOY = recipes.Recipe("toy", "A toy", Squares(), replace(SHORT, steps=4), vision=
 
 def test_the_mean_of_two_seeds_is_measured_and_written(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "toy", TOY)
+    monkeypatch.setattr(outside, "OUTSIDERS", 20)
     recipes.run(TOY, tmp_path / "first", progress=False)
     parts = [str(tmp_path / f"seed {seed}" / "final") for seed in (1, 2)]
     for seed, part in enumerate(parts, 1):

@@ -37,7 +37,9 @@ def figures(words: list[str]) -> dict[str, Figure]:
     title = " ".join(words)
     answer = SimpleNamespace(labels=words, cosines=torch.rand(1, n), logits=torch.rand(1, n),
                              probabilities=torch.rand(1, n).softmax(1), none=torch.tensor([0.1]))
-    return {"training_curve": plots.training_curve(history, title), "template_scores": plots.template_scores(bench, title),
+    mixes = [{"share": 0.0, "score": 0.2, "reference": 0.9}, {"share": 1.0, "score": 0.4, "reference": 0.5}]
+    return {"training_curve": plots.training_curve(history, title), "mixing_curve": plots.mixing_curve(mixes, 1, title),
+            "template_scores": plots.template_scores(bench, title),
             "reliability_curve": plots.reliability_curve(bins, title), "heatmaps": plots.heatmaps(found, title),
             "answers": plots.answers([GREY] * 2, [[(word, 0.5) for word in words]] * 2, title, top=n),
             "segments": plots.segments(found, title), "matrix": plots.matrix(numbers, [GREY] * n, "cosine", title),
@@ -62,8 +64,8 @@ def test_every_function_that_returns_a_figure_is_tried(odd):
     assert made == set(odd)
 
 
-@pytest.mark.parametrize("name", ["training_curve", "template_scores", "reliability_curve", "heatmaps", "answers", "segments",
-                                  "matrix", "map_of", "you_are_here", "arithmetic", "shares", "side_by_side"])
+@pytest.mark.parametrize("name", ["training_curve", "mixing_curve", "template_scores", "reliability_curve", "heatmaps", "answers",
+                                  "segments", "matrix", "map_of", "you_are_here", "arithmetic", "shares", "side_by_side"])
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_no_word_is_mathematics(odd, name, ending, tmp_path):
     with warnings.catch_warnings():
