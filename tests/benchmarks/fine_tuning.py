@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from held_out_drawings import art4apps
 
 import clipmini
 from clipmini import recipes
+from clipmini.data.own import Asked
 from clipmini.embedder import Embedder
 from clipmini.tasks import probe
 from clipmini.tasks.classify import build_classifier
@@ -73,13 +75,14 @@ def main() -> None:
     with open(table, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["picture", "text"])
-        writer.writerows((path.resolve(), text) for path, word, category in trained for text in (word, category))
+        writer.writerows((path.relative_to(args.folder), text) for path, word, category in trained for text in (word, category))
     print(f"{len(trained)} cartoons to train on, {len(held)} held out, {len(set(CATEGORY.values()))} categories")
     print("as it was:", *(f"{k} {v}" for k, v in measured(clipmini.load("emoji"), trained, held).items()), sep="\n  ")
     for way, options in WAYS.items():
         place = args.out / f"{way.split(',')[0].replace(' ', '-')}-{args.seed}"
         recipe = recipes.customised(recipes.choose(None, str(table)), init="emoji", steps=args.steps, seed=args.seed, batch=64,
                                     evaluate_every=50, **recipes.FINE_TUNING, **options)
+        recipe = replace(recipe, data=replace(recipe.data, asked=Asked(root=args.folder)))  # where the paths begin
         _, results = recipes.run(recipe, place, progress=False)
         twemoji = [f"{results[f'{when}, emoji, twemoji, one template']['top1']:.1%}" for when in ("before", "after")]
         mixes = json.loads((place / "final" / "config.json").read_text(encoding="utf-8"))["meta"]["wise_ft"]
