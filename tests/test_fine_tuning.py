@@ -213,6 +213,22 @@ def test_the_command_mixes_draws_and_says_so(tmp_path, capsys, monkeypatch):
     assert "'image' names no parts and rates" in capsys.readouterr().err
 
 
+def test_a_folder_of_transformers_is_fine_tuned_and_opens_there_again(tiny_checkpoints, tmp_path, monkeypatch, capsys):
+    for package in ("transformers", "peft"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    for i in range(40):
+        Image.new("RGB", (24, 24), (6 * i, 255 - 6 * i, 99)).save(tmp_path / f"pictures/shade {i}.png")
+    assert main(["export", str(tiny_checkpoints["vit-transformer"]), "theirs"]) == 0
+    assert main(["train", "--data", "pictures", "--init", "theirs", "--steps", "3", "--batch", "8", "--lora", "2", "--no-mix",
+                 "--quiet", "--out", "run"]) == 0
+    assert main(["export", "run/final", "back"]) == 0
+    before, after = (clipmini.load(name).embed_texts(["a shade"]) for name in ("theirs", "back"))
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(after, clipmini.load("run/final").embed_texts(["a shade"]), rtol=0, atol=1e-5)
+
+
 # ---- the mean of several ---------------------------------------------------------------------------------
 TOY = recipes.Recipe("toy", "A toy", Squares(), replace(SHORT, steps=4), vision={"image_size": 16, "width": 8},
                      text={"width": 32}, model_options={"embed_dim": 32}, vocabulary=560)
