@@ -63,13 +63,17 @@ def test_rows_that_do_not_match_are_named():
         probe.fit(features, torch.zeros(30, dtype=torch.long))
 
 
-def test_the_probe_of_a_command_is_chosen_on_the_training_rows_alone():
+def test_the_probe_of_a_command_is_chosen_on_the_training_rows_alone(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(3, 8, generator=generator)
     labels = torch.arange(60) % 3
     features = F.normalize(centres[labels] + 0.4 * torch.randn(60, 8, generator=generator), dim=1)
     found = probe.probed(features[:45], labels[:45], features[45:], labels[45:])
     best = probe.sweep(features[:45], labels[:45], folds=5)
+    seen, sweep = [], probe.sweep
+    monkeypatch.setattr(probe, "sweep", lambda x, y, **options: seen.append(x) or sweep(x, y, **options))
+    assert probe.probed(features[:45], labels[:45], features[45:], labels[45:]) == found
+    assert len(seen) == 1 and torch.equal(seen[0], features[:45])
     assert found.strength == max(best, key=lambda c: best[c]) and (found.n, found.classes) == (15, 3)
     fitted = probe.fit(features[:45], labels[:45], found.strength)
     assert found.share == probe.accuracy(fitted, features[45:], labels[45:]) and found.low < found.share <= found.high
