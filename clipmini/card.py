@@ -32,9 +32,9 @@ def card(recipe: Any, embedder: Embedder, meta: dict, words: list[str]) -> str:
              "![training curve](curve.png)", "", "## Measured", ""]
     lines += [f"- {name}: {sentence(result)}" for name, result in meta["results"].items()] or ["- nothing was held out"]
     if mixes := meta.get("wise_ft"):
-        rows = [f"| {row['share']:g}{' (kept)' if row['kept'] else ''} | {row['score']:.1%} | "
-                f"{row['reference']:.1%} |" if "reference" in row else
-                f"| {row['share']:g}{' (kept)' if row['kept'] else ''} | {row['score']:.1%} | |" for row in mixes]
+        known = [f" {row['reference']:.1%} " if "reference" in row else " " for row in mixes]
+        rows = [f"| {row['share']:g}{' (kept)' if row['kept'] else ''} | {row['score']:.1%} |{what}|"
+                for row, what in zip(mixes, known, strict=True)]
         lines += ["", "Between the weights before and after (WiSE-FT):", "",
                   "| share of the weights after | validation, new data | what it knew before |", "|---|---|---|", *rows]
     lines += ["", "The doctor says: " + " ".join(words), ""]

@@ -177,6 +177,11 @@ def make_tokenizer(recipe: Recipe, dataset) -> Tokenizer:
     return Tokenizer.train(captions + frames * (len(captions) // 100), recipe.vocabulary, context_length=32)
 
 
+def kept_back(recipe: Recipe, data):
+    """(training rows, validation rows) of a recipe."""
+    return split(data, min(VALIDATION_ROWS, len(data) // 10), recipe.train.seed)
+
+
 def split(dataset, rows: int, seed: int):
     """(training rows, validation rows), the latter drawn at random."""
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -295,7 +300,7 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
         tokenizer = make_tokenizer(recipe, data)
         torch.manual_seed(recipe.train.seed)
         model = CLIP(preset(recipe.model, tokenizer, recipe.vision, recipe.text, **recipe.model_options))
-    training, held = split(data, min(VALIDATION_ROWS, len(data) // 10), recipe.train.seed)
+    training, held = kept_back(recipe, data)
     pairs = read_pairs(training, model.config.vision.image_size, progress)
     score = validation(model, tokenizer, held)
     done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[source.templates], score, progress=progress,
@@ -345,7 +350,7 @@ def mixture(recipe: Recipe, models: Sequence[str], folder: str | Path, command: 
     mean = mixing.mixed([part.model for part in parts if part], [1 / len(parts)] * len(parts))  # type: ignore[misc]
     size = first.config.vision.image_size
     data = source.training_rows(size, recipe.train.seed, progress)
-    training, held = split(data, min(VALIDATION_ROWS, len(data) // 10), recipe.train.seed)
+    training, held = kept_back(recipe, data)
     pairs, metas = read_pairs(training, size, progress), [part.meta for part in parts if part]
     recipe = replace(recipe, init=str(recipe_of(first).get("init", "")))
     return write(recipe, Path(folder), Embedder(mean, first.tokenizer, recipe.name), (pairs, held), ["see its parts."],

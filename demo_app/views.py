@@ -41,11 +41,15 @@ def problem(lang: str, error: Exception) -> str:
             f"{escape(say_error(lang, error))}</div>")
 
 
+def who(name: str, lang: str) -> str:
+    """Which model answered, as HTML."""
+    return f'<span class="cm-who" data-model="{escape(name)}">{escape(say(lang, "answered_by", name=name))}</span>'
+
+
 def said_by(asked: Asked, doubt: bool = False) -> str:
     """Who answered, and why, as HTML; doubt: and whether the picture is unlike all that the model learnt from."""
-    name, lang = asked.embedder.name, asked.lang
+    lang, short = asked.lang, who(asked.embedder.name, asked.lang)
     strange = _outside(asked) if doubt else ""
-    short = f'<span class="cm-who" data-model="{escape(name)}">{escape(say(lang, "answered_by", name=name))}</span>'
     if not asked.model.why:
         return f"<p>{short}</p>{strange}"
     why = f"<summary>{short} {escape(say(lang, 'why'))}</summary>{escape(asked.model.said(lang))}"

@@ -33,7 +33,7 @@ def run(args) -> None:
     questions = source.questions(embedder, templates)
     embedded: Embedded = {}
     answers = ask(embedder, questions, args.out, args.strict, embedded)
-    print(told(answers))
+    print(text := told(answers))
     if args.probe:
         side = embedder.config.vision.image_size
         print(probe.told(probe.probed_rows(embedder, source.training_rows(side, 0), source.held_out_rows(side))))
@@ -42,7 +42,7 @@ def run(args) -> None:
         from clipmini.report import write
 
         other = load(args.before, packed=True) if args.before else begun_with(embedder)
-        print(f"report: {write(args.report, embedder, questions, embedded, told(answers), other)}")
+        print(f"report: {write(args.report, embedder, questions, embedded, text, other)}")
     tell_left_out([("row", why) for why in left_out(answers).values()], "rows", args.out / "left-out.txt")
     if "reliability" in (numbers := recorded(answers)).get(source.name, {}):
         picture = args.out / f"reliability-{source.name}.png"

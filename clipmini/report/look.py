@@ -9,15 +9,30 @@ from torch import Tensor
 from clipmini.embedder import Embedder
 from clipmini.tasks.classify import build_classifier
 from clipmini.tasks.evaluate import targets_of
-from clipmini.tasks.metrics import Reliability, accuracy, mean_per_class_recall, reliability, wilson
+from clipmini.tasks.metrics import Reliability, accuracy, first_ranks, mean_per_class_recall, reliability, wilson
 from clipmini.tasks.questions import Question
-from clipmini.tasks.retrieval import pairs_report
+from clipmini.tasks.retrieval import captions_of, pairs_report
 
 Number = tuple[str, float, float, float]  # what, share, its interval
 
 
+class Look:
+    """What Labels and Pairs share. rank (N,): the place of the right answer to each row, from 1."""
+
+    rank: Tensor
+
+    @property
+    def right(self) -> Tensor:
+        """(N,) bool."""
+        return self.rank == 1
+
+    def _wrong(self, by: Tensor) -> list[int]:
+        """Numbers of the rows that are wrong, those with the largest values of by (N,) first."""
+        return [i for i in by.argsort(descending=True, stable=True).tolist() if not self.right[i]]
+
+
 @dataclass(frozen=True)
-class Labels:
+class Labels(Look):
     """Zero-shot classification of N pictures among K names.
 
     rows: the dataset; numbers: the shares with their intervals; names: K; targets, said (N,): the right class and the
@@ -33,11 +48,6 @@ class Labels:
     share: Tensor
     rank: Tensor
     bins: Reliability
-
-    @property
-    def right(self) -> Tensor:
-        """(N,) bool."""
-        return self.rank == 1
 
     def classes(self) -> list[tuple[str, int, float, float, float]]:
         """(name, pictures, share right, and its interval) of each class that occurs, the worst first."""
@@ -56,11 +66,11 @@ class Labels:
 
     def worst(self) -> list[int]:
         """Numbers of the rows that are wrong, the surest first."""
-        return [i for i in self.share.argsort(descending=True, stable=True).tolist() if not self.right[i]]
+        return self._wrong(self.share)
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Look):
     """Pictures that look for their captions. captions: C distinct ones; first (N,): the caption that is nearest to each
     picture; own (N,): the nearest of its own; rank (N,): that one's place, from 1."""
 
@@ -71,14 +81,9 @@ class Pairs:
     own: Tensor
     rank: Tensor
 
-    @property
-    def right(self) -> Tensor:
-        """(N,) bool."""
-        return self.rank == 1
-
     def worst(self) -> list[int]:
         """Numbers of the rows whose captions lie farthest, the farthest first."""
-        return [i for i in self.rank.argsort(descending=True, stable=True).tolist() if not self.right[i]]
+        return self._wrong(self.rank)
 
 
 @dataclass(frozen=True)
@@ -107,17 +112,15 @@ def labels_of(embedder: Embedder, question: Question, rows: Any, vectors: Tensor
 
 def pairs_of(embedder: Embedder, question: Question, rows: Any, vectors: Tensor) -> Pairs:
     """The answers to a question of kind "pairs", from pictures to captions."""
-    own = rows["captions"][:]
-    captions = tuple(dict.fromkeys(caption for row in own for caption in row))
-    place = {caption: i for i, caption in enumerate(captions)}
-    cosines = vectors @ embedder.embed_texts(list(captions), truncate=True).t()  # (N, C)
-    mine = torch.tensor([max((place[c] for c in row), key=lambda j: cosines[i, j].item()) for i, row in enumerate(own)])
-    rank = 1 + (cosines > cosines.gather(1, mine[:, None])).sum(dim=1)
-    told = pairs_report(embedder, rows, vectors)
+    captions, relevant = captions_of(rows)
+    texts = embedder.embed_texts(captions, truncate=True)
+    cosines, own = vectors @ texts.t(), relevant.t()  # (N, C)
+    told = pairs_report(embedder, rows, vectors, texts)
     ways = {"a picture finds a caption of its own": told["i->t"], "a caption finds its picture": told["t->i"]}
     numbers: list[Number] = [(f"{way}, among the first {k}", share, *found["interval"][k])
                              for way, found in ways.items() for k, share in found["recall"].items()]
-    return Pairs(rows, numbers, captions, cosines.argmax(dim=1), mine, rank)
+    nearest_own = cosines.masked_fill(~own, -torch.inf).argmax(dim=1)
+    return Pairs(rows, numbers, tuple(captions), cosines.argmax(dim=1), nearest_own, first_ranks(vectors, texts, own))
 
 
 def compared(new: Labels | Pairs, old: Labels | Pairs) -> Compared:

@@ -50,7 +50,7 @@ def _section(name: str, look: Labels | Pairs, change: Compared | None, before: E
 
 def _text(text: object) -> str:
     """A text that can stand in the page."""
-    return escape(printable(str(text)) if "\n" not in str(text) else "\n".join(map(printable, str(text).split("\n"))))
+    return escape("\n".join(map(printable, str(text).split("\n"))))
 
 
 def _bar(share: float, low: float, high: float) -> str:
@@ -89,8 +89,8 @@ def _confusions(look: Labels) -> str:
     if not confusions:
         return "<h3>Confusions</h3><p>There are none.</p>"
     if len(used) > MOST_CLASSES:
-        rows = [[_text(look.names[right]), _text(look.names[said]), f"{n:,}",
-                 _picture(look.rows, next(i for i in look.worst() if (look.targets[i], look.said[i]) == (right, said)))]
+        surest = {(int(look.targets[i]), int(look.said[i])): i for i in reversed(look.worst())}
+        rows = [[_text(look.names[right]), _text(look.names[said]), f"{n:,}", _picture(look.rows, surest[right, said])]
                 for right, said, n in confusions[:MOST_CONFUSIONS]]
         head = ["it is", "it says", "times", "such as"]
         return f"<h3>Confusions: the {len(rows)} most frequent</h3>{_table(head, rows)}"

@@ -33,19 +33,26 @@ def recalls(images: Tensor, texts: Tensor, relevant: Tensor, ks=(1, 5, 10)) -> d
     return {**found, **intervals}
 
 
-def pairs_report(embedder: Embedder, rows: Any, images: Tensor) -> dict:
+def captions_of(rows: Any) -> tuple[list[str], Tensor]:
+    """The C distinct captions of a pairs dataset of N rows, and of which rows each is true: (C, N) bool."""
+    captions = list(dict.fromkeys(c for row in rows["captions"][:] for c in row))
+    place = {caption: i for i, caption in enumerate(captions)}
+    relevant = torch.zeros(len(captions), len(rows), dtype=torch.bool)
+    for i, row in enumerate(rows["captions"][:]):
+        relevant[[place[c] for c in row], i] = True
+    return captions, relevant
+
+
+def pairs_report(embedder: Embedder, rows: Any, images: Tensor, texts: Tensor | None = None) -> dict:
     """How well pictures find their captions and captions their pictures.
 
     rows: a pairs dataset of N pictures, whose captions each is true of every picture that has it; images (N, E): their
-    vectors. Returns plain values: n pictures, captions, and for each way ("i->t", "t->i") recall at 1, 5, 10 with their
-    intervals, the median rank, and mean_recall over all of these.
+    vectors; texts (C, E): those of captions_of(rows), where they are known. Returns plain values: n pictures, captions,
+    and for each way ("i->t", "t->i") recall at 1, 5, 10 with their intervals, the median rank, and mean_recall over all
+    of these.
     """
-    captions = list(dict.fromkeys(c for row in rows["captions"][:] for c in row))
-    place = {caption: i for i, caption in enumerate(captions)}
-    relevant = torch.zeros(len(captions), len(images), dtype=torch.bool)
-    for i, row in enumerate(rows["captions"][:]):
-        relevant[[place[c] for c in row], i] = True
-    texts = embedder.embed_texts(captions, truncate=True)
+    captions, relevant = captions_of(rows)
+    texts = embedder.embed_texts(captions, truncate=True) if texts is None else texts
     found = recalls(images, texts, relevant)
     ways = {"i->t": (images, texts, relevant.t()), "t->i": (texts, images, relevant)}
     answer: dict = {"n": len(images), "captions": len(captions)}

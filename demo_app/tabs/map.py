@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from demo_app.page import PRIVATE, QUICK, Asked, Kept, Page, friendly_errors, gp
 from demo_app.saving import Offer, Saved
 from demo_app.shelf import AUTOMATIC, Model, Picked
 from demo_app.texts import say
-from demo_app.views import answers, endpoint, view
+from demo_app.views import answers, endpoint, view, who
 
 MOST_OWN = 500  # pictures of a visitor on a map
 SAME = 0.9995  # cosine of one of them (vectors are kept in float16) and the picture of the bench, if that is it
@@ -339,7 +338,7 @@ def _connect_own(page: Page, files: gr.File, make: gr.Button, back: gr.Button, c
         with friendly_errors(lang):
             paths, names = _named(paths, lang)
             maker = page.shelf.pick_for(choice, paths).embedder
-            head = f'<p><span class="cm-who">{escape(say(lang, "answered_by", name=maker.name))}</span></p>'
+            head = f"<p>{who(maker.name, lang)}</p>"
             for step in _steps(made.own_map(maker, paths, names), kind, gap, by, lang):
                 yield *step, "own", head
 
