@@ -20,14 +20,16 @@ from urllib.parse import urlsplit  # noqa: E402
 if __name__ == "__main__" and not __package__:  # run as a file, as a Space does: the packages are beside our folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from demo_app.server import folder  # noqa: E402
+from demo_app.server import folder, memory  # noqa: E402
 
+memory.keep_together()
 folder.settle()  # before gradio is imported: its files go into a folder that ends with this process
 
 import gradio as gr  # noqa: E402
 
 from clipmini.files import CheckpointError  # noqa: E402
-from demo_app import saving, start, style, tabs, workbench  # noqa: E402
+from clipmini.tasks.index import NoIndexError  # noqa: E402
+from demo_app import saving, searched, start, style, tabs, workbench  # noqa: E402
 from demo_app.map import stored  # noqa: E402
 from demo_app.names import naming  # noqa: E402
 from demo_app.page import CAUSED, PRIVATE, Page, samples_folder  # noqa: E402
@@ -170,6 +172,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--lang", choices=LANGUAGES, help="language (default: the browser's)")
     p.add_argument("--map", type=Path, metavar="FOLDER",
                    help="show the map that `clipmini map` wrote there; --model must be the model that made it")
+    p.add_argument("--index", type=Path, metavar="DIR",
+                   help="let visitors search the pictures of an index that `clipmini index` wrote; all of them may be "
+                   "seen")
     return p
 
 
@@ -189,7 +194,9 @@ def main(argv=None) -> int:
     try:
         if args.map:
             stored.serve(own.name, args.map, own.get())
-    except CheckpointError as error:
+        if args.index:
+            searched.serve(args.index, own)
+    except (CheckpointError, NoIndexError) as error:
         print(f"The app could not start: {error}", file=sys.stderr)
         return 2
     page = demo if (own.name, args.lang, instead) == (OWN, None, None) else build_demo(own, args.lang, instead)

@@ -4,6 +4,7 @@ installed, and published CLIPs of the Hugging Face hub, which answer once they a
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from clipmini.families import devise
 from clipmini.families import hub_download as hub
 from clipmini.families.hub_fetch import Progress
 from clipmini.files import CheckpointError
+from clipmini.image import ImageError
 from clipmini.tasks.classify import Classifier, build_classifier, make_classifier
 from clipmini.tasks.prompts import EVERYDAY_WORDS
 from demo_app.fetching import PERMISSION, fetched
@@ -197,11 +199,15 @@ class Shelf:
 
     def pick_for(self, choice: str, images: Sequence) -> Picked:
         """The model for many pictures: with an automatic choice that which most of them would get, of MOST_LOOKED_AT
-        at most. Raises what `pick` raises."""
+        at most; those that cannot be read have no say. Raises what `pick` raises."""
         if choice != AUTOMATIC or not self.two:
             return self.pick(choice, None)
-        picked = [self.pick(choice, image) for image in images[::-(-len(images) // MOST_LOOKED_AT)]]
-        return max(picked, key=lambda each: sum(each.model is other.model for other in picked))
+        picked = []
+        for image in images[::-(-len(images) // MOST_LOOKED_AT)]:
+            with suppress(ImageError):
+                picked.append(self.pick(choice, image))
+        votes = [each.model for each in picked]
+        return max(picked, key=lambda each: votes.count(each.model), default=Picked(self.own, ""))
 
     def _automatic(self, image) -> Picked:
         photos = self.reader

@@ -85,7 +85,7 @@ def prediction(cosines, scale=40.0, none=None):
 @pytest.mark.parametrize("found, names", [
     (prediction([0.30, 0.20, 0.10]), []),
     (prediction([0.30, 0.2992, 0.10]), ["a", "b"]),             # nearer than SAME_COSINE, 0.8 points apart
-    (prediction([0.2992, 0.30], scale=100), ["b", "a"]),        # ... and 4 points apart: a small thing, much enlarged
+    (prediction([0.2992, 0.30], scale=100), ["a", "b"]),        # ... and 4 points apart: much enlarged
     (prediction([0.30, 0.2985], scale=100), []),
     (prediction([0.30, 0.295], scale=1), ["a", "b"]),           # 0.25 points apart
     (prediction([0.30, 0.24], scale=1), []),                    # 3 points

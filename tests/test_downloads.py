@@ -58,6 +58,8 @@ SHOWN = {  # view -> (what its table says, what the page shows), as sets that mu
                 "e.cells[1].innerText])"),
     "fails": (lambda rows: {(row["label"], f"{100 * float(row['probability']):.2f}") for row in rows},
               "[...document.querySelectorAll('#fails [role=meter]')].map(e => [e.ariaLabel, e.ariaValueNow])"),
+    "search": (lambda rows: {(row["name"], f"{float(row['cosine']):.4f}") for row in rows},
+               "[...document.querySelectorAll('.cm-hit')].map(e => [e.dataset.name, e.dataset.cosine])"),
     "saw": (lambda rows: {(row["piece"].lstrip("'").strip() or "\u2423", row["id"]) for row in rows},
             "[...document.querySelectorAll('.cm-tokens span')].map(e => [e.querySelector('b').innerText, "
             "e.innerText.replace(e.querySelector('b').innerText, '').trim()])"),

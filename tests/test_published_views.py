@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch.nn.functional as F
 from PIL import Image
 
 import clipmini
@@ -27,6 +28,7 @@ from demo_app.map.canvas import opened
 from demo_app.map.stored import shipped
 from demo_app.page import read_samples, samples_folder
 from demo_app.tabs import TABLE
+from demo_app.tabs import search as search_tab
 from demo_app.tabs.fails import EXPERIMENTS, verdict
 from demo_app.tabs.inside import PLACES, painted, place
 from demo_app.tabs.prompts import FIRST
@@ -248,8 +250,18 @@ def of_models(v, panel, embedder):
     assert bars == pytest.approx(dict(zip(LABELS, expected.probabilities[0].tolist(), strict=True)), abs=1e-4)
 
 
+def of_search(v, panel, embedder):
+    hits = [(hit.get_attribute("data-name"), float(hit.get_attribute("data-cosine"))) for hit in panel.locator(".cm-hit").all()]
+    wanted = F.normalize(embedder.embed_texts(search_tab.FIRST.split(" + ")).sum(dim=0), dim=0)
+    seen = drawings_of(embedder, [name for name, _ in hits]) @ wanted
+    assert len(hits) >= search_tab.NEAREST and [score for _, score in hits] == pytest.approx(seen.tolist(), abs=2e-3)
+    others = [name for name in made.samples()[1] if name not in dict(hits)][::15]
+    assert (drawings_of(embedder, others) @ wanted).max() <= seen.min() + 2e-3
+
+
 CHECKS = {"zero_shot": zero_shot, "inside": inside, "prompts": prompts, "fails": of_fails, "matrix": of_matrix, "saw": saw,
-          "models": of_models, "map": of_map}  # the map comes last: the page in the background makes it until then
+          "search": of_search, "models": of_models,
+          "map": of_map}  # the last: the page in the background makes it until then
 
 
 def test_no_view_is_forgotten():
@@ -310,7 +322,16 @@ def mapped(client, handle, choice, embedder):
     assert [p["kind"] for p in found["points"]] == ["picture"] * 2 + ["word"] * 2
 
 
-@pytest.mark.parametrize("ask", [found_phrases, compared_templates, matrix_of, seen, searched, mapped])
+def found_pictures(client, handle, choice, embedder):
+    files = [gradio_client.handle_file(s["path"]) for s in read_samples(samples_folder())]
+    found = client.predict("2:a red car", handle, files, choice, api_name="/search_pictures")
+    wanted = F.normalize(2 * embedder.embed_texts(["a red car"])[0] + embedder.embed_images([PICTURE])[0], dim=0)
+    scores = (embedder.embed_images([s["path"] for s in read_samples(samples_folder())]) @ wanted).sort(descending=True)
+    assert found["model"] == embedder_name(embedder) and found["found"][0]["name"] == PICTURE.name and not found["left out"]
+    assert [one["cosine"] for one in found["found"]] == pytest.approx(scores.values.tolist(), abs=1e-3)
+
+
+@pytest.mark.parametrize("ask", [found_phrases, compared_templates, matrix_of, seen, searched, mapped, found_pictures])
 def test_an_endpoint_answers_with_the_published_model_and_then_with_the_small_one(ask, visit, url, models):
     if ask is searched:  # the map that is searched is made by its view
         choose(visit, B32)

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -190,6 +190,12 @@ def pictures(folder: Path, below: str = "") -> Iterator[tuple[str, os.stat_resul
             yield f"{below}{entry.name}", entry.stat()
 
 
+def in_memory(names: list[str], vectors: Tensor) -> Index:
+    """An index of a few pictures, without files. vectors: (N, E), unit."""
+    full = np.ascontiguousarray(vectors.float().numpy())
+    return Index({}, {"path": names}, rounded(full), full)
+
+
 def _write(place: Path, about: dict, rows: list[Known], full: np.ndarray) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -206,22 +212,18 @@ def _write(place: Path, about: dict, rows: list[Known], full: np.ndarray) -> Non
 
 
 # ---- search ----------------------------------------------------------------------------------------------
-def parse(words: list[str], folder: Path) -> list[tuple[float, str | Path]]:
-    """What is asked for, as (weight, text or picture): "dog", "+", "2:./cat.jpg", "-", "fruit". A word that is a file,
-    here or in the indexed folder, stands for its picture. Raises NoIndexError for a sign without a word."""
-    asked: list[tuple[float, str | Path]] = []
+def terms(words: list[str]) -> list[tuple[float, str]]:
+    """What is asked for, as (weight, text): "dog", "+", "2:./cat.jpg", "-", "fruit". Raises NoIndexError for a sign
+    without a word."""
+    asked: list[tuple[float, str]] = []
     sign = 1.0
     waiting = True
     for word in words:
         if word in ("+", "-"):
             sign, waiting = (1.0 if word == "+" else -1.0), True
             continue
-        weight, text = sign, word
-        if found := re.fullmatch(r"(\d+(?:\.\d+)?):(.+)", word):
-            weight, text = sign * float(found[1]), found[2]
-        file = next((path for path in (Path(text), folder / text)
-                     if text.lower().endswith(ENDINGS) and path.is_file()), None)
-        asked.append((weight, file or text))
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)[:：](.+)", word, re.DOTALL)
+        asked.append((sign * float(found[1]), found[2].strip()) if found else (sign, word))
         sign, waiting = 1.0, False
     if waiting or not asked:
         raise NoIndexError(f"{' '.join(words)!r} ends with a sign, or asks for nothing; give words or pictures, such "
@@ -229,12 +231,36 @@ def parse(words: list[str], folder: Path) -> list[tuple[float, str | Path]]:
     return asked
 
 
-def query(embedder: Embedder, asked: list[tuple[float, str | Path]]) -> Tensor:
-    """The weighted sum of the vectors of texts and pictures, of unit length -> (E,)."""
+def split(line: str) -> list[str]:
+    """A question in one line as the words of `terms`: a sign stands between blanks and outside of brackets, and all
+    between two signs is one text.
+
+    >>> split("2:red car + [a - b.png] - a well-known fruit")
+    ['2:red car', '+', '[a - b.png]', '-', 'a well-known fruit']
+    """
+    parts, start = [], 0
+    for sign in re.finditer(r"(?<!\S)[+\-−＋－](?!\S)", line):
+        if line.count("[", 0, sign.start()) <= line.count("]", 0, sign.start()):
+            parts += [line[start:sign.start()], "+" if sign[0] in "+＋" else "-"]
+            start = sign.end()
+    return [part.strip() for part in (*parts, line[start:]) if part.strip()]
+
+
+def parse(words: list[str], folder: Path) -> list[tuple[float, str | Path]]:
+    """`terms`, where a word that is a file, here or in the indexed folder, stands for its picture. Raises
+    NoIndexError."""
+    def meant(text: str) -> str | Path:
+        return next((path for path in (Path(text), folder / text)
+                     if text.lower().endswith(ENDINGS) and path.is_file()), text)
+    return [(weight, meant(text)) for weight, text in terms(words)]
+
+
+def query(embedder: Embedder, asked: Sequence[tuple[float, str | Path | Tensor]]) -> Tensor:
+    """The weighted sum of the vectors of texts and pictures, of unit length -> (E,). A Tensor is a vector itself."""
     total = torch.zeros(embedder.config.embed_dim)
     for weight, what in asked:
-        total += weight * (embedder.embed_images([what]) if isinstance(what, Path)
-                           else embedder.embed_texts([what], truncate=True))[0]
+        total += weight * (what if isinstance(what, Tensor) else embedder.embed_images([what])[0]
+                           if isinstance(what, Path) else embedder.embed_texts([what], truncate=True)[0])
     if total.norm() < 1e-6:
         raise NoIndexError("what is asked for cancels out to nothing; change a weight")
     return F.normalize(total, dim=0)

@@ -44,14 +44,15 @@ def problem(text: str) -> str:
 
 
 def tied(found: Prediction, none: str = "none of these") -> list[str]:
-    """Who shares the first place of the first picture: two or more names, or [] where one wins.
+    """Who shares the first place of the first picture: two or more names in their own order, as there is
+    no other; or [] where one wins.
 
     A tie: less than SAME_SHARE behind the best in probability, or less than SAME_COSINE in cosine.
     """
     rows = list(zip(found.probabilities[0].tolist(), found.cosines[0].tolist(), found.labels, strict=True))
     ranked = [*rows, *([] if found.none is None else [(found.none[0].item(), None, none)])]
     share, cosine, _ = max(ranked, key=lambda row: row[0])
-    names = [name for p, c, name in sorted(ranked, key=lambda row: -row[0]) if share - p < SAME_SHARE
+    names = [name for p, c, name in ranked if share - p < SAME_SHARE
              or cosine is not None and c is not None and cosine - c < SAME_COSINE]
     return names if len(names) > 1 else []
 

@@ -1,15 +1,13 @@
 """From the start of the app to its end: signals, the hourly sweep, and jobs that may finish."""
 
-import ctypes
 import signal
 import threading
 import time
-from contextlib import suppress
 from typing import Any
 
 import gradio as gr
 
-from demo_app.server import folder, limits
+from demo_app.server import folder, limits, memory
 from demo_app.server.line import Line
 
 HOUR = 3600  # seconds
@@ -28,7 +26,7 @@ def serve(demo: gr.Blocks, **options: Any) -> None:
         swept = trimmed = time.monotonic()
         while not stop.wait(0.2) and demo.is_running:
             if time.monotonic() - trimmed > GIVEN_BACK:
-                give_back_memory()
+                memory.give_back()
                 trimmed = time.monotonic()
             if time.monotonic() - swept > HOUR:
                 folder.sweep_old(shown(demo))
@@ -38,12 +36,6 @@ def serve(demo: gr.Blocks, **options: Any) -> None:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-
-
-def give_back_memory() -> None:
-    """glibc keeps what was freed, a hundred megabytes after some figures; elsewhere there is nothing to do."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def shown(demo: gr.Blocks) -> set[str]:

@@ -11,7 +11,8 @@ from typing import Protocol
 from demo_app.page import Page
 from demo_app.texts import LANGUAGES, TEXTS
 
-TABLE = ("zero_shot", "inside", "map", "prompts", "fails", "matrix", "saw", "models")  # in the order of the page
+# In the order of the page.
+TABLE = ("zero_shot", "inside", "map", "search", "prompts", "fails", "matrix", "saw", "models")
 
 
 class Tab(Protocol):
