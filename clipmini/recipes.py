@@ -26,7 +26,7 @@ from clipmini.tasks.prompts import TEMPLATES
 from clipmini.tasks.questions import ask, recorded
 from clipmini.tasks.retrieval import pairs_report
 from clipmini.tokenizer import Tokenizer
-from clipmini.training import Pairs, Run, TrainConfig, diagnose, mixing, read_pairs, train
+from clipmini.training import Pairs, Run, TrainConfig, diagnose, mixing, read_pairs, together, train
 from clipmini.training.step import chosen_precision
 
 VALIDATION_ROWS = 256
@@ -281,20 +281,22 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     """Train, measure what was held out, and leave the finished checkpoint in folder/final.
 
     command: what the user typed, for the card; film: keep the weights after FILM_STEPS in folder/film. Returns
-    (Run, results). An unfinished run in folder is taken up again.
+    (Run, results). An unfinished run in folder is taken up again. Of several processes (training.together) the first
+    one measures and writes; the others get no results.
     """
     folder, source = Path(folder), recipe.data
     start = begun(recipe)
     size = start.config.vision.image_size if start else preset(recipe.model, vision=recipe.vision).vision.image_size
-    data, about = source.training_rows(size, recipe.train.seed, progress), source.trained_on()
+    with together.in_turn():  # the first of several processes fetches and decodes, the others find it in the cache
+        data, about = source.training_rows(size, recipe.train.seed, progress), source.trained_on()
     results: dict = {}
-    earlier = known_before(start) if start else {}
+    earlier = known_before(start) if start and together.first() else {}
     before = copy.deepcopy(start.model) if start and recipe.mix else None
     model: CLIP
     tokenizer: Tokenizer
     if start:
         model, tokenizer = start.model, start.tokenizer  # type: ignore[assignment]  # `begun` has looked
-        answers = recorded(ask(start, {**source.report(start), **earlier}))
+        answers = recorded(ask(start, {**source.report(start), **earlier})) if together.first() else {}
         results = {f"before, {name}": answer for name, answer in answers.items()}
     else:
         tokenizer = make_tokenizer(recipe, data)
@@ -305,6 +307,8 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
     score = validation(model, tokenizer, held)
     done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[source.templates], score, progress=progress,
                  film=FILM_STEPS if film else ())
+    if not together.first():
+        return done, {}
     mixes = mix(before, done, score, tokenizer, earlier, folder) if before else []
     curve = training_curve(done.history, f"{recipe.name}: {recipe.about}")
     curve.savefig(folder / "curve.png")

@@ -81,9 +81,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser(argv[0] if argv and argv[0] in COMMANDS else "").parse_args(argv)
     from clipmini.picture_file import shown
     from clipmini.training import TrainingError
+    from clipmini.training.together import joined
 
     try:
-        args.run(args)
+        with joined():
+            args.run(args)
     except (ValueError, TrainingError, OSError) as error:  # all errors of ours are one of these, with a remedy
         print("clipmini:", shown(" ".join(str(error).split())), file=sys.stderr)  # torch's are many lines long
         return 1

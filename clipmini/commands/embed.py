@@ -31,7 +31,8 @@ def run(args) -> None:
     from clipmini.data.own import Bad, OwnDataError, open_rows, strictly
     from clipmini.data.own.source import state_of
     from clipmini.embedder import load
-    from clipmini.tasks.vectors import WRITERS, Item, embed, join
+    from clipmini.tasks.vectors import WRITERS, Item, embed, join, left_out, share_of
+    from clipmini.training import together
 
     if args.out.suffix.lower() not in WRITERS:
         raise OwnDataError(f"--out {args.out}: end it in {', '.join(WRITERS)}")
@@ -49,9 +50,15 @@ def run(args) -> None:
     stamp = {"source": args.source, "state": state_of(Path(args.source)), "asked": str(asked_of(args)),
              "model": embedder.name, "weights": state_of(embedder.source) if embedder.source else "",
              "texts": args.texts, "limit": args.limit}
-    folder = args.out.with_name(f"{args.out.name}.parts")
-    rows = (item(row) for row in islice(strictly(found.rows, args.strict), args.limit))
-    bad = embed(embedder, rows, folder, stamp, args.workers, lambda items: tqdm(items, unit=" rows", leave=False))
+    n = together.count()
+    folder = args.out.with_name(f"{args.out.name}.parts{n if n > 1 else ''}")  # others have other shares
+    rows = islice(islice(strictly(found.rows, args.strict), args.limit), together.rank(), None, n)
+    embed(embedder, map(item, rows), share_of(folder, together.rank(), n), stamp, args.workers,
+          lambda items: tqdm(items, unit=" rows", leave=False, disable=not together.first()))
+    together.agreed(None)  # all are done
+    if not together.first():
+        return
+    bad = left_out(folder)
     count = join(folder, args.out)
     shutil.rmtree(folder)
     print(f"{args.source}: {found.kind}; {found.columns}\nwrote {count:,} vectors of {embedder.config.embed_dim} "

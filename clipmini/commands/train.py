@@ -14,6 +14,7 @@ def run(args) -> None:
     """Train a recipe and print what was measured."""
     from clipmini.card import sentence
     from clipmini.recipes import FINE_TUNING, RECIPES, choose, customised, run
+    from clipmini.training import together
     from clipmini.training.budget import as_option
 
     if args.list or not (args.recipe or args.data):
@@ -28,7 +29,9 @@ def run(args) -> None:
     recipe = replace(recipe, data=with_columns(recipe.data, args))
     out = args.out or Path("runs") / recipe.name
     command = "clipmini " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", recipe.name])
-    done, results = run(recipe, out, command, progress=not args.quiet, film=args.film)
+    done, results = run(recipe, out, command, progress=not args.quiet and together.first(), film=args.film)
+    if not together.first():
+        return
     print(f"{done.step:,} steps in {done.seconds / 60:.1f} minutes")
     if len(done.plan) > 1:
         print("the speed of this computer changed on the way; the same bits come from: "

@@ -13,6 +13,8 @@ OPTIONS = ("minutes", "steps", "plan", "seed", "batch", "micro_batch", "learning
 def add(p) -> None:
     """Add them to a parser."""
     p.description += " `clipmini train --list` names the recipes."
+    p.epilog = ("Several processes or computers take the step of one, each with a part of every batch: torchrun "
+                "--nproc-per-node 2 -m clipmini train ... (the same options; --out on a disk that all share)")
     p.add_argument("recipe", nargs="?", help="name of the recipe")
     p.add_argument("--data", metavar="NAME", help="name the data instead: the first recipe that trains on it; or "
                    "yours: a file, folder or data set of the hub, as `clipmini data check` reads it")

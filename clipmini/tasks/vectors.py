@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,11 @@ def embed(embedder: Embedder, items: Iterable[Item], folder: Path, stamp: dict, 
             with written_whole(folder / f"part-{len(done):06d}.json", "names") as file:  # with it the part counts
                 file.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
             done.append(len(rows))
+    return left_out(folder)
+
+
+def left_out(folder: Path) -> list[tuple[str, str]]:
+    """(where, reason) of the rows of all parts that have no vector."""
     return [(where, reason) for rows, _ in parts(folder) for where, _, reason in rows if reason]
 
 
@@ -71,9 +76,25 @@ def _done(folder: Path, stamp: dict) -> list[int]:
 
 
 def parts(folder: Path) -> Iterator[tuple[list[list[str]], np.ndarray]]:
-    """(rows of where, name and reason; vectors (n, E)) of each part, in order."""
-    for file in sorted(folder.glob("part-*.json")):
-        yield json.loads(file.read_text(encoding="utf-8")), np.load(file.with_suffix(".npy"))
+    """(rows of where, name and reason; vectors (n, E)) of each part, in order; where several processes embedded every
+    N-th row each, into folders of their own (share_of), the rows of all in the order of the input."""
+    shares = sorted(folder.glob("share-*"), key=lambda one: int(one.name.rpartition("-")[2]))
+    if not shares:
+        for file in sorted(folder.glob("part-*.json")):
+            yield json.loads(file.read_text(encoding="utf-8")), np.load(file.with_suffix(".npy"))
+        return
+    for some in zip_longest(*map(parts, shares), fillvalue=([], None)):
+        rows: list = [None] * sum(len(told) for told, _ in some)
+        vectors = np.empty((len(rows), *some[0][1].shape[1:]), np.float32)
+        for i, (told, found) in enumerate(some):
+            if told:
+                rows[i::len(some)], vectors[i::len(some)] = told, found
+        yield rows, vectors
+
+
+def share_of(folder: Path, rank: int, count: int) -> Path:
+    """Where process number `rank` of `count` embeds its rows: every count-th, from that number on."""
+    return folder if count == 1 else folder / f"share-{rank}"
 
 
 def _part(embedder: Embedder, waiting: Iterator[Item], pool: ThreadPoolExecutor) -> tuple[list[list[str]], np.ndarray]:

@@ -6,11 +6,10 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from clipmini import checkpoint
@@ -19,53 +18,16 @@ from clipmini.lock import locked
 from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
-from clipmini.training import lora
+from clipmini.training import lora, together
 from clipmini.training.budget import out_of_patience, planned
-from clipmini.training.config import LATER, SAVE_SECONDS, TrainConfig, TrainingError, current_names
+from clipmini.training.config import SAVE_SECONDS, TrainConfig, TrainingError
 from clipmini.training.doctor import write_csv
 from clipmini.training.pairs import Pairs
 from clipmini.training.rates import prepare
+from clipmini.training.state import resume_state, save_state
 from clipmini.training.step import Run, keep_freed_memory, make_optimizer, one_step
 
 TOLD = 0.1  # part of the steps: smaller changes of a plan are not said
-MODULES, VALUES = ("model", "average", "optimizer"), ("step", "total", "seconds", "best", "history", "plan")  # of a Run
-
-
-def save_state(folder: Path, run: Run) -> None:
-    """state.pt, written whole or not at all, and curve.csv."""
-    state = {name: getattr(run, name).state_dict() for name in MODULES} | {name: getattr(run, name) for name in VALUES}
-    with written_whole(folder / "state.pt", "training state") as temporary:
-        try:
-            torch.save(state, temporary)
-        except RuntimeError as error:  # how torch reports a full disk
-            raise OSError(f"torch.save: {error}") from error
-    write_csv(folder / "curve.csv", run.history)
-
-
-def resume_state(folder: Path, run: Run, recipe: dict) -> None:
-    """Continue where state.pt left off. Raises TrainingError when it is damaged or of another recipe."""
-    try:
-        known = {"frozen": [], **json.loads((folder / "run.json").read_text(encoding="utf-8"))}
-        known["train"] = LATER | current_names(known["train"])
-        differing = [k for part in ("model", "train") for k in recipe[part] if known[part].get(k) != recipe[part][k]]
-        differing += [k for k in ("rows", "captions", "templates", "frozen") if known[k] != recipe[k]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainingError(f"{str(folder / 'run.json')!r} is missing or damaged ({error!r}); "
-                            "delete the folder to start anew") from error
-    if differing:
-        raise TrainingError(f"{str(folder)!r} holds a run with another recipe ({', '.join(differing)} differ); "
-                            "repeat its options, or choose another --out")
-    try:
-        state = torch.load(folder / "state.pt", weights_only=True)
-        state["history"] = [current_names(row) for row in state["history"]]
-        state.setdefault("plan", [])  # an earlier version had none
-        for name in MODULES:
-            getattr(run, name).load_state_dict(state[name])
-        for name in VALUES:
-            setattr(run, name, state[name])
-    except Exception as error:
-        raise TrainingError(f"{str(folder / 'state.pt')!r} is damaged ({error}); "
-                            "delete the folder to start anew") from error
 
 
 def check(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig) -> None:
@@ -91,18 +53,19 @@ def check(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig) 
 def begin(model: CLIP, pairs: Pairs, config: TrainConfig, templates: tuple[str, ...], folder: Path, say) -> Run:
     """A new run, or the unfinished one of the folder. say: takes a line for the user."""
     keep_freed_memory()
-    remove_leftovers(folder)
+    if together.first():
+        remove_leftovers(folder)
     prepare(model, config, say)
     run = Run(model, copy.deepcopy(model).eval(), make_optimizer(model, config), total=config.steps)
     recipe = {"model": model.config.to_dict(), "train": asdict(config), "rows": len(pairs),
               "captions": sum(map(len, pairs.captions)), "templates": templates,
               "frozen": [n for n, p in model.named_parameters() if not p.requires_grad]}
     text = json.dumps(recipe, indent=2)
-    if (folder / "state.pt").exists():
+    if together.agreed((folder / "state.pt").exists()):
         resume_state(folder, run, json.loads(text))  # as JSON has it: lists for tuples
         done = f"{str(folder)!r} is finished"
         say(done if run.step == run.total else f"taking up {str(folder)!r} at step {run.step:,}")
-    else:
+    elif together.first():
         with written_whole(folder / "run.json", "run description") as temporary:
             temporary.write_text(text, encoding="utf-8")
     return run
@@ -143,32 +106,34 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
     folder = Path(folder)
     say = (lambda word: print(word, file=sys.stderr)) if progress else (lambda word: None)
     check(model, pairs, tokenizer, config)
-    with locked(folder / "train.lock", TrainingError):
+    backward = together.backward if together.count() > 1 else None
+    with locked(folder / "train.lock", TrainingError) if together.first() else nullcontext():
         run = begin(model, pairs, config, templates, folder, say)
         bar = tqdm(total=run.total, initial=run.step, disable=not progress, unit="step", dynamic_ncols=True)
-        saved = now = time.perf_counter()
-        with bar, finishing_the_step() as interrupted:
+        saved = now = together.agreed(time.perf_counter())
+        with bar, together.joint_norms(run.model), finishing_the_step() as interrupted:
             while (run.total is None or run.step < run.total) and (stop_after is None or run.step < stop_after):
                 try:
-                    one_step(run, pairs, tokenizer, config, templates)
+                    one_step(run, pairs, tokenizer, config, templates, backward)
                 except TrainingError:
                     write_csv(folder / "curve.csv", run.history)  # for the doctor; state.pt keeps the last good weights
                     raise
-                before, now = now, time.perf_counter()
+                before, (now, stop) = now, together.agreed((time.perf_counter(), interrupted.is_set()))
                 run.seconds += now - before
                 run.history[-1]["pairs_per_second"] = round(config.batch / (now - before), 1)
                 _plan(run, config, run.seconds - (now - before), bar, say)
                 if run.step % config.evaluate_every == 0 or run.step == run.total:
                     _score_and_save(run, tokenizer, config, evaluate, folder, card)
-                elif interrupted.is_set() or now - saved >= SAVE_SECONDS:
+                elif stop or now - saved >= SAVE_SECONDS:
                     save_state(folder, run)
                     saved = time.perf_counter()  # what saving took is not counted: a huge model trains in between
-                if run.step in film:
+                if run.step in film and together.first():
                     checkpoint.save(folder / f"film/step-{run.step:06}", lora.merged(run.average), tokenizer, "",
                                     {"step": run.step})
                 _show(bar, run)
-                if interrupted.is_set():
+                if stop:
                     raise KeyboardInterrupt
+        together.agreed(None)  # all is written
     run.average = lora.merged(run.average)
     if config.patience and (folder / "best").is_dir():
         run.average.load_state_dict(checkpoint.load(folder / "best")[0].state_dict())
@@ -186,16 +151,17 @@ def _plan(run: Run, config: TrainConfig, seconds: float, bar, say) -> None:
 
 
 def _score_and_save(run: Run, tokenizer: Tokenizer, config: TrainConfig, evaluate, folder: Path, card) -> None:
-    score = None if evaluate is None else float(evaluate(run.average))
+    asked = evaluate is not None and together.first()
+    score = together.agreed(float(evaluate(run.average)) if asked else None)
     meta = {"step": run.step, "total": run.total, "seconds": round(run.seconds, 1), "score": score}
     text = card(run) if card else ""
     run.history[-1]["score"] = "" if score is None else score
-    if score is not None and score > run.best:
-        run.best = score
-        checkpoint.save(folder / "best", lora.merged(run.average), tokenizer, text, meta)
+    better = score is not None and score > run.best
+    run.best = score if better else run.best
     run.total = run.step if out_of_patience(run, config) else run.total
-    if run.step == run.total:
-        checkpoint.save(folder / "last", lora.merged(run.average), tokenizer, text, meta)
+    for name, wanted in (("best", better), ("last", run.step == run.total)):
+        if wanted and together.first():
+            checkpoint.save(folder / name, lora.merged(run.average), tokenizer, text, meta)
     save_state(folder, run)
 
 

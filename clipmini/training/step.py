@@ -32,15 +32,17 @@ class Run:
     history: list[dict] = field(default_factory=list)
 
 
-def one_step(run: Run, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, templates: tuple[str, ...]) -> None:
-    """Batch, forward, backward, update; appends a row to run.history. Raises TrainingError for a loss not a number."""
+def one_step(run: Run, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, templates: tuple[str, ...],
+             backward=None) -> None:
+    """Batch, forward, backward, update; appends a row to run.history. backward: in place of the two below. Raises
+    TrainingError for a loss not a number."""
     total = run.total or 10**9  # not yet timed: still inside warm-up, where the total does not matter
     batch = make_batch(pairs, tokenizer, run.model, config, run.step, total, templates)
     rate = learning_rate(config, run.step, total)
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group.get("factor", 1.0)  # runs of earlier versions have none
-    backward = cached_backward if config.micro_batch and config.micro_batch < config.batch else plain_backward
-    loss, image = backward(run.model, batch, config)
+    cached = config.micro_batch and config.micro_batch < config.batch
+    loss, image = (backward or (cached_backward if cached else plain_backward))(run.model, batch, config)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.grad_clip_norm)
     row = {"step": run.step + 1, "loss": loss.item(), "ln_n": guessing_loss(batch, config),
            "scale": run.model.scale.item(), "learning_rate": rate, "gradient": norm.item(),
