@@ -63,11 +63,18 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def quick_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16 (AVX512-BF16, AMX); elsewhere that is hundreds of times slower."""
+    found = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(ask() for ask in found if ask)
+
+
 class Embedder:
     """Pictures and texts to unit vectors of one space. name: what the model is called; meta: what its card records;
-    source: the folder or file that it was loaded from."""
+    source: the folder or file that it was loaded from; kernels: by which its pictures go, where that was chosen."""
 
     source: Path | None = None
+    kernels: str = ""
 
     def __init__(self, model: Model, tokenizer: TextTokenizer, name: str = "model", device: str = "cpu",
                  meta: dict | None = None):
@@ -140,7 +147,7 @@ def embedded_names() -> list[str]:
 
 
 def load(name: str | Path, device: str | None = None, image_size: int | None = None, packed: bool = False,
-         int8: bool = False) -> Embedder:
+         int8: bool = False, fast: bool = False) -> Embedder:
     """Any model by its name, folder or file. Raises CheckpointError.
 
     name: an embedded checkpoint ("emoji"); a folder of clipmini's (ONNX too), transformers' or open_clip's; one of
@@ -149,10 +156,11 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
     device: "cpu", "cuda", "mps"; default: the fastest here. image_size: pictures of another side than the weights were
     trained with (position embeddings are interpolated). packed: on a CPU, matrices in the order of its kernels, the
     same vectors sooner, from a model that can't be trained or saved; elsewhere nothing. int8: Transformers' matrices in
-    a quarter of the memory, sooner still, on the CPU, with cosines to the exact vectors above 0.999.
+    a quarter of the memory, sooner still, on the CPU, with cosines to the exact vectors above 0.999. fast: the quickest
+    of what is installed whose vectors have cosines of 0.9999 at least to the exact ones; Embedder.kernels says which.
     """
     from clipmini import families  # the one arrow down: families know this file's neighbours, it knows their table
-    from clipmini.families import devise
+    from clipmini.families import devise, quick
     from clipmini.families import packed as kernels
 
     _check_options(device, image_size)
@@ -170,10 +178,11 @@ def load(name: str | Path, device: str | None = None, image_size: int | None = N
             raise CheckpointError(f"{name!r} is what its packages hold; omit image_size and int8")
         model, tokenizer, meta = family.load(path, image_size)
     device = "cpu" if int8 else device or best_device()
-    if int8 or packed and device == "cpu" and family is not devise:
+    told = quick.quicken(model) if fast and not int8 and device == "cpu" and family is not devise else ""
+    if int8 or packed and not told and device == "cpu" and family is not devise:
         model = (kernels.int8 if int8 else kernels.pack)(model)
     embedder = Embedder(model, tokenizer, called, device, meta)
-    embedder.source = path if path.exists() else None
+    embedder.source, embedder.kernels = path if path.exists() else None, told
     return embedder
 
 

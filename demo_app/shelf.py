@@ -69,7 +69,7 @@ class Model:
         """The Embedder. Raises CheckpointError."""
         with self._lock:
             if self._embedder is None:
-                self._embedder = clipmini.load(self.name, packed=True)
+                self._embedder = clipmini.load(self.name, fast=True)
             return self._embedder
 
     def try_get(self) -> tuple[Embedder | None, str]:

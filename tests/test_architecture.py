@@ -31,7 +31,7 @@ FLOORS = {
 }
 # The one arrow down: clipmini.load asks the table of families, when it is called.
 EXCEPTIONS = {("embedder", "families"), ("embedder", "families.devise"), ("embedder", "families.hub_download"),
-              ("embedder", "families.packed")}
+              ("embedder", "families.packed"), ("embedder", "families.quick")}
 HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", "emoji", "resvg_py", "ftfy"}
 MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}, "matplotlib_text": {"matplotlib"}}  # figures are all they do
 SPINE_LINES, FILE_LINES, FUNCTION_LINES, COLUMNS = 2_700, 400, 50, 120

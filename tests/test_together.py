@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from clipmini.commands import main
 from clipmini.training import together
@@ -42,11 +43,14 @@ def test_an_interrupted_run_of_two_ends_with_the_same_bits(tmp_path):
 
 
 def test_the_command_is_the_same_for_one_process_and_for_two(tmp_path):
-    out = ran(*TWO, "-m", "clipmini", "train", "shapes", "--steps", 3, "--batch", 16, "--quiet", "--out", "run", where=tmp_path)
+    (tmp_path / "pictures").mkdir()
+    for i in range(40):
+        Image.new("RGB", (30, 30), (6 * i, 250 - 6 * i, 90)).save(tmp_path / "pictures" / f"shade {i}.png")
+    out = ran(*TWO, "-m", "clipmini", "train", "--data", "pictures", "--steps", 3, "--batch", 8, "--quiet", "--out", "run",
+              where=tmp_path)
     assert out.count("3 steps in") == out.count("checkpoint run/final") == 1
     assert {file.name for file in (tmp_path / "run").iterdir()} >= {"final", "curve.csv", "curve.png", "run.json", "state.pt"}
-    (tmp_path / "texts.txt").write_text("text\n" + "\n".join(f"thing {i}" for i in range(11)))
-    (tmp_path / "texts.txt").rename(tmp_path / "texts.csv")
+    (tmp_path / "texts.csv").write_text("text\n" + "\n".join(f"thing {i}" for i in range(11)))
     for out, start in (("one.tsv", ()), ("two.tsv", TWO)):
         ran(*start, "-m", "clipmini", "embed", "texts.csv", "--texts", "--out", out, where=tmp_path)
     one, two = ((tmp_path / name).read_text().split("\n") for name in ("one.tsv", "two.tsv"))

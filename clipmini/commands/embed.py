@@ -31,36 +31,30 @@ def run(args) -> None:
     from clipmini.data.own import Bad, OwnDataError, open_rows, strictly
     from clipmini.data.own.source import state_of
     from clipmini.embedder import load
-    from clipmini.tasks.vectors import WRITERS, Item, embed, join, left_out, share_of
+    from clipmini.tasks.vectors import WRITERS, Item, embed, item_of, join, left_out
     from clipmini.training import together
 
     if args.out.suffix.lower() not in WRITERS:
         raise OwnDataError(f"--out {args.out}: end it in {', '.join(WRITERS)}")
-    found = open_rows(args.source, asked_of(args))
-    embedder = load(args.model, packed=True)
+    found, embedder = open_rows(args.source, asked_of(args)), load(args.model, fast=True)
 
     def item(row) -> Item:
-        if isinstance(row, Bad):
-            return Item(row.where, "", None, row.reason)
-        name = row.captions[0] if row.captions else ""
-        content = name if args.texts or row.picture is None else row.picture
-        return Item(row.where if isinstance(row.picture, bytes | None) else str(row.picture), name, content or None,
-                    "" if content else "it has no text")
+        return Item(row.where, "", None, row.reason) if isinstance(row, Bad) else \
+            item_of(row.where, row.picture, row.captions, args.texts)
 
     stamp = {"source": args.source, "state": state_of(Path(args.source)), "asked": str(asked_of(args)),
              "model": embedder.name, "weights": state_of(embedder.source) if embedder.source else "",
              "texts": args.texts, "limit": args.limit}
-    n = together.count()
+    rank, n = together.rank(), together.count()
     folder = args.out.with_name(f"{args.out.name}.parts{n if n > 1 else ''}")  # others have other shares
-    rows = islice(islice(strictly(found.rows, args.strict), args.limit), together.rank(), None, n)
-    embed(embedder, map(item, rows), share_of(folder, together.rank(), n), stamp, args.workers,
-          lambda items: tqdm(items, unit=" rows", leave=False, disable=not together.first()))
+    rows = map(item, islice(strictly(found.rows, args.strict), args.limit))
+    embed(embedder, rows, folder, stamp, args.workers, lambda items: tqdm(items, unit=" rows", leave=False,
+                                                                         disable=rank > 0), (rank, n))
     together.agreed(None)  # all are done
-    if not together.first():
+    if rank:
         return
-    bad = left_out(folder)
-    count = join(folder, args.out)
+    bad, count = left_out(folder), join(folder, args.out)
     shutil.rmtree(folder)
     print(f"{args.source}: {found.kind}; {found.columns}\nwrote {count:,} vectors of {embedder.config.embed_dim} "
-          f"numbers by {embedder.name} to {args.out}")
+          f"numbers by {embedder.name} ({embedder.kernels or embedder.device}) to {args.out}")
     tell_left_out([("no vector", f"{where}: {reason}") for where, reason in bad], "rows", Path("left-out.txt"))

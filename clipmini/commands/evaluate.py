@@ -27,7 +27,7 @@ def run(args) -> None:
     templates = args.templates and named_or_own(args.templates)
     source = find(args.dataset).copied(args.folder, args.limit) if args.dataset else \
         with_columns(source_of(args, args.data or "emoji"), args)
-    embedder = load(args.model, packed=True)
+    embedder = load(args.model, fast=True)
     if seen := source.seen(embedder.meta.get("data", "")):
         print(f"note: this model was trained on {', '.join(seen)}: these numbers are not of pictures it never saw")
     questions = source.questions(embedder, templates)

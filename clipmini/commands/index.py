@@ -24,7 +24,7 @@ def run(args) -> None:
     from clipmini.tasks.index import open_index, update
 
     check_folder(args.folder)
-    embedder = load(args.model, packed=True)
+    embedder = load(args.model, fast=True)
     done = update(embedder, args.folder, args.out, lambda items: tqdm(items, unit=" pictures", leave=False),
                   args.workers)
     print(f"{args.out}: {len(open_index(args.out)):,} pictures by {embedder.name}; new {done.new:,}, renamed or copied "

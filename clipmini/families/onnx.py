@@ -23,16 +23,19 @@ FILES = {"pixels": "image.onnx", "ids": "text.onnx"}  # by the name of their one
 LARGEST_FILE = 1_900_000_000  # bytes; a protocol buffer ends at 2 GiB, and what is larger goes into a file beside it
 
 
-class _Pictures(nn.Module):
-    def __init__(self, model: CLIP):
+class Pictures(nn.Module):
+    """A model's encode_image as a module, for exporters to follow."""
+
+    def __init__(self, model: Any):
         super().__init__()
         self.model = model
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """pixels (B, 3, S, S) -> unit vectors (B, E)."""
         return self.model.encode_image(pixels)
 
 
-class _Texts(_Pictures):
+class _Texts(Pictures):
     """The Transformer without the question whether each row has an end token: a graph of tensors can't raise errors."""
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -63,7 +66,7 @@ def export(model: CLIP, tokenizer: Tokenizer, folder: Path, meta: dict | None = 
     ids = torch.full((2, 3), t.eos_id)
     ids[:, 0] = t.sot_id
     rows = torch.export.Dim("rows", min=1, max=2**20)
-    runs = {"pixels": (_Pictures(model), torch.zeros(2, 3, v.image_size, v.image_size), {0: rows}),
+    runs = {"pixels": (Pictures(model), torch.zeros(2, 3, v.image_size, v.image_size), {0: rows}),
             "ids": (_Texts(model), ids, {0: rows, 1: torch.export.Dim("tokens", min=2, max=t.context_length)})}
     with written_whole(folder, "export") as temporary:
         temporary.mkdir(parents=True)

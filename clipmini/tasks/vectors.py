@@ -31,17 +31,27 @@ class Item:
     reason: str = ""
 
 
+def item_of(where: str, picture: bytes | Path | None, captions: list[str], texts: bool) -> Item:
+    """The Item of a row: its picture; with `texts`, and where it has none, its first caption."""
+    name = captions[0] if captions else ""
+    content = name if texts or picture is None else picture
+    return Item(where if isinstance(picture, bytes) or picture is None else str(picture), name, content or None,
+                "" if content else "it has no text")
+
+
 def embed(embedder: Embedder, items: Iterable[Item], folder: Path, stamp: dict, workers: int = WORKERS,
-          progress: Any = iter) -> list[tuple[str, str]]:
+          progress: Any = iter, share: tuple[int, int] = (0, 1)) -> list[tuple[str, str]]:
     """Embed items in their order into parts in a folder -> (where, reason) of those without a vector.
 
     Each part has PART rows: their vectors (float32, NaN in a row that could not be embedded), and where, name and
     reason. stamp: what the vectors depend on; with the same one, what is in the folder already is not embedded again,
-    otherwise it is removed. progress: wraps the items, to show how many are done. Raises CheckpointError where the disk
-    says no; whole parts are kept.
+    otherwise it is removed. progress: wraps the items, to show how many are done. share: (number of this process, how
+    many there are): it embeds only its items. Raises CheckpointError where the disk says no; whole parts
+    are kept.
     """
+    folder = share_of(folder, *share)
     done = _done(folder, stamp)
-    waiting = iter(progress(iter(items)))
+    waiting = iter(progress(islice(items, share[0], None, share[1])))
     for _ in islice(waiting, sum(done)):
         pass  # embedded before
     with ThreadPoolExecutor(max(1, workers)) as pool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from clipmini.embedder import quick_bfloat16
 from clipmini.loss import ambiguity, clip_loss, multi_positive_loss, random_loss, sigmoid_loss, soft_target_loss
 from clipmini.model import CLIP, no_decay
 from clipmini.tokenizer import Tokenizer
@@ -76,12 +77,6 @@ def objective(model: CLIP, config: TrainConfig, batch: Batch, vectors: list[Tens
     for texts, (_, true) in zip(rest, batch.kinds, strict=True):
         loss = loss + config.categories * soft_target_loss(image, texts, model.scale, true)
     return loss
-
-
-def quick_bfloat16() -> bool:
-    """Whether this processor multiplies in bfloat16 (AVX512-BF16, AMX); elsewhere that is hundreds of times slower."""
-    found = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(ask() for ask in found if ask)
 
 
 def chosen_precision(config: TrainConfig) -> str:

@@ -97,9 +97,9 @@ def backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Tensor, Te
               for vectors, (_, rows) in zip(own, passes, strict=True)]
     loss = objective(model, config, batch, leaves)
     loss.backward()
-    scales = [p for p in (model.logit_scale, model.logit_bias) if p is not None and p.grad is not None]
-    for p in scales:
-        p.grad /= count()  # each process has all of it
+    for p in (model.logit_scale, model.logit_bias):
+        if p is not None and p.grad is not None:
+            p.grad.div_(count())  # each process has all of it
     moving = [(v, leaf.grad[own_part(len(leaf))]) for v, leaf in zip(own, leaves, strict=True)
               if v.requires_grad and len(v) and leaf.grad is not None]
     torch.autograd.backward([v for v, _ in moving], [gradient for _, gradient in moving])
