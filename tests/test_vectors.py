@@ -143,7 +143,7 @@ def test_the_command_writes_three_formats(emoji, tmp_path, capsys, monkeypatch):
     for out in ("v.tsv", "v.npy", "v.parquet"):
         assert main(["embed", "photos", "--out", out]) == 0
         said = capsys.readouterr()
-        assert f"wrote 6 vectors of 128 numbers by emoji (packed matrices) to {out}" in said.out and "left out: 1 of the rows" in said.err
+        assert f"6 vectors of 128 numbers by emoji (packed matrices) to {out}" in said.out and "1 of the rows" in said.err
     table, whole = pq.read_table("v.parquet").to_pydict(), np.load("v.npy")
     assert table["name"] == ["broken", *(f"thing {i}" for i in range(5))] and table["path"][1].endswith("thing_0.png")
     assert table["vector"][0] is None and np.isnan(whole[0]).all()

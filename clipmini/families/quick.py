@@ -6,6 +6,7 @@ quicker way of their own (encode_lists).
 """
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -76,6 +77,7 @@ def _openvino(model: Any) -> Encode | None:
     """By OpenVINO's kernels in bfloat16, where the processor has them and the package is here (extra fast)."""
     if not quick_bfloat16() or find_spec("openvino") is None:
         return None
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it would tell its maker of each import
     import openvino
 
     size = model.config.vision.image_size

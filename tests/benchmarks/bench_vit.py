@@ -51,6 +51,7 @@ def peers(ours: CLIP) -> dict:
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         found["onnxruntime"] = lambda x: torch.from_numpy(session.run(None, {"pixels": x.numpy()})[0])
     if find_spec("openvino"):
+        sys.modules.setdefault("openvino_telemetry", None)
         import openvino
 
         model = openvino.convert_model(Pictures(ours).eval(), example_input=torch.zeros(2, 3, size, size),
