@@ -8,6 +8,7 @@ quicker way of their own (encode_lists).
 import logging
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -77,12 +78,15 @@ def _openvino(model: Any) -> Encode | None:
     """By OpenVINO's kernels in bfloat16, where the processor has them and the package is here (extra fast)."""
     if not quick_bfloat16() or find_spec("openvino") is None:
         return None
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it would tell its maker of each import
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)  # it would tell its maker of each import
     import openvino
 
     size = model.config.vision.image_size
-    followed = openvino.convert_model(Pictures(model).eval(), example_input=torch.zeros(2, 3, size, size),
-                                      input=[-1, 3, size, size])
+    with warnings.catch_warnings():  # of numbers that are fixed in the graph: the side is, the count of pictures is not
+        warnings.simplefilter("ignore")
+        followed = openvino.convert_model(Pictures(model).eval(), example_input=torch.zeros(2, 3, size, size),
+                                          input=[-1, 3, size, size])
     compiled = openvino.Core().compile_model(followed, "CPU", {
         "INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads()})

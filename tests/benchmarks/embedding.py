@@ -84,7 +84,7 @@ def main() -> None:
     p.add_argument("--model", default="emoji")
     p.add_argument("--kills", type=int, default=3)
     args = p.parse_args()
-    root, done = Path(tempfile.mkdtemp()), 0
+    root, done, times = Path(tempfile.mkdtemp()), 0, []
     try:
         for count in sorted(args.pictures):
             make(root / "pictures", done, count)
@@ -92,6 +92,7 @@ def main() -> None:
             seconds, most, _ = embed(root / "pictures", out, args.model)
             print(f"{count:,} pictures: {seconds:.1f} s, {count / seconds:.0f} a second with the start, {most:.0f} MB at most",
                   flush=True)
+            times.append((count, seconds))
             again = root / "killed.parquet"
             for _ in range(args.kills):
                 whole = embed(root / "pictures", again, args.model, kill_after=seconds / (args.kills + 1))[2]
@@ -103,7 +104,11 @@ def main() -> None:
             print(f"killed {args.kills} times: {count:,} rows, none twice, none missing; vectors differ by {apart:.1e} at most",
                   flush=True)
             again.unlink()
-        print(f"the tower alone: {tower_alone(args.model):.0f} a second")
+        alone = tower_alone(args.model)
+        print(f"the tower alone: {alone:.0f} a second")
+        if len(times) > 1:
+            (few, short), (many, long) = times[0], times[-1]
+            print(f"without the start: {(rate := (many - few) / (long - short)):.0f} a second, {rate / alone:.2f} of the tower")
     finally:
         shutil.rmtree(root)
 

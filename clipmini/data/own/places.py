@@ -1,6 +1,7 @@
 """Pictures with words beside them: a folder in one of the usual orders, a tar of WebDataset, a data set of the hub."""
 
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -27,44 +28,53 @@ def folder(place: Path, asked: Asked) -> Found:
         return open_rows(table, asked)
     if (place / "captions.txt").is_file():
         return Found("a folder with captions.txt", "file, then its caption", _listed(place, place / "captions.txt"))
-    files, left_out = _pictures(place)
-    if not files:
+    count, with_text, flat = 0, False, False
+    below: set[str] = set()
+    for file in _pictures(place):  # once for what it is, once for the rows: a million paths are not kept
+        if isinstance(file, Bad):
+            continue
+        parts = file.relative_to(place).parts
+        count, flat, with_text = count + 1, flat or len(parts) == 1, with_text or file.with_suffix(".txt").is_file()
+        below.update(parts[:-1][:1])
+    if not count:
         raise OwnDataError(f"the folder '{shown(place)}' holds no picture; give one with {', '.join(ENDINGS)} files")
-    with_text = [file for file in files if file.with_suffix(".txt").is_file()]
-    below = {file.relative_to(place).parts[0] for file in files if len(file.relative_to(place).parts) > 1}
     if with_text:
-        rows: Iterator[Row | Bad] = (_beside(place, file) for file in files)
-        kind, columns = "a folder with a text file beside each picture", "each line of it is a caption"
-    elif len(below) > 1 and all(len(file.relative_to(place).parts) > 1 for file in files):
-        rows = (_labelled(place, file) for file in files)
-        kind, columns = "a folder of folders", f"the folder's name is the label, {len(below):,} of them"
+        row, kind, columns = _beside, "a folder with a text file beside each picture", "each line of it is a caption"
+    elif len(below) > 1 and not flat:
+        row, kind = _labelled, "a folder of folders"
+        columns = f"the folder's name is the label, {len(below):,} of them"
     else:
-        rows = (_named(place, file) for file in files)
-        kind, columns = "a folder of pictures", "the file's name is the caption"
-
-    def read() -> Iterator[Row | Bad]:
-        yield from left_out
-        yield from rows
-    return Found(kind, columns, read())
+        row, kind, columns = _named, "a folder of pictures", "the file's name is the caption"
+    return Found(kind, columns, (file if isinstance(file, Bad) else row(place, file) for file in _pictures(place)))
 
 
-def _pictures(place: Path) -> tuple[list[Path], list[Bad]]:
+def walk(place: Path) -> Iterator[Path]:
+    """All files below a folder, in the order of their paths, and links to folders, which are not followed."""
+    try:
+        names = sorted(os.listdir(place))
+    except PermissionError:
+        return
+    for name in names:
+        path = place / name
+        if path.is_dir() and not path.is_symlink():
+            yield from walk(path)
+        else:
+            yield path
+
+
+def _pictures(place: Path) -> Iterator[Path | Bad]:
     """The files with a picture's ending below a folder, in order; links that lead out of it are told."""
-    files, left_out, root = [], [], place.resolve()
-    for file in sorted(place.rglob("*")):
+    root = place.resolve()
+    for file in walk(place):
         if not file.name.lower().endswith(ENDINGS) or file.is_dir():
             continue
         where = shown(file.relative_to(place))
         try:
-            inside = file.resolve().is_relative_to(root)
+            inside = not file.is_symlink() or file.resolve().is_relative_to(root)
         except (OSError, RuntimeError) as error:
-            left_out.append(Bad(where, f"a link that leads nowhere ({error})"))
+            yield Bad(where, f"a link that leads nowhere ({error})")
             continue
-        if inside:
-            files.append(file)
-        else:
-            left_out.append(Bad(where, "a link that leads out of the folder; copy the picture in"))
-    return files, left_out
+        yield file if inside else Bad(where, "a link that leads out of the folder; copy the picture in")
 
 
 def _listed(place: Path, table: Path) -> Iterator[Row | Bad]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from clipmini.data.base import Question, Source, no_bars
 from clipmini.data.own import Asked, Bad, OwnDataError, Row, checked, open_rows
 from clipmini.data.own.check import digest, many
+from clipmini.data.own.places import walk
 from clipmini.files import cache_root, is_whole, write_checksums, written_whole
 
 if TYPE_CHECKING:
@@ -44,10 +45,14 @@ def load(source: str, asked: Asked = PLAIN, cache: str | Path | None = None, pro
     return datasets.load_from_disk(str(target))
 
 
-def state_of(path: Path) -> list:
-    """What changes when the data does: sizes and times of its files; nothing for the hub's."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
-    return [[file.name, stat.st_size, stat.st_mtime_ns] for file in files for stat in [file.stat()] if file.is_file()]
+def state_of(path: Path) -> str:
+    """A digest of what changes when the data does: sizes and times of its files; "" for the hub's."""
+    seen = hashlib.sha256()
+    for file in walk(path) if path.is_dir() else [path] if path.exists() else []:
+        if file.is_file():
+            stat = file.stat()
+            seen.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode("utf-8", "surrogateescape"))
+    return seen.hexdigest() if path.exists() else ""
 
 
 def _state_of_pictures(source: str, asked: Asked) -> str:
