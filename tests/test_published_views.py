@@ -58,7 +58,7 @@ def url(home, cache):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def models(twin):  # noqa: F811
-    return {B32: clipmini.load(twin, device="cpu"), "emoji": clipmini.load("emoji")}
+    return {B32: clipmini.load(twin, device="cpu", fast=True), "emoji": clipmini.load("emoji")}
 
 
 @pytest.fixture(scope="module")

@@ -44,4 +44,5 @@ def main(towers: str, loss: str, folder: str, steps: str) -> None:
             print(json.dumps(found))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":  # pytest looks into every file for examples
+    main(*sys.argv[1:])
