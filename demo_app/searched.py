@@ -114,12 +114,13 @@ def of_files(embedder: Embedder, files: list[str], progress: Callable = iter) ->
         raise Told("search_count", n=len(files), limit=MOST)
     names = distinct([Path(file).name for file in files])
     kept = _vectors.setdefault(embedder, {})
-    if (key := tuple(files)) not in kept:
+    found = kept.get(key := tuple(files))
+    if found is None:
         found = _embedded(embedder, files, names, progress)
         while len(kept) >= SETS_KEPT:
             kept.pop(next(iter(kept)), None)
         kept[key] = found
-    rows, vectors, left_out = kept[key]
+    rows, vectors, left_out = found
     if not rows:
         raise Told("search_none_readable", n=len(files), first=left_out[0][1])
     paths = dict(zip(names, files, strict=True))

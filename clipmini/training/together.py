@@ -86,7 +86,9 @@ def own_part(rows: int) -> slice:
 def backward(model: CLIP, batch: Batch, config: TrainConfig) -> tuple[Tensor, Tensor]:
     """What `plain_backward` does, by all processes. Returns the loss and the image vectors (B, E), the same in each.
 
-    Raises TrainingError for a batch of fewer rows than processes."""
+    Raises TrainingError for a batch of fewer rows than two a process, and for a micro-batch."""
+    if config.micro_batch:
+        raise TrainingError("several processes encode their parts at once: omit --micro-batch, or start more processes")
     if len(batch.pixels) < 2 * count():
         raise TrainingError(f"a batch of {len(batch.pixels)} pairs is too small for {count()} processes; "
                             f"give --batch {2 * count()} or more")
