@@ -48,12 +48,12 @@ def run(args) -> None:
     rank, n = together.rank(), together.count()
     folder = args.out.with_name(f"{args.out.name}.parts{n if n > 1 else ''}")  # others have other shares
     rows = map(item, islice(strictly(found.rows, args.strict), args.limit))
-    embed(embedder, rows, folder, stamp, args.workers, lambda items: tqdm(items, unit=" rows", leave=False,
-                                                                         disable=rank > 0), (rank, n))
+    bad = embed(embedder, rows, folder, stamp, args.workers, lambda items: tqdm(
+        items, unit=" rows", leave=False, disable=rank > 0), (rank, n))
     together.agreed(None)  # all are done
     if rank:
         return
-    bad, count = left_out(folder), join(folder, args.out)
+    bad, count = left_out(folder) if n > 1 else bad, join(folder, args.out)
     shutil.rmtree(folder)
     print(f"{args.source}: {found.kind}; {found.columns}\nwrote {count:,} vectors of {embedder.config.embed_dim} "
           f"numbers by {embedder.name} ({embedder.kernels or embedder.device}) to {args.out}")
