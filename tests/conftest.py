@@ -11,9 +11,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # In pytest's own cache folder: the emoji styles are drawn once for each checkout, not once a run.
 os.environ.setdefault("CLIPMINI_CACHE", str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "d" / "clipmini"))
 
-# Programs, not tests. What they import changes the last digits of what torch computes, and tests compare processes.
-collect_ignore = ["benchmarks", "two_processes.py"]
-
 import pytest  # noqa: E402
 import torch  # noqa: E402
 

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
@@ -83,8 +84,6 @@ def main() -> None:
     p.add_argument("--model", default="emoji")
     p.add_argument("--kills", type=int, default=3)
     args = p.parse_args()
-    import pyarrow.parquet as pq  # not at the top: pytest looks into this file, and torch must be loaded first
-
     root, done, times = Path(tempfile.mkdtemp()), 0, []
     try:
         for count in sorted(args.pictures):
