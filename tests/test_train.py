@@ -1088,6 +1088,17 @@ def test_ctrl_c_finishes_the_step_and_saves_it(make_clip, tokenizer, tmp_path, m
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to itself")
+def test_ctrl_c_during_the_last_score_is_not_lost(make_clip, tokenizer, tmp_path):
+    def score(trained):
+        os.kill(os.getpid(), signal.SIGINT)
+        return 0.0
+
+    with pytest.raises(KeyboardInterrupt):
+        run(make_clip("light-cbow"), tokenizer, tmp_path, replace(QUICK, evaluate_every=10**6), evaluate=score)
+    assert (tmp_path / "last").is_dir()  # and what was done is kept
+
+
 def test_a_film_keeps_the_averaged_weights_of_its_steps(make_clip, tokenizer, tmp_path):
     done = run(make_clip("light-cbow"), tokenizer, tmp_path, film=(3, 10, 24, 99))
     assert sorted(p.name for p in (tmp_path / "film").iterdir()) == ["step-000003", "step-000010", "step-000024"]

@@ -131,7 +131,7 @@ def train(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig, 
                     checkpoint.save(folder / f"film/step-{run.step:06}", lora.merged(run.average), tokenizer, "",
                                     {"step": run.step})
                 _show(bar, run)
-                if stop:
+                if together.agreed(stop or interrupted.is_set()):
                     raise KeyboardInterrupt
         together.agreed(None)  # all is written
     run.average = lora.merged(run.average)
