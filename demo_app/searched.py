@@ -5,6 +5,8 @@ the model's map.
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -27,12 +29,13 @@ MOST = 200  # files of one visitor
 SIDE = 160  # pixels of a thumbnail, at least
 BATCH = 16
 SETS_KEPT = 8  # whose vectors are held, of each model
+SMALL_KEPT = 512  # thumbnails that are held, some 10 kB each
 
 
 @dataclass(frozen=True)
 class Searched:
-    """index: the pictures' names and vectors; picture: name -> the picture; left_out: (file, reason) of those that
-    cannot be read; kind: "own", "index" or "samples"."""
+    """index: the pictures' names and vectors; picture: name -> the picture, small; left_out: (file, reason) of those
+    that cannot be read; kind: "own", "index" or "samples"."""
 
     index: Index
     picture: Callable[[str], Image.Image]
@@ -79,7 +82,21 @@ def served() -> Served | None:
 def of_index(found: Served) -> Searched:
     """The pictures of an index, read from their folder when they are shown."""
     folder = Path(found.index.about["folder"])
-    return Searched(found.index, lambda name: open_image(folder / name), "index")
+    return Searched(found.index, lambda name: thumbnail(folder / name), "index")
+
+
+def thumbnail(path: Path) -> Image.Image:
+    """A picture file, small. Raises ImageError, for one that is gone too."""
+    return Image.open(BytesIO(_small(path, path.stat().st_mtime_ns if path.exists() else 0))).convert("RGB")
+
+
+@lru_cache(maxsize=SMALL_KEPT)
+def _small(path: Path, _modified: int) -> bytes:
+    """The same as WebP: a photo of 12 megapixels is not decoded again for each letter of a query."""
+    picture, file = open_image(path), BytesIO()
+    picture.thumbnail((2 * SIDE, 2 * SIDE))
+    picture.save(file, "webp", quality=90)
+    return file.getvalue()
 
 
 def of_samples(model: Model) -> Iterator[Searched | made.Step]:
@@ -123,8 +140,8 @@ def of_files(embedder: Embedder, files: list[str], progress: Callable = iter) ->
     rows, vectors, left_out = found
     if not rows:
         raise Told("search_none_readable", n=len(files), first=left_out[0][1])
-    paths = dict(zip(names, files, strict=True))
-    return Searched(in_memory(rows, vectors), lambda name: open_image(paths[name]), "own", left_out)
+    paths = dict(zip(names, map(Path, files), strict=True))
+    return Searched(in_memory(rows, vectors), lambda name: thumbnail(paths[name]), "own", left_out)
 
 
 def _embedded(embedder: Embedder, files: list[str], names: list[str], progress: Callable

@@ -18,7 +18,7 @@ from demo_app.map.canvas import as_address
 from demo_app.map.said import progress
 from demo_app.page import PRIVATE, Asked, Kept, Page, friendly_errors
 from demo_app.saving import Offer, Saved
-from demo_app.searched import SIDE, Searched
+from demo_app.searched import Searched
 from demo_app.shelf import AUTOMATIC, Picked
 from demo_app.texts import Missing, Told, say
 from demo_app.views import answers, endpoint, view
@@ -142,9 +142,7 @@ def cards(lang: str, among: Searched, found: Found, every: bool) -> str:
 def _card(lang: str, among: Searched, hit: Hit, limit: float) -> str:
     name = escape(hit.path)
     try:
-        picture = among.picture(hit.path)
-        picture.thumbnail((2 * SIDE, 2 * SIDE))
-        image = f'<img src="{as_address(picture)}" alt="{name}">'
+        image = f'<img src="{as_address(among.picture(hit.path))}" alt="{name}">'
     except ImageError:  # gone since it was indexed
         image = f"<p>{escape(say(lang, 'search_gone'))}</p>"
     buttons = "".join(f'<button type="button" data-sign="{sign}" data-name="{name}" aria-label="'
