@@ -1,5 +1,6 @@
 """The app without a browser: its answers and messages, as a client program gets them, and that it goes on serving."""
 
+import inspect
 import json
 import sys
 import time
@@ -240,6 +241,12 @@ def test_a_tab_is_one_file_and_one_name_in_the_table(toy, tmp_path):
         assert client.predict("abc", api_name="/toy") == "cba"
         assert client.config["i18n_translations"]["zh-CN"]["tab_toy"] == "玩具"
         assert '"view-toy"' in json.dumps(client.config)
+
+
+def test_the_server_can_look_at_the_parameters_of_all_that_it_calls(tmp_path):
+    functions = app.build_demo(str(tiny_checkpoint(tmp_path / "tiny")), "en").fns.values()
+    for called in [function.fn for function in functions if function.fn]:
+        inspect.signature(called)  # a ValueError here is an error in the browser: `partial(str, ...)` has none
 
 
 def test_words_of_a_tab_that_clash_or_lack_a_language_are_refused(toy):

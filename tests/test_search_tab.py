@@ -73,6 +73,12 @@ def test_words_and_pictures_are_added_and_taken_away(page, emoji):
     assert "All of 2 pictures of yours" in tab.said("en", among, got, False)  # too few to stand out
 
 
+@pytest.mark.parametrize("query", tab.TRY)
+def test_something_stands_out_for_each_suggestion(page, query):
+    _, _, got = found(page, query)
+    assert got.hits[0].score >= got.limit
+
+
 def test_files_that_cannot_be_read_are_told_and_the_others_searched(page, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
@@ -147,6 +153,9 @@ def test_the_page(browser, own_site):  # noqa: F811
         arg=f"{tab.FIRST} - [{name}]")
     visit.page.wait_for_function("name => document.querySelector('.cm-hit') && !document.querySelector('.cm-hit[data-name='"
                                  "+ JSON.stringify(name) + ']:not(.cm-beyond)')", arg=name)
+    for query, first in ((tab.TRY[1], "blue heart"), (tab.TRY[-1], "watch")):
+        visit.page.get_by_role("button", name=query, exact=True).click()
+        visit.page.wait_for_function("name => document.querySelector('.cm-hit')?.dataset.name.includes(name)", arg=first)
     visit.page.get_by_role("button", name="Search your own pictures").click()
     visit.page.set_input_files("#search-files input", SAMPLES)
     visit.page.fill("#search-query textarea, #search-query input", "a pizza")
