@@ -27,6 +27,7 @@ from clipmini.tasks.questions import ask, recorded
 from clipmini.tasks.retrieval import pairs_report
 from clipmini.tokenizer import Tokenizer
 from clipmini.training import Pairs, Run, TrainConfig, diagnose, mixing, read_pairs, together, train
+from clipmini.training.distil import targets
 from clipmini.training.step import chosen_precision
 
 VALIDATION_ROWS = 256
@@ -304,6 +305,8 @@ def run(recipe: Recipe, folder: str | Path, command: str = "", progress: bool = 
         model = CLIP(preset(recipe.model, tokenizer, recipe.vision, recipe.text, **recipe.model_options))
     training, held = kept_back(recipe, data)
     pairs = read_pairs(training, model.config.vision.image_size, progress)
+    if recipe.train.distil and start:
+        pairs.targets = targets(model, tokenizer, pairs)
     score = validation(model, tokenizer, held)
     done = train(model, pairs, tokenizer, recipe.train, folder, TEMPLATES[source.templates], score, progress=progress,
                  film=FILM_STEPS if film else ())

@@ -13,8 +13,9 @@ PACKAGE = ROOT / "clipmini"
 # What a student reads, in this order; a file imports only from those before it.
 SPINE = ["config", "meta_device", "files", "hub_cache", "lock", "bpe", "repair", "tokenizer", "picture_mending",
          "picture_file", "image", "augment", "transformer", "vision", "text", "model", "loss", "checkpoint", "embedder",
-         "training.config", "training.pairs", "training.doctor", "training.lora", "training.rates", "training.step",
-         "training.mixing", "training.budget", "training.together", "training.state", "training.loop", "training"]
+         "training.config", "training.pictures", "training.pairs", "training.doctor", "training.lora", "training.rates",
+         "training.distil", "training.step", "training.mixing", "training.budget", "training.together", "training.state",
+         "training.loop", "training"]
 # Room -> the rooms it may import from, besides itself and the spine below training.
 FLOORS = {
     "families": set(),
@@ -37,7 +38,8 @@ MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}, "matplotlib_text": {"matplotlib"}}  
 SPINE_LINES, FILE_LINES, FUNCTION_LINES, COLUMNS = 2_700, 400, 50, 120
 # Of the spine, but not what a student must read to understand CLIP: they don't count.
 TOOLS = {"meta_device", "files", "hub_cache", "lock", "repair", "augment", "picture_mending", "picture_file",
-         "training.budget", "training.lora", "training.rates", "training.mixing", "training.together", "training.state"}
+         "training.budget", "training.lora", "training.rates", "training.mixing", "training.distil", "training.pictures",
+         "training.together", "training.state"}
 
 
 def module_name(path: Path) -> str:

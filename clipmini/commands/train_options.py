@@ -7,7 +7,7 @@ from clipmini.commands.shared import add_source_options
 from clipmini.commands.values import plan, rates
 
 OPTIONS = ("minutes", "steps", "plan", "seed", "batch", "micro_batch", "learning_rate", "rates", "layer_decay", "lora",
-           "patience", "evaluate_every")
+           "patience", "evaluate_every", "distil", "sketch", "categories")
 
 
 def add(p) -> None:
@@ -40,6 +40,11 @@ def add(p) -> None:
                    "and add them at the end (extra lora)")
     p.add_argument("--patience", type=int, metavar="N", help="stop after N scores without a better one, and keep the "
                    "best weights")
+    p.add_argument("--distil", type=float, metavar="WEIGHT", help="with --init: also draw each picture, however it is "
+                   "augmented, to where that model sees it clean, such as 4 (default 0: not)")
+    p.add_argument("--sketch", type=float, metavar="SHARE", help="share of the pictures that are sketched by hand, 0 "
+                   "to 1")
+    p.add_argument("--categories", type=float, metavar="WEIGHT", help="weight of tags and groups beside the names")
     p.add_argument("--evaluate-every", type=int, metavar="STEPS", help="steps between scores (default 200)")
     p.add_argument("--no-mix", action="store_true", help="with --init: keep the weights as the training leaves them, "
                    "not the best mix with those before (WiSE-FT)")

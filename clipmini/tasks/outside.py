@@ -13,6 +13,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -96,13 +97,13 @@ def notes(taught: Taught, shares: Tensor, but: list[int]) -> list[Note]:
 
 
 # ---- learning it, at the end of a training ---------------------------------------------------------------
-def learn(embedder: Embedder, rgba: Tensor, groups: Tensor, held: Tensor, names: list[str], captions,
+def learn(embedder: Embedder, rgba: Any, groups: Tensor, held: Tensor, names: list[str], captions,
           sketch: float = 0.0, seed: int = 0) -> Taught:
     """What a model was taught, from its training data.
 
-    rgba (N, S, S, 4): the pictures as training.Pairs keeps them; groups (N,): the number of each one's name; held:
-    pictures that were not trained on, (M, S, S, 4), for the limit; names: K; captions: every caption, an iterable of
-    strings; sketch: the share of the pictures that was sketched.
+    rgba (N, S, S, 4): the pictures as training.Pairs has them, in memory or not; groups (N,): the number of each one's
+    name; held: pictures that were not trained on, (M, S, S, 4), for the limit; names: K; captions: every caption, an
+    iterable of strings; sketch: the share of the pictures that was sketched.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -119,9 +120,9 @@ def learn(embedder: Embedder, rgba: Tensor, groups: Tensor, held: Tensor, names:
     sums = torch.zeros(len(names), embedder.config.embed_dim).index_add_(0, groups, encoded(rgba, 0.0))
     pictures = F.normalize(sums[used], dim=-1)
     texts = embedder.embed_texts([names[i] for i in used.tolist()], truncate=True)
-    some = rgba[torch.randperm(len(rgba), generator=generator)]
-    inside = encoded(some[:INSIDE], 1.0)
-    made = torch.cat([_encoded(embedder, _spoilt(drawn(some[-4 * OUTSIDERS:], 0.5), generator)),
+    some = torch.randperm(len(rgba), generator=generator)
+    inside = encoded(rgba[some[:INSIDE]], 1.0)
+    made = torch.cat([_encoded(embedder, _spoilt(drawn(rgba[some[-4 * OUTSIDERS:]], 0.5), generator)),
                       embedder.embed_images(invented(np.random.default_rng(seed), OUTSIDERS))])
     x = _features(texts, pictures, torch.cat([inside, made]))
     weights = _regression(x, torch.cat([torch.ones(len(inside)), torch.zeros(len(made))]))

@@ -40,6 +40,7 @@ class TrainConfig:
     hard_negatives: bool = False  # use the rows' swapped captions
     other_texts: int = 0  # captions of further concepts a step, wrong for every picture (text is cheap with CBOW)
     categories: float = 0.0  # weight of what else is true ("fruit", "food"): a loss for each kind, beside 1 for names
+    distil: float = 0.0  # weight of the distance of pictures from where the model before saw them (see distil.py)
     rates: tuple[tuple[str, float], ...] = ()  # (pattern, what the learning rate is multiplied with; 0: frozen)
     layer_decay: float = 1.0  # what it is multiplied with for each block that lies below the last layers
     lora: int = 0  # rank of the thin matrices that learn in place of all else; 0: all learns
@@ -71,12 +72,12 @@ class TrainConfig:
                                 f"layer_decay {self.layer_decay} is in (0, 1], and lora has neither rates nor decay")
         if not 0 <= self.sketch <= 1:
             raise TrainingError(f"sketch is the share of the pictures that become sketches, 0 to 1 (got {self.sketch})")
-        if self.other_texts < 0 or not 0 <= self.categories < math.inf:
-            raise TrainingError("other_texts and categories cannot be negative "
-                                f"(got {self.other_texts} and {self.categories})")
-        if self.loss == "sigmoid" and (self.hard_negatives or self.other_texts or self.categories):
-            raise TrainingError("the sigmoid loss has no place for hard negatives, other texts and categories; "
-                                "choose the loss 'clip' or 'multi'")
+        if self.other_texts < 0 or not (0 <= self.categories < math.inf and 0 <= self.distil < math.inf):
+            raise TrainingError("other_texts, categories and distil cannot be negative "
+                                f"(got {self.other_texts}, {self.categories} and {self.distil})")
+        if self.loss == "sigmoid" and (self.hard_negatives or self.other_texts or self.categories or self.distil):
+            raise TrainingError("the sigmoid loss has no place for hard negatives, other texts, categories and "
+                                "distillation; choose the loss 'clip' or 'multi'")
 
 
     def _check_plan(self) -> None:
@@ -92,4 +93,5 @@ def current_names(row: dict) -> dict:
     return {OLD_NAMES.get(name, name): value for name, value in row.items()}
 
 
-LATER = {"sketch": 0.0, "plan": [], "rates": [], "layer_decay": 1.0, "lora": 0, "patience": 0}  # of earlier versions
+LATER = {"sketch": 0.0, "plan": [], "distil": 0.0, "rates": [], "layer_decay": 1.0, "lora": 0,
+         "patience": 0}  # of earlier versions

@@ -45,6 +45,9 @@ def check(model: CLIP, pairs: Pairs, tokenizer: Tokenizer, config: TrainConfig) 
                             "choose a smaller batch or more data")
     if config.loss == "sigmoid" and not model.config.sigmoid:
         raise TrainingError("the sigmoid loss needs a model with logit_bias: set sigmoid=True in its CLIPConfig")
+    if config.distil and (pairs.targets is None or pairs.targets.shape != (len(pairs), model.config.embed_dim)):
+        raise TrainingError("distil needs a target for each picture, as training.distil.targets makes them of a model; "
+                            "train with --init, or with distil=0")
     if config.hard_negatives and not any(pairs.negatives):
         raise TrainingError("hard_negatives needs swapped captions, and the data has none; use scenes of two objects, "
                             "or train without")

@@ -15,17 +15,19 @@ from clipmini.image import open_image
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
 from clipmini.training.config import TIMED_STEPS, TrainConfig, TrainingError
+from clipmini.training.pictures import Pictures, too_large
 
 
 @dataclass
 class Pairs:
-    """A pairs data set in memory: decoded once, augmented for ever."""
+    """A pairs data set in memory: decoded once, augmented for ever; or decoded for each batch where it is larger."""
 
-    rgba: Tensor  # uint8 (rows, S, S, 4) premultiplied
+    rgba: Tensor | Pictures  # uint8 (rows, S, S, 4) premultiplied
     captions: list[list[str]]  # for each row its phrasings, the plain one first
     groups: Tensor  # (rows,) int64: equal numbers mean the same concept
     negatives: list[list[str]] = field(default_factory=list)  # for each row false captions, or empty lists
     kinds: list[list[list[str]]] = field(default_factory=list)  # for each kind (tags, group) what is true of each row
+    targets: Tensor | None = None  # (rows, E) where the pictures are to lie, for TrainConfig.distil
 
     def __len__(self) -> int:
         return len(self.rgba)
@@ -42,31 +44,41 @@ def group_numbers(dataset, captions: list[list[str]]) -> Tensor:
 def read_pairs(dataset, image_size: int, progress: bool = False) -> Pairs:
     """Decode a pairs dataset (columns image, captions, optional label, *_captions and *_negatives) for training.
 
-    Pictures are kept a quarter larger than image_size, so that zooming in does not blur.
+    Pictures are kept a quarter larger than image_size, so that zooming in does not blur. Where that is too large for
+    memory, they are decoded when they are asked for, and a broken one is told then.
     Raises TrainingError naming the row when a picture is broken or a row has no caption.
     """
     from datasets import Image
 
     side = image_size * 5 // 4
-    rgba = np.empty((len(dataset), side, side, 4), dtype=np.uint8)
     captions = [[c for c in row or () if c and c.strip()] for row in dataset["captions"][:]]
     empty = next((i for i, row in enumerate(captions) if not row), None)
     if empty is not None:
         raise TrainingError(f"row {empty} of the data has no caption; give it one or remove the row")
     # Undecoded: datasets would parse metadata, which may be damaged where every pixel is whole.
     rows = dataset.with_format(None).select_columns("image").cast_column("image", Image(decode=False))
-    for i, row in enumerate(tqdm(rows, desc="decoding", disable=not progress, leave=False)):
+
+
+    def read(i: int) -> np.ndarray:
         try:
-            file = row["image"] and (row["image"]["bytes"] or row["image"]["path"])
-            rgba[i] = premultiplied(open_image(file, keep_alpha=True), side)
+            image = rows[i]["image"]
+            return premultiplied(open_image(image and (image["bytes"] or image["path"]), keep_alpha=True), side)
         except Exception as error:
             raise TrainingError(f"row {i} of the data has a picture that cannot be read ({error}); "
                                 "replace it or remove the row") from error
+
     columns = [dataset[name][:] for name in dataset.column_names if name.endswith("_negatives")]
     negatives: list[list[str]] = [sum(parts, []) for parts in zip(*columns, strict=True)]
     kinds = [dataset[name][:] for name in dataset.column_names if name.endswith("_captions")]
     groups = group_numbers(dataset, captions)
-    return Pairs(torch.from_numpy(rgba), captions, groups, negatives, [kind for kind in kinds if any(kind)])
+    rgba: Tensor | Pictures
+    if too_large(len(dataset), side):
+        rgba = Pictures(len(dataset), side, read)
+    else:
+        rgba = torch.empty((len(dataset), side, side, 4), dtype=torch.uint8)
+        for i in tqdm(range(len(dataset)), desc="decoding", disable=not progress, leave=False):
+            rgba[i] = torch.from_numpy(read(i))
+    return Pairs(rgba, captions, groups, negatives, [kind for kind in kinds if any(kind)])
 
 
 @dataclass
@@ -78,6 +90,7 @@ class Batch:
     groups: Tensor  # (B,)
     negative_ids: Tensor | None = None  # (M, T)
     kinds: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # ids (B, T); caption j true of i, (B, B) bool
+    targets: Tensor | None = None  # (B, E)
 
 
 def seed_of(*numbers: int) -> int:
@@ -115,8 +128,10 @@ def make_batch(pairs: Pairs, tokenizer: Tokenizer, model: CLIP, config: TrainCon
     # Colours are left alone for the first and the last 10%: the start is hard enough without, and the end should look
     # like what will be asked. The total is known once TIMED_STEPS are done.
     colour = config.colour if max(TIMED_STEPS - 1, 0.1 * total) < step < 0.9 * total else 0.0
-    vision = model.config.vision
-    pixels = augment(pairs.rgba[rows], vision.image_size, vision.mean, vision.std, generator, config.geometry, colour,
+    vision, rgba = model.config.vision, pairs.rgba[rows]
+    if isinstance(pairs.rgba, Pictures):
+        pairs.rgba.expect(rows_of_step(len(pairs), config.batch, step + 1, config.seed))
+    pixels = augment(rgba, vision.image_size, vision.mean, vision.std, generator, config.geometry, colour,
                      config.background, config.sketch)
 
     def encode(captions: list[str]) -> Tensor:
@@ -134,7 +149,8 @@ def make_batch(pairs: Pairs, tokenizer: Tokenizer, model: CLIP, config: TrainCon
     others = [choose_caption(pairs.captions[r], rng, config.plain_probability)
               for r in other_rows(pairs.groups, rows, config, rng)]
     negative_ids = tokenizer(wrong, truncate=True) if wrong else encode(others) if others else None
-    return Batch(pixels, ids, pairs.groups[rows], negative_ids, kinds)
+    aims = pairs.targets[rows] if config.distil and pairs.targets is not None else None
+    return Batch(pixels, ids, pairs.groups[rows], negative_ids, kinds, aims)
 
 
 def other_rows(groups: Tensor, rows: Tensor, config: TrainConfig, rng: np.random.Generator) -> list[int]:

@@ -13,6 +13,7 @@ from clipmini.loss import ambiguity, clip_loss, multi_positive_loss, random_loss
 from clipmini.model import CLIP, no_decay
 from clipmini.tokenizer import Tokenizer
 from clipmini.training.config import TrainConfig, TrainingError
+from clipmini.training.distil import distance
 from clipmini.training.doctor import diagnose
 from clipmini.training.pairs import Batch, Pairs, make_batch
 from clipmini.training.rates import factors
@@ -76,7 +77,7 @@ def objective(model: CLIP, config: TrainConfig, batch: Batch, vectors: list[Tens
             multi_positive_loss(image, text, model.scale, batch.groups, negatives))
     for texts, (_, true) in zip(rest, batch.kinds, strict=True):
         loss = loss + config.categories * soft_target_loss(image, texts, model.scale, true)
-    return loss
+    return loss if batch.targets is None else loss + config.distil * distance(image, batch.targets)
 
 
 def chosen_precision(config: TrainConfig) -> str:
@@ -165,7 +166,8 @@ def guessing_loss(batch: Batch, config: TrainConfig) -> float:
     wrong = 0 if batch.negative_ids is None else len(batch.negative_ids)
     names = (random_loss(N) + random_loss(N + wrong)) / 2 - (ambiguity(same).item() if config.loss == "multi" else 0.0)
     kinds = [random_loss(N) - (ambiguity(true) + ambiguity(true.t())).item() / 2 for _, true in batch.kinds]
-    return names + config.categories * sum(kinds)
+    known = 0.0 if batch.targets is None else batch.targets.norm(dim=-1).mean().item()
+    return names + config.categories * sum(kinds) + config.distil * known
 
 
 def keep_freed_memory() -> None:
