@@ -6,11 +6,13 @@ import sys
 from html import unescape
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 import clipmini
+from clipmini.tasks.classify import EVERYDAY_WORDS
 from clipmini.tasks.index import NoIndexError, split, terms, update
 from demo_app import app, searched
 from demo_app.page import Page, samples_folder
@@ -70,13 +72,27 @@ def test_words_and_pictures_are_added_and_taken_away(page, emoji):
     assert asked.embedder.name == "emoji-vit" and among.kind == "own"
     assert {hit.path: hit.score for hit in got.hits} == pytest.approx(
         dict(zip(names, (torch.stack([rocket, guitar]) @ wanted).tolist(), strict=True)), abs=1e-4)
-    assert "All of 2 pictures of yours" in tab.said("en", among, got, False)  # too few to stand out
+    assert "All of 2 pictures of yours" in tab.said("en", among, got, False)  # too few to stand out, and a picture is asked for
 
 
 @pytest.mark.parametrize("query", tab.TRY)
 def test_something_stands_out_for_each_suggestion(page, query):
     _, _, got = found(page, query)
     assert got.hits[0].score >= got.limit
+
+
+def test_few_pictures_are_compared_with_what_everyday_words_find(page, emoji):
+    _, among, got = found(page, "a pizza", files=SAMPLES)
+    words = clipmini.load("emoji", device="cpu").embed_texts(EVERYDAY_WORDS)
+    best = (words @ torch.from_numpy(among.index.full).t()).amax(1)
+    assert got.limit == pytest.approx(np.quantile(best.numpy(), tab.EVERYDAY), abs=1e-4)
+    assert [hit.path for hit in got.hits if hit.score >= got.limit] == ["pizza.png"]
+    assert f"One of your {len(SAMPLES)} pictures fits this query" in tab.said("en", among, got, False)
+    assert tab.cards("en", among, got, False).count("cm-beyond") == len(SAMPLES) - 1
+    _, among, got = found(page, "grammar", files=SAMPLES)
+    assert "fits this query better than chance" in tab.said("en", among, got, False)
+    for text, role, picture in (("[pizza.png]", "apart", None), ("", "closer", SAMPLES[0])):  # cosines of another size
+        assert found(page, text, role, files=SAMPLES, picture=picture)[2].limit == -1
 
 
 def test_files_that_cannot_be_read_are_told_and_the_others_searched(page, tmp_path):

@@ -232,14 +232,16 @@ def terms(words: list[str]) -> list[tuple[float, str]]:
 
 
 def split(line: str) -> list[str]:
-    """A question in one line as the words of `terms`: a sign stands between blanks and outside of brackets, and all
-    between two signs is one text.
+    """A question in one line as the words of `terms`: a sign stands between blanks and outside of brackets (a plus
+    between two letters needs none), and all between two signs is one text.
 
     >>> split("2:red car + [a - b.png] - a well-known fruit")
     ['2:red car', '+', '[a - b.png]', '-', 'a well-known fruit']
+    >>> split("cat+heart")
+    ['cat', '+', 'heart']
     """
     parts, start = [], 0
-    for sign in re.finditer(r"(?<!\S)[+\-−＋－](?!\S)", line):
+    for sign in re.finditer(r"(?<!\S)[+\-−＋－](?!\S)|(?<=[^\W\d])[+＋](?=[^\W\d])", line):
         if line.count("[", 0, sign.start()) <= line.count("]", 0, sign.start()):
             parts += [line[start:sign.start()], "+" if sign[0] in "+＋" else "-"]
             start = sign.end()

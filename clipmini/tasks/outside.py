@@ -97,7 +97,7 @@ def notes(taught: Taught, shares: Tensor, but: list[int]) -> list[Note]:
 
 
 # ---- learning it, at the end of a training ---------------------------------------------------------------
-def learn(embedder: Embedder, rgba: Any, groups: Tensor, held: Tensor, names: list[str], captions,
+def learn(embedder: Embedder, rgba: Any, groups: Tensor, held: Any, names: list[str], captions,
           sketch: float = 0.0, seed: int = 0) -> Taught:
     """What a model was taught, from its training data.
 

@@ -8,12 +8,14 @@ from html import escape
 from typing import Any, NamedTuple
 
 import gradio as gr
+import torch
 from torch import Tensor
 
 from clipmini.image import ENDINGS, ImageError, open_image
 from clipmini.tasks.index import Hit, NoIndexError, cut_off, query, search, split, terms
 from clipmini.tasks.prompts import clean_labels
 from demo_app import searched
+from demo_app.cautions import TOO_LARGE
 from demo_app.map.canvas import as_address
 from demo_app.map.said import progress
 from demo_app.page import PRIVATE, Asked, Kept, Page, friendly_errors
@@ -24,7 +26,8 @@ from demo_app.texts import Missing, Told, say
 from demo_app.views import answers, endpoint, view
 
 LANE: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "search"}  # many pictures of one's own take a while
-MOST_SHOWN, NEAREST, MOST_TERMS, MOST_TOLD = 24, 6, 12, 3
+MOST_SHOWN, NEAREST, MOST_TERMS, MOST_TOLD = 24, 8, 12, 3
+FEW, EVERYDAY = 20, 0.9  # pictures too few for `cut_off`; so many of the everyday words find nothing as near among them
 FIRST = "smiling face + cat"
 TRY = (FIRST, "heart + blue", "2:heart + arrow", "2:tree - palm", "clock")
 ROLES = {"apart": 0.0, "closer": 1.0, "farther": -1.0}  # what the picture of the bench is for -> its weight
@@ -42,8 +45,8 @@ STYLE = """
 .cm-hit b { font-variant-numeric: tabular-nums; font-weight: 600; }
 .cm-hit.cm-beyond img { opacity: .55; }
 .cm-hit span { display: flex; gap: 6px; }
-.cm-hit button { flex: 1; margin: 0; min-height: 30px; border-radius: 7px; font-size: .8rem; color: inherit;
-  line-height: 1.2; border: 1px solid currentColor; background: none; cursor: pointer; }
+.cm-hit button { flex: 1; margin: 0; min-width: 0; padding: 2px; min-height: 30px; border-radius: 7px; font-size: .8rem;
+  color: inherit; line-height: 1.2; border: 1px solid currentColor; background: none; cursor: pointer; }
 .cm-hit button:focus-visible { outline: 2px solid #6366f1; outline-offset: 2px; }
 """
 
@@ -109,18 +112,24 @@ def meant(asked: Asked, among: Searched, text: str, role: str) -> Tensor:
 
 
 def find(asked: Asked, among: Searched, text: str, role: str) -> Found:
-    """The nearest MOST_SHOWN pictures, and from where they stand out."""
+    """The nearest MOST_SHOWN pictures, and from where they stand out: from the other pictures; where these are few, and
+    words are looked for, from what everyday words would find among them."""
     vector = meant(asked, among, text, role)
-    return Found(search(among.index, vector[None], MOST_SHOWN)[0], cut_off(among.index, vector))
+    limit, model = cut_off(among.index, vector), asked.model.model
+    if len(among.index) < FEW and "[" not in text and not ROLES.get(role) and asked.embedder.parameters <= TOO_LARGE:
+        found = model.everyday() @ torch.from_numpy(among.index.full).t().to(model.everyday())
+        limit = found.amax(dim=1).quantile(EVERYDAY).item()
+    return Found(search(among.index, vector[None], MOST_SHOWN)[0], limit)
 
 
 def said(lang: str, among: Searched, found: Found, every: bool) -> str:
     """How many stand out, and what was left out, as HTML."""
     out, n = sum(hit.score >= found.limit for hit in found.hits), len(among.index)
     where = say(lang, f"search_in_{among.kind}")
+    few = "_few" if n < FEW else ""
     key = "search_few" if found.limit < -1 + 1e-6 else "search_most" if out == MOST_SHOWN < n else \
-        "search_out" if out else "search_none"
-    told = [say(lang, key, n=out, of=n, where=where, limit=found.limit)]
+        f"search_one{few}" if out == 1 else f"search_out{few}" if out else f"search_none{few}"
+    told = [say(lang, key, n=out, of=n, where=where, limit=found.limit), say(lang, "search_number")]
     if among.left_out:
         told.append(say(lang, "search_left_out", n=len(among.left_out), reasons="; ".join(
             why for _, why in among.left_out[:MOST_TOLD])))
@@ -184,15 +193,15 @@ def build(page: Page) -> None:
                           elem_id="search-query")
         with gr.Row(elem_id="search-try"):
             tries = [gr.Button(example, size="sm", min_width=70) for example in TRY]
-        role = gr.Radio([(word(f"search_{role}"), role) for role in ROLES], value="apart", label=word("search_role"),
-                        elem_id="search-role")
-        every = gr.Checkbox(False, label=word("search_every"), elem_id="search-every")
-        told = gr.HTML(elem_id="search-said")
-        shown = gr.HTML("", css_template=STYLE, js_on_load=SCRIPT, elem_id="search-found", label=word("tab_search"))
         with gr.Accordion(word("search_own"), open=False):
             gr.Markdown(word("search_own_about"))
             files = gr.File(label=word("pictures"), file_count="multiple", file_types=list(ENDINGS), type="filepath",
-                            elem_id="search-files", height=140)
+                            elem_id="search-files", height=220)
+        told = gr.HTML(elem_id="search-said")
+        shown = gr.HTML("", css_template=STYLE, js_on_load=SCRIPT, elem_id="search-found", label=word("tab_search"))
+        role = gr.Radio([(word(f"search_{role}"), role) for role in ROLES], value="apart", label=word("search_role"),
+                        elem_id="search-role")
+        every = gr.Checkbox(False, label=word("search_every"), elem_id="search-every")
     own = [text, role, every, files]
 
     def answer(asked: Asked, query: str, role: str, every: bool, files: list[str] | None) -> Iterator[tuple]:
@@ -249,22 +258,22 @@ WORDS = {
     "en": {
         "tab_search": "Search",
         "search_about": "Find pictures by words, by pictures, or by both: each is a vector, and vectors can be added. "
-                        "**2:heart + arrow** means: twice a heart, and an arrow; **tree - palm**: a tree, "
+                        "**2:heart + arrow** means: twice a heart, and an arrow; **2:tree - palm**: a tree, "
                         "but none like a palm.",
         "search_query": "What to look for",
-        "search_query_info": "+ and - stand between blanks; 2: before a word weighs it twice; [a name] is one of the "
-                             "pictures.",
-        "search_role": "Your picture",
+        "search_query_info": "With a space on each side, + adds and - takes away; 2: counts twice; [dog.png] is a "
+                             "picture of that name.",
+        "search_role": "The picture of the workbench",
         "search_apart": "is not asked for",
         "search_closer": "more like it",
         "search_farther": "less like it",
         "search_closer_short": "more",
         "search_farther_short": "less",
-        "search_every": "the 24 nearest, whatever their cosine",
+        "search_every": "show 24, also of those that don't stand out",
         "search_own": "Search your own pictures",
-        "search_own_about": "At most 200 files. They are searched by the model for pictures like most of them, and "
-                            "kept nowhere. For more, `clipmini index FOLDER` makes an index, and `clipmini app --index "
-                            "index` shows it here.",
+        "search_own_about": "At most 200 files, searched in place of the samples until you remove them here. They are "
+                            "not kept. Photos and drawings mixed are all read by one model, that for most of them. "
+                            "(For whole folders: `clipmini index FOLDER`, then `clipmini app --index index`.)",
         "search_reading": "reading your pictures",
         "search_in_samples": "sample drawings",
         "search_in_own": "pictures of yours",
@@ -273,9 +282,18 @@ WORDS = {
                       "others are pale.",
         "search_most": "{n:,} and more of {of:,} {where} stand out for this query: their cosine is {limit:.3f} or "
                        "more.",
-        "search_none": "None of {of:,} {where} stands out for this query: from a cosine of {limit:.3f} on one would. "
-                       "These are the nearest.",
+        "search_one": "One of {of:,} {where} stands out for this query: its cosine is {limit:.3f} or more. The others "
+                      "are pale.",
+        "search_none": "None of {of:,} {where} stands out for this query: that would take a cosine of {limit:.3f}. The "
+                       "nearest are shown, pale.",
+        "search_out_few": "{n:,} of your {of:,} pictures fit this query: their cosine is {limit:.3f} or more, which 9 "
+                          "of 10 everyday words don't reach with any of them. The others are pale.",
+        "search_one_few": "One of your {of:,} pictures fits this query: its cosine is {limit:.3f} or more, which 9 of "
+                          "10 everyday words don't reach with any of them. The others are pale.",
+        "search_none_few": "None of your {of:,} pictures fits this query better than chance: 1 of 10 everyday words "
+                           "reaches a cosine of {limit:.3f} with one of them. All are pale, the nearest first.",
         "search_few": "All of {of:,} {where}, the nearest first: of fewer than 20 none can be said to stand out.",
+        "search_number": "The number is the cosine of a picture and the query: 1 is the same, 0 has nothing in common.",
         "search_left_out": "Left out, as they cannot be read: {n:,} of your files. {reasons}",
         "search_gone": "This file is no longer there, or can no longer be read.",
         "search_nothing": "Write what to look for, or ask for more like your picture.",
@@ -290,28 +308,37 @@ WORDS = {
     "zh": {
         "tab_search": "搜索",
         "search_about": "用词、用图片或同时用两者来找图：它们都是向量，而向量可以相加。"
-                        "**2:heart + arrow** 的意思是：两份心形，加上箭头；**tree - palm**：树，但不像棕榈。",
+                        "**2:heart + arrow** 的意思是：两份心形，加上箭头；**2:tree - palm**：树，但不像棕榈。",
         "search_query": "找什么",
-        "search_query_info": "+ 和 - 的两边要有空格；词前的 2: 表示两倍权重；[名称] 表示其中的一张图片。",
-        "search_role": "你的图片",
+        "search_query_info": "两边有空格时，+ 表示加上，- 表示减去；2: 表示两倍权重；[dog.png] 表示该名称的图片。",
+        "search_role": "工作台上的图片",
         "search_apart": "不参与搜索",
         "search_closer": "多像它",
         "search_farther": "少像它",
         "search_closer_short": "多",
         "search_farther_short": "少",
-        "search_every": "最近的 24 张，不论余弦值多少",
+        "search_every": "显示 24 张，包括不突出的",
         "search_own": "搜索你自己的图片",
-        "search_own_about": "最多 200 个文件，由适合其中大多数图片的模型搜索，不会保存。更多图片可用 "
-                            "`clipmini index FOLDER` 建立索引，再用 `clipmini app --index index` 在这里显示。",
+        "search_own_about": "最多 200 个文件，在此移除之前，搜索的是它们而不是示例，不会保存。照片和图画混在一起时，"
+                            "都由适合其中大多数的那个模型读取。"
+                            "（整个文件夹：先 `clipmini index FOLDER`，再 `clipmini app --index index`。）",
         "search_reading": "正在读取你的图片",
         "search_in_samples": "张示例图画",
         "search_in_own": "张你的图片",
         "search_in_index": "张索引中的图片",
         "search_out": "{of:,} {where}中，有 {n:,} 张在这次搜索中突出：余弦值不低于 {limit:.3f}。其余的颜色较淡。",
         "search_most": "{of:,} {where}中，至少有 {n:,} 张在这次搜索中突出：余弦值不低于 {limit:.3f}。",
+        "search_one": "{of:,} {where}中，有一张在这次搜索中突出：余弦值不低于 {limit:.3f}。其余的颜色较淡。",
         "search_none": "{of:,} {where}中，没有一张在这次搜索中突出：余弦值要到 {limit:.3f} 才算突出。"
-                       "下面是最近的几张。",
+                       "下面是最近的几张，颜色较淡。",
+        "search_out_few": "你的 {of:,} 张图片中，有 {n:,} 张符合：余弦值不低于 {limit:.3f}，十个日常词中有九个"
+                          "与其中任何一张都达不到。其余的颜色较淡。",
+        "search_one_few": "你的 {of:,} 张图片中，有一张符合：余弦值不低于 {limit:.3f}，十个日常词中有九个"
+                          "与其中任何一张都达不到。其余的颜色较淡。",
+        "search_none_few": "你的 {of:,} 张图片中，没有一张比偶然更符合："
+                           "十个日常词中就有一个与其中一张达到 {limit:.3f}。全部颜色较淡，由近到远。",
         "search_few": "全部 {of:,} {where}，由近到远：不到 20 张时无法判断哪张突出。",
+        "search_number": "数字是图片与所找内容的余弦值：1 表示相同，0 表示毫无共同之处。",
         "search_left_out": "你的文件中有 {n:,} 个无法读取，已略过。{reasons}",
         "search_gone": "这个文件已不在原处，或无法再读取。",
         "search_nothing": "请写下要找什么，或选择“多像它”，用你的图片搜索。",
