@@ -97,8 +97,16 @@ class SvgArtist:
 
     def draw(self, concept: words.Concept) -> Image.Image | None:
         """Return an RGBA picture, or None when the set has no icon of that code or name."""
+        found = self.svg(concept)
+        if found is None:
+            return None
+        image = rasterised(found[0])
+        return ImageOps.mirror(image) if found[1] else image
+
+    def svg(self, concept: words.Concept) -> tuple[str, bool] | None:
+        """Return (SVG text, whether it is to be mirrored), or None when the set has no icon of that code or name."""
         name = self.by_hex.get(concept.hex) or self._find(concept)
-        return self._render(name) if name else None
+        return self._text(name) if name else None
 
     def _find(self, concept: words.Concept) -> str | None:
         """Find an icon by the concept's name, else by an alias or Unicode name that is nobody else's name."""
@@ -111,7 +119,7 @@ class SvgArtist:
         keys = [words.squash(name) for name in others if words.squash(name) not in self.taken]
         return next((self.by_name[key] for key in keys if key in self.by_name), None)
 
-    def _render(self, name: str) -> Image.Image:
+    def _text(self, name: str) -> tuple[str, bool]:
         icon, mirror = dict(self.set.get("aliases", {}).get(name, {"parent": name})), False
         while "parent" in icon:                                          # an alias may point to an alias
             mirror ^= icon.get("hFlip", False)
@@ -119,11 +127,9 @@ class SvgArtist:
             icon = self.set["icons"].get(parent) or self.set["aliases"][parent]
         width = icon.get("width", self.set.get("width", 16))
         height = icon.get("height", self.set.get("height", 16))
-        svg = (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-               f'viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}" '
-               f'width="{width}" height="{height}">{icon["body"]}</svg>')
-        image = rasterised(svg)
-        return ImageOps.mirror(image) if mirror else image
+        return (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+                f'viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}" '
+                f'width="{width}" height="{height}">{icon["body"]}</svg>'), mirror
 
 
 class SvgFiles:
@@ -136,12 +142,17 @@ class SvgFiles:
 
     def draw(self, concept: words.Concept) -> Image.Image | None:
         """Return an RGBA picture, or None when there is no file."""
-        file = self.files.get(concept.hex)
-        if file is None:
+        found = self.svg(concept)
+        if found is None:
             return None
-        drawing = ElementTree.fromstring(file.read_text("utf-8"))
+        drawing = ElementTree.fromstring(found[0])
         self.change(drawing)
         return rasterised(ElementTree.tostring(drawing, encoding="unicode"))
+
+    def svg(self, concept: words.Concept) -> tuple[str, bool] | None:
+        """Return (SVG text, whether it is to be mirrored: never), or None when there is no file."""
+        file = self.files.get(concept.hex)
+        return (file.read_text("utf-8"), False) if file else None
 
     def change(self, drawing: ElementTree.Element) -> None:
         """Make of the drawing what is wanted."""
