@@ -11,7 +11,7 @@ SOURCES = {  # name -> module:object
     "emoji": "clipmini.data.emoji.dataset:EMOJI", "emoji-pip": "clipmini.data.emoji.dataset:EMOJI_PIP",
     "shapes": "clipmini.data.shapes:SOURCE", "order": "clipmini.data.shapes:ORDER",
     "scenes": "clipmini.data.scenes:SOURCE", "fashion": "clipmini.data.fashion:SOURCE",
-    "clipart": "clipmini.data.clipart:SOURCE",
+    "clipart": "clipmini.data.clipart:SOURCE", "clutter": "clipmini.data.clutter:SOURCE",
 }
 
 

@@ -5,16 +5,22 @@ pieces that don't touch (both ears in one path) is as many parts. What is drawn 
 to it, what merely covers it does not.
 """
 
+import hashlib
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from clipmini.data.base import no_bars, save_columns
 from clipmini.data.emoji import art, sources, words
+from clipmini.files import cache_root, is_whole, remove_leftovers, write_checksums, written_whole
 
+FORMAT = "parts-v1"  # change it when the stored columns change, or what comes out as a part
 SIDE = 144  # pixels of a drawing
 SMALLEST = 30 / 72 ** 2  # of the drawing's square: a part has at least 30 pixels of 72 x 72
 SAME = 0.9  # intersection over union from which two masks are one
@@ -153,3 +159,57 @@ def _parent(number: int, masks: list[np.ndarray]) -> int:
     holding = [other for other, larger in enumerate(masks) if other != number and larger.sum() > mask.sum()
                and (larger & mask).sum() >= INSIDE * mask.sum()]
     return min(holding, key=lambda other: int(masks[other].sum()), default=-1)
+
+
+def load(styles: str | list[str], cache: str | Path | None = None, progress: bool = True) -> Any:
+    """The drawings of art styles with their parts, as a Dataset: image (RGBA, SIDE x SIDE), parts (one PNG file of two
+    colours each), captions, subgroup, concept, style. Cut once, half a minute a style, into the cache. Raises
+    SourceError, ValueError."""
+    import datasets
+
+    tables = []
+    for style in [styles] if isinstance(styles, str) else styles:
+        drawings = Drawings(style, cache)
+        stamp = json.dumps([FORMAT, SIDE, SMALLEST, SAME, INSIDE, art.stamp(style, cache)], sort_keys=True)
+        target = cache_root(cache) / FORMAT / style / hashlib.sha256(stamp.encode()).hexdigest()[:12]
+        if not is_whole(target, f"parts of {style}"):
+            remove_leftovers(target.parent, seconds=3600)
+            with written_whole(target, "parts") as temporary:
+                save_columns(_columns(drawings, style, progress), _features(), temporary)
+                write_checksums(temporary)
+        tables.append(datasets.load_from_disk(str(target)))
+    with no_bars():
+        return datasets.concatenate_datasets(tables)
+
+
+def _columns(drawings: Drawings, style: str, progress: bool) -> dict[str, list]:
+    from tqdm import tqdm
+
+    captions, groups = words.phrasings("en"), words.emojibase("en")
+    columns: dict[str, list] = {name: [] for name in _features()}
+    for concept in tqdm(words.concepts(), desc=f"cutting {style}", unit="drawing", disable=not progress, leave=False):
+        found = drawings.cut(concept)
+        if found is None or found.whole.sum() < SMALLEST * SIDE * SIDE:
+            continue
+        row = {"image": {"bytes": png(found.image), "path": None}, "captions": captions[concept.hex],
+               "parts": [png(Image.fromarray(part.mask)) for part in found.parts], "concept": concept.hex,
+               "subgroup": groups.get(concept.hex, {}).get("subgroup", ""), "style": style}
+        for name, value in row.items():
+            columns[name].append(value)
+    return columns
+
+
+def _features() -> Any:
+    from datasets import Features, List, Value
+    from datasets import Image as Pictures
+
+    text = Value("string")
+    return Features({"image": Pictures(), "parts": List(Value("binary")), "captions": List(text), "subgroup": text,
+                     "concept": text, "style": text})
+
+
+def png(image: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    stream = io.BytesIO()
+    image.save(stream, "PNG", compress_level=4)
+    return stream.getvalue()

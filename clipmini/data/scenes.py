@@ -19,15 +19,17 @@ PLACES_TRIED = 50  # for a thing that touches no other; after that the scene has
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing in a scene. mask: bool (S, S), the pixels it covers."""
+    """One thing in a scene. mask: bool (S, S), the pixels it covers; parts: the same of its parts, where they are
+    known."""
 
     name: str
     mask: np.ndarray
+    parts: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)
 class Scene:
-    """image: RGB, S x S; things: two to four that don't touch, of different kinds."""
+    """image: RGB, S x S; things: here two to four that don't touch, of different kinds."""
 
     image: Image.Image
     things: tuple[Thing, ...]
@@ -63,7 +65,7 @@ def absent_names(dataset, scenes: list[Scene], n: int = 4, seed: int = 0) -> lis
     kind = {name: k or name for name, k in kind.items()}
     found = []
     for number, scene in enumerate(scenes):
-        taken = {kind[thing.name] for thing in scene.things}
+        taken = {kind.get(thing.name) for thing in scene.things}  # a plain shape is none of the dataset's
         others = sorted(name for name, k in kind.items() if k not in taken)
         if len(others) < n:
             raise ValueError(f"{len(others)} things are not in a scene; {n} were asked for")
