@@ -72,6 +72,12 @@ def test_the_bits_are_those_of_pictures_in_memory(tower, make_clip, tokenizer, t
     assert torch.equal(targets(make_clip(tower), tokenizer, pairs), targets(make_clip(tower), tokenizer, whole))
 
 
+def test_it_is_said_that_they_are_too_large(little_memory, capsys):
+    read_pairs(pairs_dataset(9), 16, progress=True)
+    said = capsys.readouterr().err
+    assert "9 pictures of 20 x 20 pixels are 0.0 GB, more than a quarter of this computer's memory" in said
+
+
 def test_only_a_batch_and_the_next_are_held(little_memory, make_clip, tokenizer, tmp_path):
     pairs = read_pairs(pairs_dataset(200), 16)
     store, alive, most, lock = pairs.rgba, weakref.WeakValueDictionary(), [0], threading.Lock()

@@ -134,7 +134,9 @@ def _mistakes(look: Labels | Pairs) -> str:
     """The worst mistakes with their pictures."""
     worst = look.worst()
     if not worst:
-        return "<h3>Mistakes</h3><p>There are none.</p>"
+        none = ("There are none." if isinstance(look, Labels) else "Each picture finds a caption of its own first; "
+                "captions that don't find their picture first are counted above.")
+        return f"<h3>Mistakes</h3><p>{none}</p>"
     what = "the surest first" if isinstance(look, Labels) else "those whose captions lie farthest first"
     return (f"<h3>Mistakes: {min(MOST_MISTAKES, len(worst))} of {len(worst):,}, {what}</h3>"
             f"{_gallery(look, worst[:MOST_MISTAKES])}")

@@ -3,6 +3,7 @@
 Every random choice of step k comes from (seed, k), so a resumed run draws what the interrupted one would have drawn.
 """
 
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,7 +59,6 @@ def read_pairs(dataset, image_size: int, progress: bool = False) -> Pairs:
     # Undecoded: datasets would parse metadata, which may be damaged where every pixel is whole.
     rows = dataset.with_format(None).select_columns("image").cast_column("image", Image(decode=False))
 
-
     def read(i: int) -> np.ndarray:
         try:
             image = rows[i]["image"]
@@ -74,6 +74,10 @@ def read_pairs(dataset, image_size: int, progress: bool = False) -> Pairs:
     rgba: Tensor | Pictures
     if too_large(len(dataset), side):
         rgba = Pictures(len(dataset), side, read)
+        if progress:
+            size = len(dataset) * side * side * 4 / 1e9
+            tqdm.write(f"{len(dataset):,} pictures of {side} x {side} pixels are {size:.1f} GB, more than a quarter of "
+                       "this computer's memory: each batch is decoded when it is needed", file=sys.stderr)
     else:
         rgba = torch.empty((len(dataset), side, side, 4), dtype=torch.uint8)
         for i in tqdm(range(len(dataset)), desc="decoding", disable=not progress, leave=False):
