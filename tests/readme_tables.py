@@ -86,6 +86,21 @@ def presence_table(data: dict) -> str:
     return "\n".join(rows)
 
 
+def drawings_table(data: dict) -> str:
+    """One row for each set of drawings: what each model makes of it, and the least and most of three seeds."""
+    models = list(dict.fromkeys(r["model"] for r in data["drawings"] if ", seed " not in r["model"]))
+    rows = [f"| drawings | {' | '.join(models)} | three seeds |", "|---" * (len(models) + 2) + "|"]
+    for what in dict.fromkeys(r["what"] for r in data["drawings"]):
+        here = {r["model"]: r for r in data["drawings"] if r["what"] == what}
+        cells = [f"{percent(r['top1'][0])} / {percent(r['top5'][0])} ({interval(*r['top1'][1:])})" if r else ""
+                 for r in (here.get(model) for model in models)]
+        seeds = [r["top1"][0] for model, r in here.items() if ", seed " in model]
+        first = next(iter(here.values()))
+        rows.append(f"| {what}: {first['n']:,} pictures, {first['names']:,} names | {' | '.join(cells)} | "
+                    f"{interval(min(seeds), max(seeds)) if seeds else ''} |")
+    return "\n".join(rows)
+
+
 def photos_table(data: dict) -> str:
     """One row for each model and set of photos."""
     rows = ["| model | photos | top-1 | 95% | top-5 | 95% | command |", "|---|---|---|---|---|---|---|"]
@@ -244,7 +259,7 @@ def tables() -> dict[Path, dict[str, str]]:
     data = json.loads(RESULTS.read_text(encoding="utf-8"))
     return {README: {"ten": ten_table(data)},
             PAGE: {"results": results_table(data), "seeds": seeds_table(data), "order": order_table(data),
-                   "photos": photos_table(data), "heatmaps": heatmaps_table(data),
+                   "photos": photos_table(data), "heatmaps": heatmaps_table(data), "drawings": drawings_table(data),
                    "presence": presence_table(data), "speed": speed_table(data),
                    "licences": licence_table()}}
 
