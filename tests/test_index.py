@@ -130,9 +130,11 @@ def made(count: int, width: int, seed: int = 0) -> Index:
     return Index({}, {"path": [str(i) for i in range(count)]}, rounded(full), full)
 
 
-@pytest.mark.parametrize("count", [2, 20])
+@pytest.mark.parametrize("count", [2, 20, 70])
 @pytest.mark.parametrize("rows", [20_000, 1_001])
-def test_search_is_exact(rows, count):
+@pytest.mark.parametrize("units", [True, False], ids=["bfloat16 units", "none"])
+def test_search_is_exact(rows, count, units, monkeypatch):
+    monkeypatch.setattr(module, "quick_bfloat16", lambda: units)
     index = made(rows, 64)
     queries = F.normalize(torch.randn(count, 64, generator=torch.Generator().manual_seed(1)), dim=1)
     theirs = (queries @ torch.from_numpy(index.full).t()).topk(10)

@@ -20,14 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipmini.embedder import Embedder, embedded_names
+from clipmini.embedder import Embedder, embedded_names, quick_bfloat16
 from clipmini.files import written_whole
 from clipmini.picture_file import ENDINGS, shown
 from clipmini.tasks.vectors import Item, embed, parts
 
 FORMAT = 1
 BLOCK = 256  # rows of which the scan keeps the largest score first
-MANY = 4  # queries that are quicker together in float32
+MANY = 4  # queries that are quicker together in float32, on processors without bfloat16
 # How far a score of the scan may lie from the exact one: both vectors are rounded to 8 bits (2 ** -9 of each product,
 # and these sum up to 1 at most), and so is the score.
 ERROR = 2 ** -8 + 2 ** -9 + 2 ** -10
@@ -279,7 +279,7 @@ def search(index: Index, queries: Tensor, most: int = 20, only: np.ndarray | Non
         if only is not None:
             scores = scores.masked_fill(~torch.from_numpy(only), -math.inf)
         rows = _largest(scores, most)
-        if len(queries) < MANY:  # the scan was rough: look at all that may be among the best
+        if _rough(queries):  # look at all that may be among the best
             least = (full[rows] @ vector).min()
             rows = (scores >= least - ERROR).nonzero().flatten()
         exact = full[rows] @ vector
@@ -290,14 +290,21 @@ def search(index: Index, queries: Tensor, most: int = 20, only: np.ndarray | Non
 
 
 def _scans(index: Index, queries: Tensor) -> Iterator[Tensor]:
-    """The scores (N,) of each query: rough ones of a few, exact ones of many."""
-    if len(queries) < MANY:
-        half = torch.from_numpy(index.half).view(torch.bfloat16)
+    """The scores (N,) of each query: by bfloat16, as far from the exact ones as ERROR, where that is quicker."""
+    full, half = torch.from_numpy(index.full), torch.from_numpy(index.half).view(torch.bfloat16)
+    if not _rough(queries):
+        for some in queries.split(64):
+            yield from (full @ some.t()).t()
+    elif quick_bfloat16():
+        for some in queries.split(64):
+            yield from (scores.float() for scores in some.bfloat16() @ half.t())
+    else:  # matrix times matrix is slow there, matrix times vector is not
         yield from ((half @ vector.bfloat16()).float() for vector in queries)
-        return
-    full = torch.from_numpy(index.full)
-    for some in queries.split(64):
-        yield from (full @ some.t()).t()
+
+
+def _rough(queries: Tensor) -> bool:
+    """Whether these are looked for by bfloat16 first."""
+    return len(queries) < MANY or quick_bfloat16()
 
 
 def _largest(scores: Tensor, most: int) -> Tensor:
