@@ -1,6 +1,6 @@
 """An index of pictures: their vectors in files that open at once, kept in step with a folder, and exact search in it.
 
-Vectors are kept twice: in bfloat16, which one query scans in half the time of float32, and in float32, by which all are
+Vectors are kept twice: in float16, which one query scans in half the time of float32, and in float32, by which all are
 scored again that the scan leaves in question. So the answer is exact.
 """
 
@@ -28,8 +28,9 @@ from clipmini.tasks.vectors import Item, embed, parts
 FORMAT = 1
 BLOCK = 256  # rows of which the scan keeps the largest score first
 MANY = 4  # queries that are quicker together in float32, on processors without bfloat16
-# How far a score of the scan may lie from the exact one: both vectors are rounded to 8 bits (2 ** -9 of each product,
-# and these sum up to 1 at most), and so is the score.
+AT_A_TIME = 16_384  # rows that become bfloat16 for many queries
+# How far a score of the scan may lie from the exact one: in bfloat16 both vectors are rounded to 8 bits (2 ** -9 of
+# each product, and these sum up to 1 at most), and so is the score; in float16 it is less.
 ERROR = 2 ** -8 + 2 ** -9 + 2 ** -10
 
 
@@ -57,7 +58,8 @@ class Hit(NamedTuple):
 @dataclass(frozen=True)
 class Index:
     """Pictures and their vectors. about: model, folder, a sample of its vectors; rows: columns path, size, modified,
-    digest; full: (N, E) float32, and half: their upper 16 bits as int16, which are bfloat16; both memory-mapped."""
+    digest; full: (N, E) float32, and half: the same in float16 (an earlier version: bfloat16 as int16); both
+    memory-mapped."""
 
     about: dict
     rows: dict[str, list]
@@ -290,20 +292,22 @@ def search(index: Index, queries: Tensor, most: int = 20, only: np.ndarray | Non
 
 
 def _scans(index: Index, queries: Tensor) -> Iterator[Tensor]:
-    """The scores (N,) of each query: by bfloat16, as far from the exact ones as ERROR, where that is quicker."""
-    full, half = torch.from_numpy(index.full), torch.from_numpy(index.half).view(torch.bfloat16)
-    if not _rough(queries):
-        for some in queries.split(64):
+    """The scores (N,) of each query: by 16 bits, at most ERROR from the exact ones, where that is quicker."""
+    full, half = torch.from_numpy(index.full), torch.from_numpy(index.half)
+    half = half.view(torch.bfloat16) if half.dtype == torch.int16 else half
+    if len(queries) < MANY:
+        yield from ((half @ vector.to(half.dtype)).float() for vector in queries)
+        return
+    for some in queries.split(64):
+        if _rough(queries):
+            yield from torch.cat([some.bfloat16() @ part.bfloat16().t() for part in half.split(AT_A_TIME)], 1).float()
+        else:
             yield from (full @ some.t()).t()
-    elif quick_bfloat16():
-        for some in queries.split(64):
-            yield from (scores.float() for scores in some.bfloat16() @ half.t())
-    else:  # matrix times matrix is slow there, matrix times vector is not
-        yield from ((half @ vector.bfloat16()).float() for vector in queries)
 
 
 def _rough(queries: Tensor) -> bool:
-    """Whether these are looked for by bfloat16 first."""
+    """Whether 16 bits are quicker: for a few, as there is less to read, and for many where the processor has units for
+    bfloat16."""
     return len(queries) < MANY or quick_bfloat16()
 
 
@@ -363,5 +367,5 @@ def alike(index: Index, cosine: float = 0.98, rows: int = 1024) -> list[list[str
 
 
 def rounded(full: np.ndarray) -> np.ndarray:
-    """float32 as bfloat16, to the nearest, in int16."""
-    return torch.from_numpy(full).bfloat16().view(torch.int16).numpy()
+    """float32 as float16, to the nearest."""
+    return full.astype(np.float16)
