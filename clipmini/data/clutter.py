@@ -33,7 +33,6 @@ class Piece:
     (h, w) bool."""
 
     name: str
-    kind: str
     colours: np.ndarray
     alpha: np.ndarray
     parts: tuple[np.ndarray, ...] = ()
@@ -101,7 +100,7 @@ def _drawing(row: dict, rng: np.random.Generator, side: int) -> Piece:
     rgba = turned(row["image"].convert("RGBA").convert("RGBa"))
     masks = (turned(Image.open(io.BytesIO(part)).convert("L")) > 127 for part in row["parts"])
     solid = rgba[..., 3] > 127
-    return Piece(row["captions"][0], row["subgroup"] or row["concept"], rgba[..., :3], rgba[..., 3:] / np.float32(255),
+    return Piece(row["captions"][0], rgba[..., :3], rgba[..., 3:] / np.float32(255),
                  tuple(mask & solid for mask in masks))
 
 
@@ -121,7 +120,7 @@ def _shape(rng: np.random.Generator, side: int) -> Piece:
     ImageDraw.Draw(large).polygon(_outline(name, 4 * side), fill=255)
     turned = large.rotate(rng.uniform(-TURN, TURN), Image.Resampling.BILINEAR)
     alpha = np.asarray(turned.resize((side, side), Image.Resampling.BOX), np.float32)[..., None] / np.float32(255)
-    return Piece(f"{colour} {name}", name, alpha * np.array(COLOURS[colour], np.float32), alpha)
+    return Piece(f"{colour} {name}", alpha * np.array(COLOURS[colour], np.float32), alpha)
 
 
 def _put(mask: np.ndarray, corner: tuple[int, int], size: int) -> np.ndarray:

@@ -73,14 +73,10 @@ class Drawings:
 
 def drawn(svg: str, side: int, mirrored: bool = False) -> Image.Image:
     """An SVG drawing as RGBA (side, side), in the middle where it is no square."""
-    import resvg_py
-
     root = ElementTree.fromstring(svg)
     for name in ("width", "height"):
         root.attrib.pop(name, None)  # the view box alone says how large it is
-    png = resvg_py.svg_to_bytes(svg_string=ElementTree.tostring(root, encoding="unicode"), width=side, height=side,
-                                skip_system_fonts=True)
-    image = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
+    image = art.rasterised(ElementTree.tostring(root, encoding="unicode"), side)
     if image.size != (side, side):
         image = ImageOps.pad(image, (side, side))
     return ImageOps.mirror(image) if mirrored else image

@@ -28,6 +28,7 @@ from clipmini.tasks.vectors import Item, embed, parts
 FORMAT = 1
 BLOCK = 256  # rows of which the scan keeps the largest score first
 MANY = 4  # queries that are quicker together in float32, on processors without bfloat16
+FEW = 20  # pictures of which none can be said to stand out of the others
 AT_A_TIME = 16_384  # rows that become bfloat16 for many queries
 # How far a score of the scan may lie from the exact one: in bfloat16 both vectors are rounded to 8 bits (2 ** -9 of
 # each product, and these sum up to 1 at most), and so is the score; in float16 it is less.
@@ -300,7 +301,8 @@ def _scans(index: Index, queries: Tensor) -> Iterator[Tensor]:
         return
     for some in queries.split(64):
         if _rough(queries):
-            yield from torch.cat([some.bfloat16() @ part.bfloat16().t() for part in half.split(AT_A_TIME)], 1).float()
+            scores = torch.cat([some.bfloat16() @ part.bfloat16().t() for part in half.split(AT_A_TIME)], 1)
+            yield from (row.float() for row in scores)
         else:
             yield from (full @ some.t()).t()
 
@@ -325,8 +327,8 @@ def cut_off(index: Index, vector: Tensor) -> float:
     """The score from which a picture stands out of all others for this query: the median of all scores, and as many of
     their spreads above it as the largest of N random ones is expected to stand, the root of 2 ln N. The spread is taken
     from below the median, where nothing is that was asked for."""
-    if len(index) < 20:
-        return -1.0  # too few to tell
+    if len(index) < FEW:
+        return -1.0
     scores = next(_scans(index, vector[None]))
     middle = scores.median()
     below = (middle - scores[scores <= middle]).square().mean().sqrt()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from clipmini.image import ENDINGS, ImageError, open_image
-from clipmini.tasks.index import Hit, NoIndexError, cut_off, query, search, split, terms
+from clipmini.tasks.index import FEW, Hit, NoIndexError, cut_off, query, search, split, terms
 from clipmini.tasks.prompts import clean_labels
 from demo_app import searched
 from demo_app.cautions import TOO_LARGE
@@ -27,7 +27,7 @@ from demo_app.views import answers, endpoint, view
 
 LANE: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "search"}  # many pictures of one's own take a while
 MOST_SHOWN, NEAREST, MOST_TERMS, MOST_TOLD = 24, 8, 12, 3
-FEW, EVERYDAY = 20, 0.9  # pictures too few for `cut_off`; so many of the everyday words find nothing as near among them
+EVERYDAY = 0.9  # so many of the everyday words find nothing as near among FEW pictures
 FIRST = "smiling face + cat"
 TRY = (FIRST, "heart + blue", "2:heart + arrow", "2:tree - palm", "clock")
 ROLES = {"apart": 0.0, "closer": 1.0, "farther": -1.0}  # what the picture of the bench is for -> its weight
@@ -115,9 +115,10 @@ def find(asked: Asked, among: Searched, text: str, role: str) -> Found:
     """The nearest MOST_SHOWN pictures, and from where they stand out: from the other pictures; where these are few, and
     words are looked for, from what everyday words would find among them."""
     vector = meant(asked, among, text, role)
-    limit, model = cut_off(among.index, vector), asked.model.model
+    limit = cut_off(among.index, vector)
     if len(among.index) < FEW and "[" not in text and not ROLES.get(role) and asked.embedder.parameters <= TOO_LARGE:
-        found = model.everyday() @ torch.from_numpy(among.index.full).t().to(model.everyday())
+        words = asked.model.model.everyday()
+        found = words @ torch.from_numpy(among.index.full).t().to(words)
         limit = found.amax(dim=1).quantile(EVERYDAY).item()
     return Found(search(among.index, vector[None], MOST_SHOWN)[0], limit)
 

@@ -73,11 +73,11 @@ class FileArtist:
         return Image.open(file).convert("RGBA") if file else None
 
 
-def rasterised(svg: str) -> Image.Image:
-    """Return an SVG drawing as an RGBA picture of SIZE pixels."""
+def rasterised(svg: str, side: int = sources.SIZE) -> Image.Image:
+    """Return an SVG drawing as an RGBA picture, at most this many pixels wide and high."""
     import resvg_py
 
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=sources.SIZE, height=sources.SIZE, skip_system_fonts=True)
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=side, height=side, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
 
 
