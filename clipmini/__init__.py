@@ -21,6 +21,7 @@ _HOME = {
     "open_image": "picture_file",
     "Embedder": "embedder",
     "load": "embedder",
+    "load_segmenter": "tasks.segmenters",
     "CheckpointError": "checkpoint",
 }
 __all__ = [*_HOME, "__version__"]

@@ -20,21 +20,23 @@ SPINE = ["config", "meta_device", "files", "hub_cache", "lock", "bpe", "repair",
 FLOORS = {
     "families": set(),
     "data": set(),
-    "tasks": {"data.classnames"},
+    "segmenter": {"data", "training"},
+    "tasks": {"data.classnames", "segmenter"},
     "matplotlib_text": set(),
     "plots": {"matplotlib_text"},
+    "mask_plots": {"matplotlib_text"},
     "card": set(),
     "report": {"data", "tasks", "plots", "matplotlib_text", "card"},
     "recipes": {"training", "data", "tasks", "plots", "card"},
     "course": {"training", "data", "tasks"},
-    "commands": {"training", "families", "data", "tasks", "plots", "card", "report", "recipes"},
+    "commands": {"training", "families", "data", "segmenter", "tasks", "plots", "mask_plots", "card", "report", "recipes"},
     "__main__": {"commands"},
 }
 # The one arrow down: clipmini.load asks the table of families, when it is called.
 EXCEPTIONS = {("embedder", "families"), ("embedder", "families.devise"), ("embedder", "families.hub_download"),
               ("embedder", "families.packed"), ("embedder", "families.quick")}
 HEAVY = {"gradio", "transformers", "datasets", "matplotlib", "umap", "sklearn", "emoji", "resvg_py", "ftfy"}
-MAY_LOAD_AT_TOP = {"plots": {"matplotlib"}, "matplotlib_text": {"matplotlib"}}  # figures are all they do
+MAY_LOAD_AT_TOP = dict.fromkeys(("plots", "matplotlib_text", "mask_plots"), {"matplotlib"})  # figures are all they do
 SPINE_LINES, FILE_LINES, FUNCTION_LINES, COLUMNS = 2_700, 400, 50, 120
 # Of the spine, but not what a student must read to understand CLIP: they don't count.
 TOOLS = {"meta_device", "files", "hub_cache", "lock", "repair", "augment", "picture_mending", "picture_file",

@@ -1,6 +1,7 @@
 """Values of options that are more than a word or a number."""
 
 import argparse
+from collections.abc import Callable
 from datetime import datetime
 
 
@@ -36,3 +37,22 @@ def moment(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no date; write it as 2026-11-27 or 2026-11-27T18:30") from None
+
+
+def numbers(count: int) -> Callable[[str], tuple[float, ...]]:
+    """So many numbers, separated by commas.
+
+    >>> numbers(2)("40,60.5")
+    (40.0, 60.5)
+    """
+    def read(text: str) -> tuple[float, ...]:
+        try:
+            found = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            found = ()
+        if len(found) != count:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {count} numbers; write them with commas and no blanks, "
+                                             f"such as {','.join('10' for _ in range(count))}")
+        return found
+
+    return read
