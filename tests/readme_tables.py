@@ -101,6 +101,36 @@ def drawings_table(data: dict) -> str:
     return "\n".join(rows)
 
 
+PROMPTS = ("one click, best of three", "one click, likeliest", "3 clicks", "5 clicks", "box", "box off by 10 %",
+           "coarse mask", "fill the box", "error of the expected IoU, one click", "error of the expected IoU, 5 clicks",
+           "error of the expected IoU, box")
+
+
+def record_segmenter(name: str, path: Path) -> None:
+    """What `clipmini segmenter --measure ... --json` wrote, under a name."""
+    data = json.loads(RESULTS.read_text(encoding="utf-8"))
+    data.setdefault("segmenter", {})[name] = json.loads(path.read_text(encoding="utf-8"))
+    RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def segmenter_table(data: dict) -> str:
+    """Mean IoU by kind of prompt and of what was asked for; then what has no kinds. A column for each training."""
+    def cell(found: dict, question: str) -> str:
+        r = found.get(question)
+        return "" if r is None else f"{r['mean']:.3f}" + (f" ({r['low']:.3f} to {r['high']:.3f})" if "low" in r else "")
+
+    trained = data["segmenter"]
+    rows = [f"| prompt | asked for | {' | '.join(trained)} |", "|---" * (len(trained) + 2) + "|"]
+    for prompt in PROMPTS:
+        for kind, called in (("whole", "thing"), ("part", "part"), ("subpart", "part of a part")):
+            cells = " | ".join(cell(found, f"{kind}: {prompt}") for found in trained.values())
+            rows.append(f"| {prompt} | {called} | {cells} |")
+    first = next(iter(trained.values()))
+    for question in (q for q in first if ": " not in q or q.startswith("grid")):
+        rows.append(f"| {question} | | {' | '.join(cell(found, question) for found in trained.values())} |")
+    return "\n".join(rows)
+
+
 def photos_table(data: dict) -> str:
     """One row for each model and set of photos."""
     rows = ["| model | photos | top-1 | 95% | top-5 | 95% | command |", "|---|---|---|---|---|---|---|"]
@@ -260,7 +290,7 @@ def tables() -> dict[Path, dict[str, str]]:
     return {README: {"ten": ten_table(data)},
             PAGE: {"results": results_table(data), "seeds": seeds_table(data), "order": order_table(data),
                    "photos": photos_table(data), "heatmaps": heatmaps_table(data), "drawings": drawings_table(data),
-                   "presence": presence_table(data), "speed": speed_table(data),
+                   "presence": presence_table(data), "segmenter": segmenter_table(data), "speed": speed_table(data),
                    "licences": licence_table()}}
 
 
@@ -271,10 +301,13 @@ def block(name: str) -> re.Pattern:
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--collect", nargs="+", type=Path, metavar="RUN", help="finished run folders")
+    p.add_argument("--segmenter", nargs=2, metavar=("NAME", "FILE"), help="what was measured of a segmenter, as JSON")
     p.add_argument("--write", action="store_true", help="write the tables into README.md and assets/results.md")
     args = p.parse_args()
     if args.collect:
         collect(args.collect)
+    if args.segmenter:
+        record_segmenter(args.segmenter[0], Path(args.segmenter[1]))
     if args.write:
         for page, made in tables().items():
             text = page.read_text(encoding="utf-8")

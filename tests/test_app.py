@@ -172,7 +172,7 @@ def test_a_thousand_labels_are_summed_up_on_the_page(tmp_path):
 
 def test_only_the_documented_endpoints_are_public(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert list(named) == ["/classify", "/find_phrases", "/search_map", "/map_pictures", "/search_pictures",
+    assert list(named) == ["/classify", "/find_phrases", "/cut_out", "/search_map", "/map_pictures", "/search_pictures",
                            "/compare_templates", "/similarity_matrix", "/what_it_saw", "/compare_models"]
     assert all("picture" in endpoint["description"] for endpoint in named.values())
     for endpoint in named.values():  # names, not "value_8"; each is typed and has a default or must be given

@@ -48,7 +48,7 @@ def test_no_example_is_on_another_computer(endpoints, url):
     assert any(f"{url}gradio_api/file=" in text for text in printed)
 
 
-@pytest.mark.parametrize("name", ["classify", "find_phrases", "search_map", "map_pictures", "search_pictures",
+@pytest.mark.parametrize("name", ["classify", "find_phrases", "cut_out", "search_map", "map_pictures", "search_pictures",
                                   "compare_templates", "similarity_matrix", "what_it_saw", "compare_models"])
 def test_a_printed_program_runs(endpoints, name):
     """As it is printed, line by line; the example is the page's own first picture with its words."""

@@ -27,7 +27,7 @@ from demo_app.map import made
 from demo_app.map.canvas import opened
 from demo_app.map.stored import shipped
 from demo_app.page import read_samples, samples_folder
-from demo_app.tabs import TABLE
+from demo_app.tabs import TABLE, cut
 from demo_app.tabs import search as search_tab
 from demo_app.tabs.fails import EXPERIMENTS, verdict
 from demo_app.tabs.inside import PLACES, painted, place
@@ -259,8 +259,18 @@ def of_search(v, panel, embedder):
     assert (drawings_of(embedder, others) @ wanted).max() <= seen.min() + 2e-3
 
 
+def of_cut(v, panel, embedder):
+    """Whoever is chosen: our own segmenter answers, as Python does."""
+    v.page.wait_for_function("() => document.querySelectorAll('.cm-cut-three button').length === 3")
+    image = open_image(PICTURE).copy()
+    image.thumbnail((cut.SIDE, cut.SIDE))
+    answer = cut.look(image, cut.Given([], None), "")
+    shown = [float(button.inner_text().split(": ")[1]) for button in panel.locator(".cm-cut-three button").all()]
+    assert shown == pytest.approx(answer.iou.tolist(), abs=0.006)
+
+
 CHECKS = {"zero_shot": zero_shot, "inside": inside, "prompts": prompts, "fails": of_fails, "matrix": of_matrix, "saw": saw,
-          "search": of_search, "models": of_models,
+          "search": of_search, "cut": of_cut, "models": of_models,
           "map": of_map}  # the last: the page in the background makes it until then
 
 

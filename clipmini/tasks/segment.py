@@ -110,7 +110,7 @@ def measure(predictor: Any, scenes: Sequence[Any], absent: Sequence[Sequence[str
         _grid(predictor, scene, scores)
         if absent:
             found += _named(predictor, scene, absent[number], scores)
-            total += sum(thing.mask.sum() >= SMALLEST for thing in scene.things)
+            total += sum(int(thing.mask.sum() >= SMALLEST) for thing in scene.things)
     named = {"boxes from words, AP50": {"mean": average_precision(found, total), "n": total}} if absent else {}
     return scores.summary() | named
 

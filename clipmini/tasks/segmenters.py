@@ -208,9 +208,11 @@ class ClipSeg(Published):
 
 
 class Detector(Published):
-    """Models that give boxes for words; a mask is its box filled, and its score stands for how good it is."""
+    """Models that give boxes for words; a mask is its box filled, and its score stands for how good it is. threshold:
+    least score that its authors' examples show."""
 
     takes = ("text",)
+    threshold = 0.1
 
     def _see(self) -> None:
         from transformers import AutoTokenizer
@@ -266,6 +268,8 @@ class Owl(Detector):
 class GroundingDino(Detector):
     """GroundingDINO, asked for one label at a time: several in one sentence run into one another (its issues 56 and
     141)."""
+
+    threshold = 0.4
 
     def _processor(self) -> Any:
         from transformers.models.grounding_dino import image_processing_pil_grounding_dino as processing

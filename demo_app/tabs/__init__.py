@@ -12,7 +12,7 @@ from demo_app.page import Page
 from demo_app.texts import LANGUAGES, TEXTS
 
 # In the order of the page.
-TABLE = ("zero_shot", "inside", "map", "search", "prompts", "fails", "matrix", "saw", "models")
+TABLE = ("zero_shot", "inside", "cut", "map", "search", "prompts", "fails", "matrix", "saw", "models")
 
 
 class Tab(Protocol):
