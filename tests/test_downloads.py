@@ -60,6 +60,8 @@ SHOWN = {  # view -> (what its table says, what the page shows), as sets that mu
               "[...document.querySelectorAll('#fails [role=meter]')].map(e => [e.ariaLabel, e.ariaValueNow])"),
     "search": (lambda rows: {(row["name"], f"{float(row['cosine']):.4f}") for row in rows},
                "[...document.querySelectorAll('.cm-hit')].map(e => [e.dataset.name, e.dataset.cosine])"),
+    "cut": (lambda rows: {(row["mask"], f"{float(row['expected IoU']):.2f}") for row in rows},
+            "[...document.querySelectorAll('.cm-cut-three button')].map(e => e.innerText.split(': '))"),
     "saw": (lambda rows: {(row["piece"].lstrip("'").strip() or "\u2423", row["id"]) for row in rows},
             "[...document.querySelectorAll('.cm-tokens span')].map(e => [e.querySelector('b').innerText, "
             "e.innerText.replace(e.querySelector('b').innerText, '').trim()])"),

@@ -16,7 +16,7 @@ from clipmini.data.scenes import Scene, Thing
 from clipmini.segmenter import rle
 from clipmini.segmenter.decoder import Attention
 from clipmini.segmenter.encoders import CORNER, NOT_A_POINT, OPPOSITE, POSITIVE, PromptEncoder, Prompts
-from clipmini.segmenter.examples import CHAIN, Vocabulary, as_picture, batch, box_of, coarse, corrected
+from clipmini.segmenter.examples import CHAIN, Vocabulary, as_picture, batch, box_of, coarse, corrected, padded
 from clipmini.segmenter.frame import Frame
 from clipmini.segmenter.loss import mask_loss, overlap, segmenter_loss
 from clipmini.segmenter.predict import MaskPredictor
@@ -367,6 +367,20 @@ def test_examples_are_true(embedder):
                 kinds.add("absent")
                 assert not found.possible[i].any() and found.prompts.texts[i].norm() > 0.9
     assert kinds == {"point", "box", "mask", "text", "absent"}
+
+
+def test_some_pictures_are_padded_below_and_some_to_the_right():
+    mean, sides = (0.2, 0.4, 0.6), set()
+    for seed in range(60):
+        image, masks = padded(torch.full((3, 48, 48), 200.0), torch.ones(1, 24, 24), mean, np.random.default_rng(seed))
+        grey = (image == torch.tensor(mean)[:, None, None] * 255).all(0)
+        if not grey.any():
+            sides.add("none")
+            continue
+        sides.add("below" if grey[-1].all() else "right")
+        assert grey[-1].all() or grey[:, -1].all()
+        assert torch.equal(masks[0] == 0, grey[::2, ::2]) and not grey[:18, :18].any()
+    assert sides == {"none", "below", "right"}
 
 
 def test_a_click_may_mean_the_whole_and_the_part(embedder):

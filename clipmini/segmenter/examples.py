@@ -139,10 +139,11 @@ def padded(image: Tensor, masks: Tensor, mean: tuple[float, ...], rng: np.random
         return image, masks
     side = masks.shape[-1]
     kept = int(rng.uniform(0.4, 1) * side)
-    image, masks = image.clone(), masks.clone()
+    image, masks, grey = image.clone(), masks.clone(), torch.tensor(mean)[:, None, None] * 255
     if rng.random() < 0.5:
-        image, masks = image.transpose(1, 2), masks.transpose(1, 2)
-    image[:, 2 * kept:], masks[:, kept:] = torch.tensor(mean)[:, None, None] * 255, 0
+        image[:, 2 * kept:], masks[:, kept:] = grey, 0
+    else:
+        image[..., 2 * kept:], masks[..., kept:] = grey, 0
     return image, masks
 
 

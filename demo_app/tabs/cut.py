@@ -14,7 +14,6 @@ from PIL import Image
 
 import clipmini
 from clipmini.image import open_image
-from clipmini.segmenter import rle
 from clipmini.segmenter.cutouts import record
 from clipmini.segmenter.predict import Answer, MaskPredictor
 from demo_app.map.canvas import as_address, data_address
@@ -129,7 +128,7 @@ def picture_of(asked: Asked) -> Image.Image:
 
 
 def saved(asked: Asked, text: str, words: str) -> Saved:
-    """The three masks side by side, and a row for each, with its run lengths as COCO has them."""
+    """The three masks side by side, and a row for each."""
     image = picture_of(asked)
     answer = look(image, read(text, key_of(image)), words.strip())
 
@@ -137,9 +136,9 @@ def saved(asked: Asked, text: str, words: str) -> Saved:
         from clipmini.mask_plots import three_masks
 
         return [three_masks(image, [mask.numpy() for mask in answer.masks], answer.iou.tolist(), words.strip())]
-    rows = [(number, float(iou), record(mask.numpy(), float(iou))["area"], rle.encode(mask.numpy())["counts"])
-            for number, (mask, iou) in enumerate(zip(answer.masks, answer.iou, strict=True), 1)]
-    return Saved(figures, ("mask", "expected IoU", "pixels", "run lengths"), rows)
+    found = [record(mask.numpy(), float(iou)) for mask, iou in zip(answer.masks, answer.iou, strict=True)]
+    return Saved(figures, ("mask", "expected IoU", "pixels", "left", "top", "width", "height"),
+                 [(number, one["predicted_iou"], one["area"], *one["bbox"]) for number, one in enumerate(found, 1)])
 
 
 def build(page: Page) -> None:
