@@ -28,6 +28,7 @@ def set_all(v) -> None:
     page.wait_for_function("location.search.includes('example=guitar')")
     page.fill("#labels textarea", "guitar, 吉他 & drum")
     page.locator("#settings > button").click()
+    page.wait_for_timeout(500)  # the settings slide open, and a click on what moves may miss
     page.check("#none-of-these input", force=True)
     pick(v, "#template-set", "openai80")
     pick(v, "#which-model", "emoji-vit")
