@@ -5,11 +5,11 @@ A folder is written under a temporary name and renamed when whole, so there is n
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import torch
 
+from clipmini import files
 from clipmini.config import CLIPConfig, ConfigError
 from clipmini.files import CheckpointError, check_numbers, check_size, check_storable, read_weights, written_whole
 from clipmini.meta_device import without_numbers
@@ -31,15 +31,11 @@ def save(folder: str | Path, model: CLIP, tokenizer: Tokenizer, card: str = "", 
     card: text of the model card; meta: anything JSON that explains the numbers (command, data, seed, seconds, results);
     beside: further files, their content by name. Returns the folder. Raises CheckpointError when it cannot be written.
     """
-    from safetensors.torch import save_file
-
     check_whole(model, tokenizer)
     folder = Path(folder)
     with written_whole(folder) as temporary:
         temporary.mkdir(parents=True)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
-        os.chmod(temporary / "model.safetensors", 0o644)  # safetensors writes 0600: nobody else could serve it
+        files.write_weights(model.state_dict(), temporary / "model.safetensors")
         describe(temporary, model.config, tokenizer, card or "# A clipmini checkpoint\n", meta)
         for name, content in (beside or {}).items():
             (temporary / name).write_bytes(content)

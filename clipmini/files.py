@@ -321,6 +321,15 @@ def check_size(layers: int, numbers: int, tensors: dict[str, Tensor], source: st
                               "take both files of one model")
 
 
+def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
+    """A .safetensors file that other users of the computer can read too."""
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path,
+              metadata={"format": "pt"})
+    os.chmod(path, 0o644)  # safetensors writes 0600: nobody else could serve it
+
+
 def _shards(path: Path) -> list[str]:
     """The files beside an index.json that it lists."""
     table = value_of(read_json(path), "weight_map", path)

@@ -47,8 +47,7 @@ def boxes(image: Any, found: Sequence[Any], title: str = "") -> Figure:
     for one in found:
         shade, (left, top, right, bottom) = colour(labels.index(one.label)), one.box
         axes.imshow(np.dstack([np.broadcast_to(shade, (*one.mask.shape, 3)), SHADE * one.mask]))
-        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=shade,
-                                                    linewidth=2))
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=shade, linewidth=2))
         axes.text(left, top, f"{one.label} {one.score:.2f}" if one.label else f"{one.iou:.2f}", color="white",
                   verticalalignment="bottom", bbox={"facecolor": shade, "edgecolor": "none", "pad": 1.5}, fontsize=9)
     axes.set_axis_off()

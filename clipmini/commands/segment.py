@@ -50,7 +50,8 @@ def run(args) -> None:
                                    args.box, args.text, args.mask and cutouts.read_mask(args.mask))
         rows = [(mask.numpy(), float(iou)) for mask, iou in zip(answer.masks, answer.iou, strict=True)]
         chosen = args.choose - 1
-        print(f"probability that it is there: {answer.there:.2f}" if args.text else "", end="\n" if args.text else "")
+        if args.text:
+            print(f"probability that it is there: {answer.there:.2f}")
     print(cutouts.table(rows) or "nothing can be cut out")
     cutouts.write(args.out, predictor.image, rows, chosen)
     print(f"written: {args.out}")

@@ -1,7 +1,6 @@
 """From other people's tensors to our CLIP, and back into a folder: what the layouts share."""
 
 import json
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from torch import Tensor
 from clipmini.checkpoint import check_finite, check_whole, fill, unfilled
 from clipmini.config import CLIPConfig, ConfigError
 from clipmini.families.agreement import check_pictures
-from clipmini.files import CheckpointError, read_json, written_whole
+from clipmini.files import CheckpointError, read_json, write_weights, written_whole
 from clipmini.meta_device import without_numbers
 from clipmini.model import CLIP
 from clipmini.tokenizer import Tokenizer
@@ -157,13 +156,10 @@ def check_new(folder: Path) -> None:
 
 def write_export(folder: Path, file: str, weights: dict[str, Tensor], tokenizer: Tokenizer, configs: dict) -> Path:
     """A new folder with a safetensors file, the tokenizer's and JSON files (name -> content), whole or not at all."""
-    from safetensors.torch import save_file
-
     check_new(folder)
     with written_whole(folder, "export") as temporary:
         temporary.mkdir(parents=True)
-        save_file({n: t.contiguous() for n, t in weights.items()}, temporary / file, metadata={"format": "pt"})
-        os.chmod(temporary / file, 0o644)
+        write_weights(weights, temporary / file)
         tokenizer.save(temporary)
         for name, content in configs.items():
             (temporary / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

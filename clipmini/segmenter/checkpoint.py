@@ -6,17 +6,14 @@ tower, and another tower is an error, for its vectors would mean something else.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from clipmini import embedder as clip
 from clipmini.checkpoint import fill, fingerprint
 from clipmini.config import ConfigError, VisionConfig
 from clipmini.embedder import Embedder
-from clipmini.files import CheckpointError, read_json, read_weights, written_whole
+from clipmini.files import CheckpointError, read_json, read_weights, write_weights, written_whole
 from clipmini.meta_device import without_numbers
 from clipmini.segmenter.model import Segmenter, SegmenterConfig
 from clipmini.segmenter.predict import MaskPredictor
@@ -38,23 +35,16 @@ def words_digest(embedder: Embedder) -> str:
 def save(folder: str | Path, model: Segmenter, embedder: Embedder, card: str = "", meta: dict | None = None) -> Path:
     """Write a segmenter, its weights in half precision. embedder: whose words it understands. Raises CheckpointError
     when it can't be written."""
-    from safetensors.torch import save_file
-
-    weights = {name: _half(tensor) for name, tensor in model.state_dict().items()}
+    weights = {name: tensor.half() if tensor.is_floating_point() else tensor
+               for name, tensor in model.state_dict().items()}
     raw = {"format": FORMAT, "model": model.config.to_dict(),
            "words": {"checkpoint": embedder.name, "digest": words_digest(embedder)}, "meta": meta or {}}
     with written_whole(Path(folder)) as temporary:
         temporary.mkdir(parents=True)
-        save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
-        os.chmod(temporary / WEIGHTS, 0o644)
+        write_weights(weights, temporary / WEIGHTS)
         (temporary / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
         (temporary / "README.md").write_text(card or "# A clipmini segmenter\n", encoding="utf-8")
     return Path(folder)
-
-
-def _half(tensor: Tensor) -> Tensor:
-    kept = tensor.detach().cpu().contiguous()
-    return kept.half() if kept.is_floating_point() else kept
 
 
 def read(folder: Path) -> tuple[Segmenter, dict[str, Any]]:

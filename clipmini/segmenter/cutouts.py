@@ -31,22 +31,23 @@ def transparent(image: Image.Image, mask: np.ndarray) -> Image.Image:
     return found
 
 
+def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of what is in a mask (H, W); four zeros where nothing is."""
+    y, x = np.nonzero(mask)
+    return (int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1) if len(x) else (0, 0, 0, 0)
+
+
 def record(mask: np.ndarray, iou: float, **more: Any) -> dict[str, Any]:
     """One mask as COCO's annotations have it: segmentation, bbox (left, top, width, height), area; and our own."""
-    y, x = np.nonzero(mask)
-    box = [int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1] if len(x) else [0, 0, 0, 0]
-    return {"segmentation": rle.encode(mask), "bbox": box, "area": int(mask.sum()),
+    left, top, right, bottom = box_of(mask)
+    return {"segmentation": rle.encode(mask), "bbox": [left, top, right - left, bottom - top], "area": int(mask.sum()),
             "predicted_iou": None if np.isnan(iou) else round(iou, 4), **more}
 
 
 def table(rows: Rows) -> str:
     """A line for each mask."""
-    lines = []
-    for number, (mask, iou) in enumerate(rows, 1):
-        left, top, w, h = record(mask, iou)["bbox"]
-        lines.append(f"{number}: expected IoU {iou:.2f}, {mask.mean():6.1%} of the picture, "
-                     f"box {left},{top},{left + w},{top + h}")
-    return "\n".join(lines)
+    return "\n".join(f"{number}: expected IoU {iou:.2f}, {mask.mean():6.1%} of the picture, "
+                     f"box {','.join(map(str, box_of(mask)))}" for number, (mask, iou) in enumerate(rows, 1))
 
 
 def write(path: Path, image: Image.Image, rows: Rows, chosen: int | None = None) -> None:

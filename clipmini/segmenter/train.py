@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from clipmini.embedder import Embedder, quick_bfloat16
-from clipmini.files import written_whole
 from clipmini.model import no_decay
 from clipmini.segmenter.encoders import Prompts, Seen
 from clipmini.segmenter.examples import Picture, Vocabulary, batch, corrected
 from clipmini.segmenter.loss import segmenter_loss
 from clipmini.segmenter.model import Segmenter, SegmenterConfig
 from clipmini.training import TrainingError
-from clipmini.training.step import keep_freed_memory, update_average
+from clipmini.training.state import write_state
+from clipmini.training.step import keep_freed_memory, learning_rate, update_average
 
 SAVE_SECONDS = 60
 
@@ -80,7 +80,7 @@ def one_step(run: Run, pictures: Sequence[Picture], vocabulary: Vocabulary, conf
     vision = run.model.config.tower
     chosen = [pictures[int(i)] for i in rng.integers(len(pictures), size=config.pictures)]
     examples = batch(chosen, vocabulary, config.prompts, vision.mean, vision.std, rng)
-    rate = learning_rate(config, run.step)
+    rate = learning_rate(config, run.step, config.steps)  # type: ignore[arg-type]  # it has what is asked for
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     chances = np.array(config.rounds if run.step > config.alone * config.steps else (1.0,))
@@ -137,14 +137,6 @@ def _next_round(decoded: Any, asked: Prompts, told: tuple[Tensor, ...], prompts:
     return corrections, (truths[kept], only, torch.ones_like(sure[kept]), there[kept])
 
 
-def learning_rate(config: SegmenterTraining, step: int) -> float:
-    """Linear warm-up, then half a cosine down to 0."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
 def make_optimizer(model: Segmenter, config: SegmenterTraining) -> torch.optim.AdamW:
     """AdamW; gains and biases are not decayed, CLIP's tower learns more slowly."""
     groups: dict[tuple[bool, bool], list[Tensor]] = {}
@@ -189,11 +181,7 @@ def _save(folder: Path, run: Run, recipe: dict) -> None:
     state = {"model": run.model.state_dict(), "average": run.average.state_dict(),
              "optimizer": run.optimizer.state_dict(), "step": run.step, "seconds": run.seconds, "history": run.history,
              "recipe": json.dumps(recipe)}
-    with written_whole(folder / "state.pt", "training state") as temporary:
-        try:
-            torch.save(state, temporary)
-        except RuntimeError as error:  # how torch reports a full disk
-            raise OSError(f"torch.save: {error}") from error
+    write_state(folder / "state.pt", state)
 
 
 def _resume(folder: Path, run: Run, recipe: dict) -> None:

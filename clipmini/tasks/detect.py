@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from clipmini.segmenter.cutouts import box_of
 from clipmini.segmenter.prompt import Prompt
 from clipmini.segmenter.prompt import PromptError as SegmenterPromptError
 from clipmini.tasks.classify import Classifier, make_classifier
@@ -124,9 +125,7 @@ def everything(predictor: Any, image: Any, side: int = GRID, likely: float = LIK
 
 def _full(one: Rough, label: str = "", score: float = 0.0) -> Cutout:
     mask = one.full()
-    y, x = np.nonzero(mask)
-    box = (int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1) if len(x) else (0, 0, 0, 0)
-    return Cutout(mask, box, one.iou, label, score)
+    return Cutout(mask, box_of(mask), one.iou, label, score)
 
 
 def cut_out(image: Image.Image, one: Rough) -> Image.Image:
@@ -153,6 +152,13 @@ class Detections:
     there: dict[str, float]
     none: tuple[str, ...]
 
+    @classmethod
+    def of(cls, cutouts: Sequence[Cutout], there: dict[str, float]) -> "Detections":
+        """In order of their scores, with what was not found. there: of all labels."""
+        found = {one.label for one in cutouts}
+        return cls(tuple(sorted(cutouts, key=lambda one: -one.score)), there,
+                   tuple(label for label in there if label not in found))
+
 
 def detect(predictor: Any, image: Any, labels: Sequence[str] | Classifier, templates: Any = "plain",
            threshold: float | None = None, side: int = GRID) -> Detections:
@@ -160,46 +166,46 @@ def detect(predictor: Any, image: Any, labels: Sequence[str] | Classifier, templ
     score, default the model's own. Raises ImageError, PromptError, LabelTooLongError."""
     if isinstance(predictor, Detector):
         return _boxed(predictor, image, labels, predictor.threshold if threshold is None else threshold)
-    threshold = FOUND if threshold is None else threshold
-    embedder = predictor.embedder
-    if embedder is None:
+    if predictor.embedder is None:
         raise SegmenterPromptError(f"{predictor.name!r} does not read labels; give load_segmenter an embedder=")
-    classifier = labels if isinstance(labels, Classifier) else make_classifier(embedder, labels, templates, True)
+    if not isinstance(labels, Classifier):
+        labels = make_classifier(predictor.embedder, labels, templates, True)
     predictor.set_image(image)
+    return named(predictor, labels, candidates(predictor, side), FOUND if threshold is None else threshold)
+
+
+def named(predictor: Any, classifier: Classifier, grid: Sequence[Rough], threshold: float) -> Detections:
+    """Which cut-outs of the predictor's picture the labels name. grid: what `candidates` gave."""
     worded = predictor.rough([Prompt(text=label) for label in classifier.labels])
     there = {label: rough.there for label, rough in zip(classifier.labels, worded, strict=True)}
     own = [Rough(rough.logits[0], float(rough.iou[0]), rough.frame) for rough in worded]
-    found = distinct([one for one in own if _is_good(one, 0, 0)] + candidates(predictor, side), SAME)
+    found = distinct([*(one for one in own if _is_good(one, 0, 0)), *grid], SAME)
     if not found:
-        return Detections((), there, classifier.labels)
-    scores = label_scores(embedder, classifier, [cut_out(predictor.image, one) for one in found])  # (N, K)
+        return Detections.of((), there)
+    scores = label_scores(predictor.embedder, classifier, [cut_out(predictor.image, one) for one in found])  # (N, K)
     scores = (scores * torch.tensor(list(there.values())) ** THERE
               * torch.tensor([[one.iou] for one in found]).clamp(min=0) ** WORTH * agreement(found, own) ** AGREES)
     boxes = torch.tensor([one.box() for one in found])
-    cutouts = []
+    cutouts: list[Cutout] = []
     for k, label in enumerate(classifier.labels):
         rows = [row for row in range(len(found)) if scores[row, k] >= threshold]
         kept = nms(boxes[rows], scores[rows, k], 0.5) if rows else []
         cutouts += [_full(found[rows[i]], label, float(scores[rows[i], k])) for i in kept]
-    cutouts.sort(key=lambda one: -one.score)
-    named = {one.label for one in cutouts}
-    return Detections(tuple(cutouts), there, tuple(label for label in classifier.labels if label not in named))
+    return Detections.of(cutouts, there)
 
 
 def _boxed(predictor: Detector, image: Any, labels: Sequence[str] | Classifier, threshold: float) -> Detections:
     """What a detector itself says."""
-    named = labels.labels if isinstance(labels, Classifier) else clean_labels(labels).labels
+    wanted = labels.labels if isinstance(labels, Classifier) else clean_labels(labels).labels
     predictor.set_image(image)
     found, there = [], {}
-    for label in named:
+    for label in wanted:
         boxes, scores = predictor.find(label)
         there[label] = float(scores[0])
         kept = scores >= threshold
         boxes, scores = boxes[kept], scores[kept]
         found += [_filled(predictor.image, boxes[row], label, float(scores[row])) for row in nms(boxes, scores, 0.5)]
-    found.sort(key=lambda one: -one.score)
-    named_here = {one.label for one in found}
-    return Detections(tuple(found), there, tuple(label for label in named if label not in named_here))
+    return Detections.of(found, there)
 
 
 def _filled(image: Image.Image, box: Tensor, label: str, score: float) -> Cutout:

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from clipmini.segmenter.cutouts import box_of
 from clipmini.segmenter.examples import coarse
 from clipmini.segmenter.prompt import Prompt
-from clipmini.tasks.detect import candidates, detect
+from clipmini.tasks.classify import make_classifier
+from clipmini.tasks.detect import Rough, candidates, named, overlaps
 
 SMALLEST = 30  # pixels of what is asked for
 INSIDE = 0.95  # of a part that lies in another one: a part of a part
@@ -31,12 +33,6 @@ class Target:
 def iou(one: np.ndarray, other: np.ndarray) -> float:
     """Intersection over union of two masks; 0 where both are empty."""
     return float((one & other).sum() / max(1, (one | other).sum()))
-
-
-def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """left, top, right, bottom of what is in a mask."""
-    y, x = np.nonzero(mask)
-    return int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
 
 
 def innermost(mask: np.ndarray) -> tuple[float, float]:
@@ -107,9 +103,10 @@ def measure(predictor: Any, scenes: Sequence[Any], absent: Sequence[Sequence[str
             _clicks(predictor, wanted, scores)
             _boxes(predictor, wanted, scores, rng)
         _words(predictor, scene, scores)
-        _grid(predictor, scene, scores)
+        grid = candidates(predictor)
+        _grid(grid, scene, scores)
         if absent:
-            found += _named(predictor, scene, absent[number], scores)
+            found += _named(predictor, grid, scene, absent[number], scores)
             total += sum(int(thing.mask.sum() >= SMALLEST) for thing in scene.things)
     named = {"boxes from words, AP50": {"mean": average_precision(found, total), "n": total}} if absent else {}
     return scores.summary() | named
@@ -190,9 +187,9 @@ def _words(predictor: Any, scene: Any, scores: Scores) -> None:
         scores.add("words -> mask, best of three", max(iou(mask.numpy(), truth) for mask in answer.masks))
 
 
-def _grid(predictor: Any, scene: Any, scores: Scores) -> None:
+def _grid(grid: list[Rough], scene: Any, scores: Scores) -> None:
     """Is each thing among what a grid of clicks cuts out?"""
-    masks = [one.full() for one in candidates(predictor)]
+    masks = [one.full() for one in grid]
     scores.add("cut-outs of the grid", len(masks))
     for thing in scene.things:
         if thing.mask.sum() >= SMALLEST:
@@ -200,10 +197,11 @@ def _grid(predictor: Any, scene: Any, scores: Scores) -> None:
             scores.add("grid: recall at 0.5", float(best >= 0.5))
 
 
-def _named(predictor: Any, scene: Any, absent: Sequence[str], scores: Scores) -> list[tuple[float, bool]]:
+def _named(predictor: Any, grid: list[Rough], scene: Any, absent: Sequence[str],
+           scores: Scores) -> list[tuple[float, bool]]:
     """(score, right) of each box that is found for the scene's own names and for those that are absent."""
     names, rows = list(dict.fromkeys(thing.name for thing in scene.things)), []
-    found = detect(predictor, scene.image, [*names, *absent], threshold=0.0)
+    found = named(predictor, make_classifier(predictor.embedder, [*names, *absent], "plain", True), grid, 0.0)
     left = [(thing.name, box_of(thing.mask)) for thing in scene.things if thing.mask.sum() >= SMALLEST]
     for one in found.cutouts:
         fits = [(box_iou(one.box, box), row) for row, (name, box) in enumerate(left) if name == one.label]
@@ -218,11 +216,9 @@ def _named(predictor: Any, scene: Any, absent: Sequence[str], scores: Scores) ->
     return rows
 
 
-def box_iou(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
-    """Intersection over union of two boxes."""
-    w, h = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
-    inner = max(0, w) * max(0, h)
-    return inner / (sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - inner)
+def box_iou(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Intersection over union of two boxes: left, top, right, bottom."""
+    return float(overlaps(torch.tensor(one).float(), torch.tensor([other]).float()))
 
 
 def average_precision(found: Sequence[tuple[float, bool]], total: int) -> float:

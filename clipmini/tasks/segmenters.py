@@ -6,6 +6,7 @@ which is where ports of these models go wrong; the tests compare each with the l
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ class Published:
 
     def __init__(self, model: Any, folder: Path, name: str, embedder: Embedder | None):
         self.model, self.folder, self.name, self.embedder = model.eval().requires_grad_(False), folder, name, embedder
+
+    @cached_property
+    def _preprocessing(self) -> dict[str, Any]:
+        return read_json(self.folder / "preprocessor_config.json")
+
+    @cached_property
+    def _tokens(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.folder)
 
     @torch.no_grad()
     def set_image(self, image: Any) -> None:
@@ -91,10 +102,11 @@ class Published:
     def _answer(self, prompt: Prompt) -> Answer:
         raise NotImplementedError
 
-    def _pixels(self, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BILINEAR) -> Tensor:
+    def _pixels(self, size: tuple[int, int]) -> Tensor:
         """The picture at (width, height), normalised as preprocessor_config.json says: (1, 3, height, width)."""
-        raw = read_json(self.folder / "preprocessor_config.json")
-        levels = np.asarray(self.image.resize(size, resample), np.float32) * raw.get("rescale_factor", 1 / 255)
+        raw = self._preprocessing
+        small = self.image.resize(size, Image.Resampling.BILINEAR)
+        levels = np.asarray(small, np.float32) * raw.get("rescale_factor", 1 / 255)
         mean, std = (np.array(raw[key], np.float32) for key in ("image_mean", "image_std"))
         return torch.from_numpy((levels - mean) / std).permute(2, 0, 1)[None]
 
@@ -187,11 +199,8 @@ class ClipSeg(Published):
     takes = ("text",)
 
     def _see(self) -> None:
-        from transformers import AutoTokenizer
-
-        self._tokens = AutoTokenizer.from_pretrained(self.folder)
         side = self.model.config.vision_config.image_size
-        size = read_json(self.folder / "preprocessor_config.json").get("size", {})
+        size = self._preprocessing.get("size", {})
         asked = (size.get("width", side), size.get("height", side)) if isinstance(size, dict) else (size, size)
         self._picture = self._pixels(asked)
 
@@ -215,12 +224,10 @@ class Detector(Published):
     threshold = 0.1
 
     def _see(self) -> None:
-        from transformers import AutoTokenizer
-
-        self._tokens = AutoTokenizer.from_pretrained(self.folder)
-        self._picture = {name: value for name, value in self._processor()(self.image, return_tensors="pt").items()
+        self._picture = {name: value for name, value in self._processor(self.image, return_tensors="pt").items()
                          if isinstance(value, Tensor)}
 
+    @cached_property
     def _processor(self) -> Any:
         raise NotImplementedError
 
@@ -252,6 +259,7 @@ class Owl(Detector):
     """OWLv2: the picture is padded to a square below and to the right, and boxes are shares of that square, not of the
     picture (transformers issues 27205 and 30131)."""
 
+    @cached_property
     def _processor(self) -> Any:
         from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 
@@ -271,6 +279,7 @@ class GroundingDino(Detector):
 
     threshold = 0.4
 
+    @cached_property
     def _processor(self) -> Any:
         from transformers.models.grounding_dino import image_processing_pil_grounding_dino as processing
 

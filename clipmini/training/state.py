@@ -19,12 +19,17 @@ def save_state(folder: Path, run: Run) -> None:
     if not together.first():
         return
     state = {name: getattr(run, name).state_dict() for name in MODULES} | {name: getattr(run, name) for name in VALUES}
-    with written_whole(folder / "state.pt", "training state") as temporary:
+    write_state(folder / "state.pt", state)
+    write_csv(folder / "curve.csv", run.history)
+
+
+def write_state(path: Path, state: dict) -> None:
+    """A state as a file, written whole or not at all."""
+    with written_whole(path, "training state") as temporary:
         try:
             torch.save(state, temporary)
         except RuntimeError as error:  # how torch reports a full disk
             raise OSError(f"torch.save: {error}") from error
-    write_csv(folder / "curve.csv", run.history)
 
 
 def resume_state(folder: Path, run: Run, recipe: dict) -> None:

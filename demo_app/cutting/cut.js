@@ -1,8 +1,7 @@
 // The canvas of cut-outs. gr.HTML runs this as one function, with element (the component), props (value, words), trigger,
 // watch. A prompt is clicks [x, y, in it or not, which mask was chosen before], and a box; all in shares of the picture.
 const MODES = ["add", "take", "box"], MOST = 20, STEP = 0.03;
-const COLOURS = ["#0072b2", "#d55e00", "#009e73"];
-const state = { data: null, mode: "add", choice: 0, cursor: [0.5, 0.5], drag: null, held: 0, images: [], picture: new Image() };
+const state = { data: null, mode: "add", choice: 0, cursor: [0.5, 0.5], drag: null, images: [], picture: new Image() };
 const find = (selector) => element.querySelector(selector);
 const parse = (text) => { try { return JSON.parse(text); } catch { return null; } };
 const say = (key) => (parse(props.words) || {})[key] || "";
@@ -10,7 +9,7 @@ const canvas = () => find(".cm-cut-canvas");
 const prompt = () => state.data ? state.data.prompt : { clicks: [], box: null };
 
 function send(clicks, box) {
-  trigger("prompt", { of: state.data.of, clicks: clicks.slice(-MOST), box, choice: state.choice });
+  trigger("prompt", { of: state.data.of, clicks: clicks.slice(-MOST), box });
 }
 function click(x, y, label) {
   if (!state.data || x < 0 || y < 0 || x > 1 || y > 1) return;
@@ -30,7 +29,7 @@ const at = (e) => {
 function down(e) {
   if (!state.data || e.button > 0) return;
   const [x, y] = at(e);
-  state.drag = { x, y, to: [x, y], far: false, long: e.pointerType !== "mouse" && Date.now() };
+  state.drag = { x, y, to: [x, y], far: false, touch: e.pointerType !== "mouse" };
   canvas().setPointerCapture(e.pointerId);
 }
 function move(e) {
@@ -45,7 +44,7 @@ function up(e) {
   const d = state.drag;
   state.drag = null;
   if (!d) return;
-  if (d.far && (state.mode === "box" || !d.long)) {
+  if (d.far && (state.mode === "box" || !d.touch)) {
     const inside = (v) => Math.min(1, Math.max(0, v));
     const [x, y] = at(e).map(inside);
     send([], [Math.min(d.x, x), Math.min(d.y, y), Math.max(d.x, x), Math.max(d.y, y)]);
@@ -81,7 +80,7 @@ function draw() {
   if (mask && mask.complete && mask.naturalWidth) ctx.drawImage(mask, 0, 0, data.w, data.h);
   ctx.globalAlpha = 1;
   const unit = Math.max(data.w, data.h) / 640;
-  const box = state.drag && state.drag.far && (state.mode === "box" || !state.drag.long)
+  const box = state.drag && state.drag.far && (state.mode === "box" || !state.drag.touch)
     ? [state.drag.x, state.drag.y, ...state.drag.to] : prompt().box;
   if (box) outline(ctx, unit, box[0] * data.w, box[1] * data.h, (box[2] - box[0]) * data.w, (box[3] - box[1]) * data.h);
   ctx.setLineDash([]);

@@ -14,7 +14,7 @@ from PIL import Image
 
 import clipmini
 from clipmini.image import open_image
-from clipmini.segmenter.cutouts import record
+from clipmini.segmenter.cutouts import box_of, record, transparent
 from clipmini.segmenter.predict import Answer, MaskPredictor
 from demo_app.map.canvas import as_address, data_address
 from demo_app.page import PRIVATE, Asked, Kept, Page, friendly_errors
@@ -46,6 +46,14 @@ def segmenter() -> MaskPredictor:
     return clipmini.load_segmenter()
 
 
+def looking_at(image: Image.Image) -> MaskPredictor:
+    """A predictor of one's own, for others ask about their pictures at the same time; the model is everybody's."""
+    ours = segmenter()
+    predictor = MaskPredictor(ours.model, ours.embedder)
+    predictor.set_image(image)
+    return predictor
+
+
 def key_of(image: Image.Image) -> str:
     """What tells pictures apart: a prompt is for one of them."""
     return f"{image.width}x{image.height}-{zlib.crc32(image.tobytes()):08x}"
@@ -74,9 +82,7 @@ def read(text: str, key: str) -> Given:
 def look(image: Image.Image, given: Given, words: str) -> Answer:
     """Three masks. Without a prompt, a click in the middle; each click starts from the mask that was chosen before.
     Raises PromptError, CheckpointError."""
-    ours = segmenter()
-    predictor = MaskPredictor(ours.model, ours.embedder)  # a picture of its own: others ask at the same time
-    predictor.set_image(image)
+    predictor = looking_at(image)
     size = np.array(image.size, float)
     box = None if given.box is None else (np.array(given.box).reshape(2, 2) * size).flatten()
     clicks = given.clicks
@@ -136,27 +142,32 @@ def saved(asked: Asked, text: str, words: str) -> Saved:
         from clipmini.mask_plots import three_masks
 
         return [three_masks(image, [mask.numpy() for mask in answer.masks], answer.iou.tolist(), words.strip())]
-    found = [record(mask.numpy(), float(iou)) for mask, iou in zip(answer.masks, answer.iou, strict=True)]
-    return Saved(figures, ("mask", "expected IoU", "pixels", "left", "top", "width", "height"),
-                 [(number, one["predicted_iou"], one["area"], *one["bbox"]) for number, one in enumerate(found, 1)])
+    rows = []
+    for number, (mask, iou) in enumerate(zip(answer.masks.numpy(), answer.iou.tolist(), strict=True), 1):
+        left, top, right, bottom = box_of(mask)
+        rows.append((number, round(iou, 4), int(mask.sum()), left, top, right - left, bottom - top))
+    return Saved(figures, ("mask", "expected IoU", "pixels", "left", "top", "width", "height"), rows)
+
+
+def js_words(lang: str) -> str:
+    """What the canvas says, in a language."""
+    return json.dumps({key: say(lang, f"cut_js_{key}") for key in SAID})
 
 
 def build(page: Page) -> None:
     """Draw the view and connect it."""
-    word, lang = page.word, page.lang or "en"
-    said = json.dumps({key: say(lang, f"cut_js_{key}") for key in SAID})
+    word = page.word
     with view(page, "cut"):
         gr.Markdown(word("cut_about"), elem_classes="cm-about")
         canvas = gr.HTML("", html_template=TEMPLATE, css_template=STYLE, js_on_load=SCRIPT, elem_id="cut-view",
-                         words=said, label=word("tab_cut"))
+                         words=js_words(page.lang or "en"), label=word("tab_cut"))
         words = gr.Textbox("", label=word("cut_words"), info=word("cut_words_info"), max_lines=1, elem_id="cut-words")
         prompt = gr.Textbox("", visible="hidden", elem_id="cut-prompt")
 
     def answer(asked: Asked, text: str, words: str) -> Any:
         image, words = picture_of(asked), (words or "").strip()
         given = read(text, key_of(image))
-        told = json.dumps({key: say(asked.lang, f"cut_js_{key}") for key in SAID})
-        return gr.HTML(shown(image, given, look(image, given, words), words, asked.lang), words=told)
+        return gr.HTML(shown(image, given, look(image, given, words), words, asked.lang), words=js_words(asked.lang))
 
     def take(event: gr.EventData) -> str:
         return json.dumps({key: event._data.get(key) for key in ("of", "clicks", "box")})[:LONGEST + 1]
@@ -200,15 +211,11 @@ def _cut_out(page: Page):
             The likeliest cut-out with transparency; and three masks as COCO run lengths with box, area and the
             intersection over union that is expected of each, with the probability that the thing is there at all.
         """
-        from clipmini.segmenter.cutouts import transparent
-
         lang = page.language(request)
         with friendly_errors(lang):
             asked = page.asked(picture, "", "{}", False, AUTOMATIC, lang, blind=True)
             image = open_image(asked.need_picture())
-            ours = segmenter()
-            predictor = MaskPredictor(ours.model, ours.embedder)
-            predictor.set_image(image)
+            predictor = looking_at(image)
             given, frame, words = numbers(clicks, 3), [v for group in numbers(box, 4) for v in group], words.strip()
             if not given and not frame and not words:
                 given = [[image.width / 2, image.height / 2, 1]]
