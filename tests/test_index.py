@@ -21,10 +21,10 @@ from clipmini.tasks.index import (
     NoIndexError,
     alike,
     cut_off,
+    in_memory,
     open_index,
     parse,
     query,
-    rounded,
     search,
     selected,
     update,
@@ -83,8 +83,10 @@ def test_only_what_is_new_or_changed_is_embedded(emoji, photos, tmp_path, monkey
     for path, vector in zip(found.rows["path"], found.full, strict=True):
         own = emoji.embed_images([photos / path])[0]
         assert torch.from_numpy(vector.copy()) @ own > 0.99999, path
-    assert found.half.dtype == np.float16
-    np.testing.assert_allclose(found.half.astype(np.float32), found.full, atol=2 ** -11)
+    codes, scales, mean, error = found.short
+    assert codes.dtype == np.int8
+    lost = found.full - (codes * scales[:, None] + mean)
+    assert np.linalg.norm(lost, axis=1).max() < error < 0.05
     assert not list(tmp_path.glob("*.parts"))
 
 
@@ -118,7 +120,7 @@ def test_an_index_of_another_model_or_a_damaged_one_is_told(emoji, photos, tmp_p
     update(emoji, photos, place)
     with pytest.raises(NoIndexError, match="vectors of 'emoji', which are not those of 'light-cbow'; name that model"):
         update(clipmini.load(tiny_checkpoints["light-cbow"]), photos, place)
-    (place / "half.npy").write_bytes((place / "half.npy").read_bytes()[:200])
+    (place / "short.codes.npy").write_bytes((place / "short.codes.npy").read_bytes()[:200])
     with pytest.raises(NoIndexError, match="is damaged"):
         open_index(place)
     (place / "index.json").write_text('{"format": 99}')
@@ -128,23 +130,22 @@ def test_an_index_of_another_model_or_a_damaged_one_is_told(emoji, photos, tmp_p
 
 def made(count: int, width: int, seed: int = 0) -> Index:
     full = F.normalize(torch.randn(count, width, generator=torch.Generator().manual_seed(seed)), dim=1).numpy()
-    return Index({}, {"path": [str(i) for i in range(count)]}, rounded(full), full)
+    return in_memory([str(i) for i in range(count)], torch.from_numpy(full))
 
 
 @pytest.mark.parametrize("count", [2, 20, 70])
 @pytest.mark.parametrize("rows", [20_000, 1_001])
-@pytest.mark.parametrize("units", [True, False], ids=["bfloat16 units", "none"])
-@pytest.mark.parametrize("earlier", [False, True], ids=["float16", "bfloat16 of an earlier version"])
-def test_search_is_exact(rows, count, units, earlier, monkeypatch):
+@pytest.mark.parametrize("units", [True, False], ids=["quick with few bits", "not"])
+@pytest.mark.parametrize("lengths", [1, 9])
+def test_search_is_exact(rows, count, units, lengths, monkeypatch):
     monkeypatch.setattr(module, "quick_bfloat16", lambda: units)
+    monkeypatch.setattr(module, "_reads_int8", lambda: units)
     index = made(rows, 64)
-    if earlier:
-        index = replace(index, half=torch.from_numpy(index.full).bfloat16().view(torch.int16).numpy())
-    queries = F.normalize(torch.randn(count, 64, generator=torch.Generator().manual_seed(1)), dim=1)
+    queries = lengths * F.normalize(torch.randn(count, 64, generator=torch.Generator().manual_seed(1)), dim=1)
     theirs = (queries @ torch.from_numpy(index.full).t()).topk(10)
     for found, scores, best in zip(search(index, queries, 10), theirs.values, theirs.indices, strict=True):
         assert [int(hit.path) for hit in found] == best.tolist()
-        assert [hit.score for hit in found] == pytest.approx(scores.tolist(), abs=1e-6)
+        assert [hit.score for hit in found] == pytest.approx(scores.tolist(), abs=lengths * 1e-6)
     ends = [rows - 1, 0, 255, 256][:count]
     assert [found[0].path for found in search(index, torch.from_numpy(index.full[ends]), 3)] == [str(i) for i in ends]
     only = np.arange(rows) % 7 == 0
@@ -159,8 +160,36 @@ def test_neighbours_that_a_rough_scan_cannot_tell_apart_come_in_order():
     steps = torch.linspace(0, 0.02, 3_000)[torch.randperm(3_000, generator=torch.Generator().manual_seed(0))]
     aside = F.normalize(torch.randn(64, generator=torch.Generator().manual_seed(5)), dim=0)
     full = F.normalize(vector + steps[:, None] * aside, dim=1)
-    index = Index({}, {"path": [str(i) for i in range(3_000)]}, rounded(full.numpy()), full.numpy())
+    index = in_memory([str(i) for i in range(3_000)], full)
     assert [int(hit.path) for hit in search(index, vector[None], 5)[0]] == (full @ vector).topk(5).indices.tolist()
+
+
+def test_what_a_scan_in_few_bits_loses_is_never_more_than_it_says(monkeypatch):
+    """Also where all vectors have large numbers in common, as CLIP's have, where few are, and for long queries."""
+    monkeypatch.setattr(module, "quick_bfloat16", lambda: True)
+    monkeypatch.setattr(module, "_reads_int8", lambda: True)
+    generator = torch.Generator().manual_seed(7)
+    random = torch.randn(4_000, 96, generator=generator)
+    common = torch.zeros(96).index_fill(0, torch.tensor([3, 70]), 30.0)
+    spiky = random * (torch.rand(4_000, 96, generator=generator) < 0.05)
+    for vectors in (random, random + common, spiky + 1e-3 * random, random[:1], random[:1].expand(5, -1)):
+        index = in_memory([str(i) for i in range(len(vectors))], F.normalize(vectors, dim=1))
+        for count in (1, 8):
+            queries = torch.randn(count, 96, generator=generator) * 3
+            for asked, (scores, error) in zip(queries, module._scans(index, queries), strict=True):
+                exact = torch.from_numpy(index.full) @ asked
+                assert (scores - exact).abs().max() <= error < 0.06 * asked.norm()
+
+
+def test_an_index_of_an_earlier_version_opens(emoji, photos, tmp_path):
+    place = tmp_path / "ix"
+    update(emoji, photos, place)
+    before = open_index(place)
+    for file in place.glob("short.*"):
+        file.unlink()
+    np.save(place / "half.npy", before.full.astype(np.float16))
+    after = open_index(place)
+    assert all(np.array_equal(a, b) for a, b in zip(before.short, after.short, strict=True))
 
 
 def test_the_cut_off_is_passed_by_what_is_alike_and_hardly_by_noise():
@@ -168,7 +197,7 @@ def test_the_cut_off_is_passed_by_what_is_alike_and_hardly_by_noise():
     vector = torch.from_numpy(index.full[7])
     near = F.normalize(vector + 0.3 * torch.randn(8, 64, generator=torch.Generator().manual_seed(2)) / 8, dim=1).numpy()
     full = np.concatenate([index.full, near])
-    both = Index({}, {"path": [str(i) for i in range(5_008)]}, rounded(full), full)
+    both = in_memory([str(i) for i in range(5_008)], torch.from_numpy(full))
     limit = cut_off(both, vector)
     passed = [int(hit.path) for hit in search(both, vector[None], 50)[0] if hit.score >= limit]
     assert {7, *range(5_000, 5_008)} <= set(passed) and len(passed) <= 12
@@ -196,7 +225,7 @@ def test_queries_add_and_subtract_words_and_pictures_with_weights(emoji, photos,
 def test_filters_by_folder_date_and_size():
     rows = {"path": ["a/1.png", "a/b/2.png", "ab/3.png", "4.png"], "modified": [int(t * 1e9) for t in (100, 200, 300, 400)],
             "size": [10, 20, 30, 40]}
-    index = Index({}, rows, *[np.zeros((4, 2))] * 2)
+    index = replace(in_memory([], torch.zeros(4, 2)), rows=rows)
 
     def kept(**asked) -> list[int]:
         return (selected(index, **asked).nonzero()[0] + 1).tolist()
@@ -209,7 +238,7 @@ def test_pictures_that_are_nearly_the_same():
     index = made(300, 32)
     full = np.concatenate([index.full, index.full[[5, 5, 7]] + 0.005])
     full /= np.linalg.norm(full, axis=1, keepdims=True)
-    both = Index({}, {"path": [f"{i:03d}" for i in range(303)]}, rounded(full), full)
+    both = in_memory([f"{i:03d}" for i in range(303)], torch.from_numpy(full))
     for rows in (7, 1024):
         assert alike(both, 0.98, rows) == [["005", "300", "301"], ["007", "302"]]
     assert alike(both, 1.01) == []

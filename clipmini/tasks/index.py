@@ -1,7 +1,7 @@
 """An index of pictures: their vectors in files that open at once, kept in step with a folder, and exact search in it.
 
-Vectors are kept twice: in float16, which one query scans in half the time of float32, and in float32, by which all are
-scored again that the scan leaves in question. So the answer is exact.
+Vectors are kept twice: in int8, of which a scan reads a quarter, and in float32, by which all are scored again that the
+scan leaves in question. So the answer is exact.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ BLOCK = 256  # rows of which the scan keeps the largest score first
 MANY = 4  # queries that are quicker together in float32, on processors without bfloat16
 FEW = 20  # pictures of which none can be said to stand out of the others
 AT_A_TIME = 16_384  # rows that become bfloat16 for many queries
-# How far a score of the scan may lie from the exact one: in bfloat16 both vectors are rounded to 8 bits (2 ** -9 of
-# each product, and these sum up to 1 at most), and so is the score; in float16 it is less.
-ERROR = 2 ** -8 + 2 ** -9 + 2 ** -10
+# Of the largest product of two vectors, by bfloat16's 8 bits: the query is rounded (2 ** -9 of each product of two
+# numbers) and the score (2 ** -9), and a little for sums in float32, in the other term too.
+ROUNDED, SUMS = 2 ** -8 + 2 ** -10, 2 ** -20
 
 
 class NoIndexError(ValueError):
@@ -59,16 +59,26 @@ class Hit(NamedTuple):
 @dataclass(frozen=True)
 class Index:
     """Pictures and their vectors. about: model, folder, a sample of its vectors; rows: columns path, size, modified,
-    digest; full: (N, E) float32, and half: the same in float16 (an earlier version: bfloat16 as int16); both
-    memory-mapped."""
+    digest; full: (N, E) float32, memory-mapped; short: the same in int8."""
 
     about: dict
     rows: dict[str, list]
-    half: np.ndarray
     full: np.ndarray
+    short: "Short"
 
     def __len__(self) -> int:
         return len(self.full)
+
+
+class Short(NamedTuple):
+    """Vectors in int8, memory-mapped: codes (N, E) times scales (N,), which bfloat16 holds, plus mean (E,): what all
+    have in common needs no bits. error: (), how far a score of the scan may lie from the exact one for a query of
+    length 1."""
+
+    codes: np.ndarray
+    scales: np.ndarray
+    mean: np.ndarray
+    error: np.ndarray
 
 
 class Changes(NamedTuple):
@@ -111,8 +121,10 @@ def open_index(place: Path) -> Index:
         if about["format"] != FORMAT:
             raise NoIndexError(f"'{shown(place)}' was made by another version; remove it and index anew")
         rows = pq.read_table(place / "rows.parquet").to_pydict()
-        half, full = (np.load(place / name, mmap_mode="c") for name in ("half.npy", "full.npy"))
-        if not len(half) == len(full) == len(rows["path"]):
+        full = np.load(place / "full.npy", mmap_mode="c")
+        short = _short(place, full)
+        shape = (len(rows["path"]), len(short.mean))
+        if not full.shape == short.codes.shape == shape or len(short.scales) != len(full):
             raise ValueError("its files do not fit together")
     except FileNotFoundError as error:
         raise NoIndexError(f"there is no index in '{shown(place)}'; make one: clipmini index FOLDER --out "
@@ -121,7 +133,14 @@ def open_index(place: Path) -> Index:
         raise
     except (OSError, ValueError, KeyError) as error:
         raise NoIndexError(f"the index in '{shown(place)}' is damaged ({error}); remove it and index anew") from error
-    return Index(about, rows, half, full)
+    return Index(about, rows, full, short)
+
+
+def _short(place: Path, full: np.ndarray) -> Short:
+    """The int8 vectors of an index; one of an earlier version has none, and they are made of the others."""
+    if (place / "half.npy").exists():
+        return shortened(full)
+    return Short(*(np.load(place / f"short.{name}.npy", mmap_mode="c") for name in Short._fields))
 
 
 def update(embedder: Embedder, folder: Path, place: Path, progress: Any = iter, workers: int = 2) -> Changes:
@@ -196,7 +215,7 @@ def pictures(folder: Path, below: str = "") -> Iterator[tuple[str, os.stat_resul
 def in_memory(names: list[str], vectors: Tensor) -> Index:
     """An index of a few pictures, without files. vectors: (N, E), unit."""
     full = np.ascontiguousarray(vectors.float().numpy())
-    return Index({}, {"path": names}, rounded(full), full)
+    return Index({}, {"path": names}, full, shortened(full))
 
 
 def _write(place: Path, about: dict, rows: list[Known], full: np.ndarray) -> None:
@@ -211,7 +230,8 @@ def _write(place: Path, about: dict, rows: list[Known], full: np.ndarray) -> Non
                                                          ("modified", pa.int64()), ("digest", pa.string())])),
                        temporary / "rows.parquet")
         np.save(temporary / "full.npy", full)
-        np.save(temporary / "half.npy", rounded(full))
+        for name, array in shortened(full)._asdict().items():
+            np.save(temporary / f"short.{name}.npy", array)
 
 
 # ---- search ----------------------------------------------------------------------------------------------
@@ -278,13 +298,13 @@ def search(index: Index, queries: Tensor, most: int = 20, only: np.ndarray | Non
     most = min(most, len(index) if only is None else int(only.sum()))
     full = torch.from_numpy(index.full)
     found = []
-    for vector, scores in zip(queries, _scans(index, queries), strict=True):
+    for vector, (scores, error) in zip(queries, _scans(index, queries), strict=True):
         if only is not None:
             scores = scores.masked_fill(~torch.from_numpy(only), -math.inf)
         rows = _largest(scores, most)
-        if _rough(queries):  # look at all that may be among the best
+        if error:  # look at all that may be among the best
             least = (full[rows] @ vector).min()
-            rows = (scores >= least - ERROR).nonzero().flatten()
+            rows = (scores >= least - error).nonzero().flatten()
         exact = full[rows] @ vector
         best = exact.topk(most)
         found.append([Hit(index.rows["path"][rows[i]], score)
@@ -292,25 +312,28 @@ def search(index: Index, queries: Tensor, most: int = 20, only: np.ndarray | Non
     return found
 
 
-def _scans(index: Index, queries: Tensor) -> Iterator[Tensor]:
-    """The scores (N,) of each query: by 16 bits, at most ERROR from the exact ones, where that is quicker."""
-    full, half = torch.from_numpy(index.full), torch.from_numpy(index.half)
-    half = half.view(torch.bfloat16) if half.dtype == torch.int16 else half
-    if len(queries) < MANY:
-        yield from ((half @ vector.to(half.dtype)).float() for vector in queries)
+def _scans(index: Index, queries: Tensor) -> Iterator[tuple[Tensor, float]]:
+    """The scores (N,) of each query, and how far they may lie from the exact ones: not at all where int8 is not
+    quicker."""
+    few = len(queries) < MANY
+    if not (_reads_int8() if few else quick_bfloat16()):
+        full = torch.from_numpy(index.full)
+        yield from (((full @ some.t()).t()[row], 0.0) for some in queries.split(64) for row in range(len(some)))
         return
-    for some in queries.split(64):
-        if _rough(queries):
-            scores = torch.cat([some.bfloat16() @ part.bfloat16().t() for part in half.split(AT_A_TIME)], 1)
-            yield from (row.float() for row in scores)
+    codes, scales, mean, error = (torch.from_numpy(array) for array in index.short)
+    for some in queries.split(1 if few else 64):
+        errors = (error * some.norm(dim=1)).tolist()
+        asked = some.bfloat16()
+        if few:
+            scores = torch._weight_int8pack_mm(asked, codes, scales.bfloat16()).float()
         else:
-            yield from (full @ some.t()).t()
+            scores = torch.cat([asked @ part.bfloat16().t() for part in codes.split(AT_A_TIME)], 1) * scales
+        yield from zip(scores + (some @ mean)[:, None], errors, strict=True)
 
 
-def _rough(queries: Tensor) -> bool:
-    """Whether 16 bits are quicker: for a few, as there is less to read, and for many where the processor has units for
-    bfloat16."""
-    return len(queries) < MANY or quick_bfloat16()
+def _reads_int8() -> bool:
+    """Whether torch has a quick product of bfloat16 and int8 for this processor."""
+    return hasattr(torch, "_weight_int8pack_mm") and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 
 
 def _largest(scores: Tensor, most: int) -> Tensor:
@@ -329,7 +352,7 @@ def cut_off(index: Index, vector: Tensor) -> float:
     from below the median, where nothing is that was asked for."""
     if len(index) < FEW:
         return -1.0
-    scores = next(_scans(index, vector[None]))
+    scores, _ = next(_scans(index, vector[None]))
     middle = scores.median()
     below = (middle - scores[scores <= middle]).square().mean().sqrt()
     return float(middle + below * math.sqrt(2 * math.log(len(scores))))
@@ -368,6 +391,17 @@ def alike(index: Index, cosine: float = 0.98, rows: int = 1024) -> list[list[str
     return sorted((paths for paths in found.values() if len(paths) > 1), key=lambda paths: (-len(paths), paths))
 
 
-def rounded(full: np.ndarray) -> np.ndarray:
-    """float32 as float16, to the nearest."""
-    return full.astype(np.float16)
+def shortened(full: np.ndarray, rows: int = AT_A_TIME) -> Short:
+    """Vectors (N, E) float32 in int8, to the nearest. rows: at a time."""
+    vectors = torch.from_numpy(full)
+    mean = vectors.mean(0) if len(vectors) else vectors.new_zeros(vectors.shape[1])
+    codes, scales = torch.empty(vectors.shape, dtype=torch.int8), torch.empty(len(vectors))
+    lost = longest = torch.zeros(())
+    for start in range(0, len(vectors), rows):
+        part = vectors[start:start + rows] - mean
+        scale = (part.abs().amax(1) / 127 * (1 + 2 ** -7)).clamp(min=1e-12).bfloat16().float()  # never below
+        code = (part / scale[:, None]).round()
+        lost = torch.maximum(lost, (part - code * scale[:, None]).norm(dim=1).max())
+        longest = torch.maximum(longest, part.norm(dim=1).max())
+        codes[start:start + rows], scales[start:start + rows] = code.to(torch.int8), scale
+    return Short(codes.numpy(), scales.numpy(), mean.numpy(), (lost + longest * ROUNDED + SUMS).numpy())

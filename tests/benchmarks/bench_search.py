@@ -22,7 +22,7 @@ import torch.nn.functional as F
 def main() -> None:
     import faiss
 
-    from clipmini.tasks.index import Index, Known, _write, open_index, rounded, search
+    from clipmini.tasks.index import Known, _write, in_memory, open_index, search
 
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rows", type=int, default=200_000)
@@ -33,7 +33,7 @@ def main() -> None:
     faiss.omp_set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     full = F.normalize(torch.randn(args.rows, args.width, generator=generator), dim=1).numpy()
-    index = Index({}, {"path": [str(i) for i in range(args.rows)]}, rounded(full), full)
+    index = in_memory([str(i) for i in range(args.rows)], torch.from_numpy(full))
     theirs = faiss.IndexFlatIP(args.width)
     theirs.add(full)
     for count in (1, 64):
