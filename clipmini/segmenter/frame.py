@@ -82,6 +82,24 @@ class Frame:
             found[:, b - y0:d - y0, a - x0:c - x0] = large[:, b - top:d - top, a - left:c - left]
         return found.reshape(*rest, y1 - y0, x1 - x0)
 
+    def holds(self, points: Tensor) -> Tensor:
+        """Which of points (N, 2), in the picture's pixels, are in the window: (N,) bool."""
+        left, top, right, bottom = self.window
+        return ((points >= torch.tensor([left, top])) & (points <= torch.tensor([right, bottom]))).all(-1)
+
+    def carried(self, logits: Tensor, other: "Frame", side: int) -> Tensor:
+        """A map of this square (s, s) in another frame's square (side, side), bilinearly; the other's padding is the
+        lowest value."""
+        left, top, right, bottom = other.window
+        h, w = other.inner(side)
+        y, x = torch.meshgrid(torch.arange(h) + 0.5, torch.arange(w) + 0.5, indexing="ij")
+        size = torch.tensor([(right - left) / w, (bottom - top) / h])
+        shares = self.points_in(torch.stack([x, y], -1) * size + torch.tensor([left, top]))
+        found = torch.full((side, side), float(logits.min()))
+        found[:h, :w] = F.grid_sample(logits[None, None], 2 * shares[None] - 1, padding_mode="border",
+                                      align_corners=False)[0, 0]
+        return found
+
     def box_out(self, box: tuple[float, float, float, float], side: int) -> tuple[float, float, float, float]:
         """A box in cells of a square of `side` cells -> in the picture's pixels, inside it."""
         left, top, right, bottom = self.window

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from clipmini.embedder import Embedder
 from clipmini.picture_file import open_image
+from clipmini.segmenter.cutouts import box_of
 from clipmini.segmenter.encoders import CORNER, NEGATIVE, OPPOSITE, POSITIVE, Prompts, Seen
 from clipmini.segmenter.frame import Frame
 from clipmini.segmenter.model import Segmenter
@@ -31,16 +32,17 @@ class Answer(NamedTuple):
 
 
 class Rough(NamedTuple):
-    """An answer before it is brought to the picture's size: logits (3, s, s) of the frame's square, iou (3,), there."""
+    """An answer before it is brought to the picture's size: logits (3, s, s), each of the square of its own frame, iou
+    (3,), there."""
 
     logits: Tensor
     iou: Tensor
     there: float
-    frame: Frame
+    frames: tuple[Frame, ...]
 
     def full(self) -> Answer:
         """At the picture's size."""
-        logits = self.frame.masks_out(self.logits)
+        logits = torch.stack([frame.masks_out(one) for frame, one in zip(self.frames, self.logits, strict=True)])
         return Answer(logits > 0, self.iou, logits, self.there)
 
 
@@ -71,27 +73,67 @@ class MaskPredictor:
         return found
 
     def predict(self, points: Any = None, labels: Any = None, box: Any = None, text: str | None = None,
-                mask: Any = None) -> Answer:
-        """One prompt; see Prompt and Answer. labels: default all 1. Raises PromptError."""
-        return self.predict_many([Prompt(points, labels, box, text, mask)])[0]
+                mask: Any = None, closer: bool = True) -> Answer:
+        """One prompt; see Prompt and Answer. labels: default all 1; closer: look again at masks that are small, each in
+        a window of its own, which takes three times as long. Raises PromptError."""
+        return self.predict_many([Prompt(points, labels, box, text, mask)], closer)[0]
 
-    def predict_many(self, prompts: Sequence[Prompt]) -> list[Answer]:
+    def predict_many(self, prompts: Sequence[Prompt], closer: bool = True) -> list[Answer]:
         """Prompts of unequal kinds and counts -> an answer each, the same as one by one."""
-        return [rough.full() for rough in self.rough(prompts)]
+        return [rough.full() for rough in self.rough(prompts, closer)]
 
     @torch.no_grad()
-    def rough(self, prompts: Sequence[Prompt]) -> list[Rough]:
+    def rough(self, prompts: Sequence[Prompt], closer: bool = False) -> list[Rough]:
         """The same in the model's own resolution, for hundreds of prompts."""
         if self.image is None:
             raise PromptError("there is no picture yet; call set_image first")
         read = [checked(prompt, self.image.size) for prompt in prompts]
-        return [answer for start in range(0, len(read), BATCH) for answer in self._asked(read[start:start + BATCH])]
+        found = [answer for start in range(0, len(read), BATCH) for answer in self._asked(read[start:start + BATCH])]
+        if closer:
+            again = [(row, column, frame) for row, rough in enumerate(found) for column in range(SHOWN)
+                     if (frame := self._closer(read[row], rough, column))]
+            for start in range(0, len(again), BATCH):
+                self._look_again(again[start:start + BATCH], read, found)
+        return found
+
+    def _closer(self, prompt: Prompt, rough: Rough, column: int) -> Frame | None:
+        """A window around a mask, where the whole picture was looked at and the mask is small."""
+        inside = rough.logits[column] > 0
+        if rough.frames[column] != self._whole or not inside.any():
+            return None
+        frame = self._around(self._whole.box_out(box_of(inside.numpy()), len(inside)))
+        if prompt.points is None or frame == self._whole:
+            return None if frame == self._whole else frame
+        return frame if bool((frame.holds(prompt.points) & (prompt.labels > 0)).any()) else None
+
+    def _look_again(self, again: Sequence[tuple[int, int, Frame]], read: Sequence[Prompt], found: list[Rough]) -> None:
+        """The same prompts in windows, each with the mask that was found; replaces masks of `found`."""
+        side, prompts, masks = self.model.mask_side, [], []
+        for row, column, frame in again:
+            prompt = read[row]
+            if prompt.points is not None:
+                near = frame.holds(prompt.points)
+                prompt = prompt._replace(points=prompt.points[near], labels=prompt.labels[near])
+            prompts.append(prompt)
+            masks.append((self._whole.carried(found[row].logits[column], frame, side) / 2).tanh())
+        frames = [frame for *_, frame in again]
+        batch = self._batch(frames, prompts)._replace(masks=torch.stack(masks)[:, None],
+                                                      masked=torch.ones(len(again), dtype=torch.bool))
+        decoded = self.model.ask(self._look(frames), batch)
+        for place, (row, column, frame) in enumerate(again):
+            logits, iou, frames_of = found[row].logits.clone(), found[row].iou.clone(), list(found[row].frames)
+            logits[column], frames_of[column] = decoded.logits[place, 0].float(), frame
+            iou[column] = (iou[column] + decoded.quality[place, 0].float()) / 2
+            found[row] = found[row]._replace(logits=logits, iou=iou, frames=tuple(frames_of))
 
     def _frame(self, prompt: Prompt) -> Frame:
         """Where to look: all of the picture, or around a small box."""
-        if prompt.box is None or float((prompt.box[1] - prompt.box[0]).max()) >= SMALL_BOX * max(self.image.size):
-            return self._whole
-        return self._whole.around(tuple(prompt.box.flatten().tolist()))
+        return self._whole if prompt.box is None else self._around(tuple(prompt.box.flatten().tolist()))
+
+    def _around(self, box: tuple[float, float, float, float]) -> Frame:
+        """A window around a small box, all of the picture for a large one."""
+        longer = max(box[2] - box[0], box[3] - box[1])
+        return self._whole if longer >= SMALL_BOX * max(self.image.size) else self._whole.around(box)
 
     def _asked(self, prompts: Sequence[Prompt]) -> list[Rough]:
         frames, found = [self._frame(prompt) for prompt in prompts], []
@@ -102,7 +144,8 @@ class MaskPredictor:
             if prompt.doubtful:
                 quality[0] = -1  # the first mask is for prompts that leave no doubt
             order = _order(logits, quality, batch.points[row], batch.types[row])
-            found.append(Rough(logits[order], quality[order], float(decoded.there[row].sigmoid()), frames[row]))
+            found.append(Rough(logits[order], quality[order], float(decoded.there[row].sigmoid()),
+                               (frames[row],) * SHOWN))
         return found
 
     def _batch(self, frames: Sequence[Frame], prompts: Sequence[Prompt]) -> Prompts:

@@ -97,8 +97,8 @@ def candidates(predictor: Any, side: int = GRID, likely: float = LIKELY, stable:
     """What a grid of clicks cuts out of the predictor's picture, the best first, no two alike."""
     width, height = predictor.image.size
     prompts = [Prompt(points=[point]) for point in grid_points(width, height, side)]
-    found = [Rough(logits, float(iou), rough.frame) for rough in predictor.rough(prompts)
-             for logits, iou in zip(rough.logits, rough.iou, strict=True)]
+    found = [Rough(logits, float(iou), frame) for rough in predictor.rough(prompts)
+             for logits, iou, frame in zip(rough.logits, rough.iou, rough.frames, strict=True)]
     return distinct([one for one in found if _is_good(one, likely, stable)], same)
 
 
@@ -178,7 +178,7 @@ def named(predictor: Any, classifier: Classifier, grid: Sequence[Rough], thresho
     """Which cut-outs of the predictor's picture the labels name. grid: what `candidates` gave."""
     worded = predictor.rough([Prompt(text=label) for label in classifier.labels])
     there = {label: rough.there for label, rough in zip(classifier.labels, worded, strict=True)}
-    own = [Rough(rough.logits[0], float(rough.iou[0]), rough.frame) for rough in worded]
+    own = [Rough(rough.logits[0], float(rough.iou[0]), rough.frames[0]) for rough in worded]
     found = distinct([*(one for one in own if _is_good(one, 0, 0)), *grid], SAME)
     if not found:
         return Detections.of((), there)

@@ -29,7 +29,7 @@ FORMAT = 1
 BLOCK = 256  # rows of which the scan keeps the largest score first
 MANY = 4  # queries that are quicker together in float32, on processors without bfloat16
 FEW = 20  # pictures of which none can be said to stand out of the others
-AT_A_TIME = 16_384  # rows that become bfloat16 for many queries
+AT_A_TIME = 4_096  # rows that become bfloat16 for many queries
 # Of the largest product of two vectors, by bfloat16's 8 bits: the query is rounded (2 ** -9 of each product of two
 # numbers) and the score (2 ** -9), and a little for sums in float32, in the other term too.
 ROUNDED, SUMS = 2 ** -8 + 2 ** -10, 2 ** -20
@@ -54,6 +54,18 @@ class Hit(NamedTuple):
 
     path: str
     score: float
+
+
+class Columns(dict[str, list]):
+    """The columns of a table as lists, each made when it is first asked for."""
+
+    def __init__(self, table: Any):
+        super().__init__()
+        self.table = table
+
+    def __missing__(self, name: str) -> list:
+        self[name] = found = self.table[name].to_pylist()
+        return found
 
 
 @dataclass(frozen=True)
@@ -120,10 +132,10 @@ def open_index(place: Path) -> Index:
         about = json.loads((place / "index.json").read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise NoIndexError(f"'{shown(place)}' was made by another version; remove it and index anew")
-        rows = pq.read_table(place / "rows.parquet").to_pydict()
+        rows = Columns(pq.read_table(place / "rows.parquet", memory_map=True))
         full = np.load(place / "full.npy", mmap_mode="c")
         short = _short(place, full)
-        shape = (len(rows["path"]), len(short.mean))
+        shape = (rows.table.num_rows, len(short.mean))
         if not full.shape == short.codes.shape == shape or len(short.scales) != len(full):
             raise ValueError("its files do not fit together")
     except FileNotFoundError as error:
@@ -327,7 +339,11 @@ def _scans(index: Index, queries: Tensor) -> Iterator[tuple[Tensor, float]]:
         if few:
             scores = torch._weight_int8pack_mm(asked, codes, scales.bfloat16()).float()
         else:
-            scores = torch.cat([asked @ part.bfloat16().t() for part in codes.split(AT_A_TIME)], 1) * scales
+            scores, room = torch.empty(len(some), len(codes)), torch.empty(AT_A_TIME, codes.shape[1], dtype=asked.dtype)
+            for start in range(0, len(codes), AT_A_TIME):
+                rows = slice(start, start + AT_A_TIME)
+                part = room[:len(codes[rows])].copy_(codes[rows])  # always in the same memory: new memory is slow
+                scores[:, rows] = (asked @ part.t()) * scales[rows]
         yield from zip(scores + (some @ mean)[:, None], errors, strict=True)
 
 

@@ -74,7 +74,7 @@ class Published:
         for prompt in prompts:
             answer, frame = self.predict(*prompt), Frame.whole(self.image, LOW)
             logits = torch.stack([frame.mask_in(each, LOW) for each in answer.logits])
-            found.append(Rough(logits, answer.iou, answer.there, frame))
+            found.append(Rough(logits, answer.iou, answer.there, (frame,) * len(logits)))
         return found
 
     def _taken(self, prompt: Prompt) -> Prompt:
