@@ -111,7 +111,7 @@ class Perfect:
         return answers
 
     def rough(self, prompts):
-        return [SimpleNamespace(logits=a.logits, iou=a.iou, there=a.there, frame=self.frame)
+        return [SimpleNamespace(logits=a.logits, iou=a.iou, there=a.there, frames=(self.frame,) * 3)
                 for a in self.predict_many(prompts)]
 
 

@@ -117,8 +117,8 @@ class MaskPredictor:
             prompts.append(prompt)
             masks.append((self._whole.carried(found[row].logits[column], frame, side) / 2).tanh())
         frames = [frame for *_, frame in again]
-        batch = self._batch(frames, prompts)._replace(masks=torch.stack(masks)[:, None],
-                                                      masked=torch.ones(len(again), dtype=torch.bool))
+        points, types, texts, *_ = self._batch(frames, prompts)
+        batch = Prompts(points, types, texts, torch.stack(masks)[:, None], torch.ones(len(again), dtype=torch.bool))
         decoded = self.model.ask(self._look(frames), batch)
         for place, (row, column, frame) in enumerate(again):
             logits, iou, frames_of = found[row].logits.clone(), found[row].iou.clone(), list(found[row].frames)
