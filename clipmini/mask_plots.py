@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from clipmini.matplotlib_text import Figure, as_typed
+from clipmini.plots import PHRASE_COLOURS
 
 SHADE = 0.45  # of a mask's colour over the picture
 WIDTH = 3.2  # inches of a picture
@@ -15,7 +16,7 @@ WIDTH = 3.2  # inches of a picture
 
 def colour(number: int) -> tuple[float, float, float]:
     """The same colour for the same number in every figure."""
-    return matplotlib.colormaps["tab10"](number % 10)[:3]
+    return to_rgb(PHRASE_COLOURS[number % len(PHRASE_COLOURS)])
 
 
 def shaded(image: Any, mask: np.ndarray, number: int = 0) -> np.ndarray:
@@ -52,4 +53,27 @@ def boxes(image: Any, found: Sequence[Any], title: str = "") -> Figure:
                   verticalalignment="bottom", bbox={"facecolor": shade, "edgecolor": "none", "pad": 1.5}, fontsize=9)
     axes.set_axis_off()
     axes.set_title(title or f"{len(found)} found")
+    return figure
+
+
+@as_typed
+def stages(found: Sequence[Any], questions: Sequence[str], title: str = "A segmenter that labels its own pictures"
+           ) -> Figure:
+    """Mean IoU after each stage of tasks.data_engine, a line a question, with 95 % intervals. found: its stages."""
+    figure = Figure(figsize=(2.6 * len(found) + 1, 4.2), layout="constrained")
+    axes, places = figure.subplots(), np.arange(len(found))
+    for number, question in enumerate(questions):
+        rows = [stage.found[question] for stage in found]
+        means = np.array([row["mean"] for row in rows])
+        off = np.array([[row["mean"] - row["low"], row["high"] - row["mean"]] for row in rows]).T
+        axes.errorbar(places + 0.03 * (number - len(questions) / 2), means, yerr=off, marker="os^Dv"[number % 5],
+                      color=colour(number), capsize=3, label=question)
+    own = [f", {stage.proposed:,} own masks,\n{stage.added:,} added" if stage.proposed else "" for stage in found]
+    axes.set_xticks(places, [f"{stage.name}\n{stage.pictures:,} pictures{more}"
+                             for stage, more in zip(found, own, strict=True)], fontsize=8)
+    axes.set_xlim(-0.4, len(found) - 0.6)
+    axes.set_ylabel("mean IoU")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize=8)
+    axes.set_title(title)
     return figure

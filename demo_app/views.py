@@ -46,8 +46,11 @@ def who(name: str, lang: str) -> str:
     return f'<span class="cm-who" data-model="{escape(name)}">{escape(say(lang, "answered_by", name=name))}</span>'
 
 
-def said_by(asked: Asked, doubt: bool = False) -> str:
-    """Who answered, and why, as HTML; doubt: and whether the picture is unlike all that the model learnt from."""
+def said_by(asked: Asked, doubt: bool = False, by: str = "") -> str:
+    """Who answered, and why, as HTML; doubt: and whether the picture is unlike all that the model learnt from; by: what
+    answered in place of the model of the bench."""
+    if by:
+        return f"<p>{who(by, asked.lang)}</p>"
     lang, short = asked.lang, who(asked.embedder.name, asked.lang)
     strange = _outside(asked) if doubt else ""
     if not asked.model.why:
@@ -74,11 +77,12 @@ def stamped(html: str, stamp: float) -> str:
 
 def answers(page: Page, name: str, function: Callable[..., Any], own: list, outputs: list,
             lane: dict[str, Any] = QUICK, given: Sequence = (), blind: bool = False, doubt: bool = True,
-            instead: Callable[..., Asked] | None = None) -> None:
+            instead: Callable[..., Asked] | None = None, by: str = "") -> None:
     """Connect a view. function(asked, *values of own and given) -> the outputs, or a generator of them; what a visitor
     can cause is shown in the head, in place of all outputs. own: inputs that make it answer anew; given: those that do
     not. blind: the automatic choice of a model does not look at the picture; doubt: the head says where the picture is
-    unlike all that the model learnt from; instead(asked, *values): what is asked in place of the first question."""
+    unlike all that the model learnt from; instead(asked, *values): what is asked in place of the first question; by:
+    what answers in place of the bench's model, whichever is chosen."""
     blank, shared = [_emptied(component) for component in outputs], len(page.bench.asked)
 
     # Gradio gives request and progress by their kinds, and then the values of the inputs.
@@ -89,7 +93,7 @@ def answers(page: Page, name: str, function: Callable[..., Any], own: list, outp
             asked = instead(asked, *values[shared:]) if instead else asked
             found = function(asked, *values[shared:])
             for each in found if inspect.isgenerator(found) else [found]:
-                yield [stamped(said_by(asked, doubt), stamp), *(each if isinstance(each, tuple) else (each,))]
+                yield [stamped(said_by(asked, doubt, by), stamp), *(each if isinstance(each, tuple) else (each,))]
         except CAUSED as error:
             yield [stamped(problem(lang, error), stamp), *blank]
 

@@ -99,6 +99,12 @@ def test_what_is_shown_is_what_was_found():
     assert len(saved.figures()[0].axes) == 3
 
 
+def test_the_canvas_has_the_colours_of_the_figures():
+    from clipmini.mask_plots import colour
+
+    assert [tuple(round(255 * part) for part in colour(number)) for number in range(3)] == list(cut.COLOURS)
+
+
 def test_words_of_what_is_not_there_are_doubted():
     image = picture()
     answer = cut.look(image, cut.Given([], None), "violin")

@@ -135,6 +135,22 @@ def test_a_perfect_predictor_measures_one(embedder):
     assert "whole: box" in segment.lines(found)
 
 
+def test_words_are_measured_beside_clips_windows(embedder, monkeypatch):
+    """Its map counts from WINDOWS on, at the picture's size."""
+    maps = torch.stack([torch.from_numpy(thing.mask).float() for thing in scene().things])
+    maps = torch.nn.functional.interpolate(maps[None], size=(120, 120))[0]
+    asked = []
+
+    def drawn(model, image, phrases, **how):
+        asked.append((phrases, how["method"]))
+        return SimpleNamespace(maps=torch.where(maps > 0, segment.WINDOWS + 0.01, segment.WINDOWS - 0.01))
+    monkeypatch.setattr(segment, "heatmap", drawn)
+    found = segment.measure(Perfect(scene(), embedder), [scene()], progress=False)["words -> mask, CLIP's windows alone"]
+    assert asked == [(["red square", "blue circle"], "windows")] and found["n"] == 2 and found["mean"] > 0.97
+    without = segment.measure(Perfect(scene()), [scene()], progress=False)
+    assert not any("windows" in question for question in without)
+
+
 def test_named_boxes_of_a_perfect_predictor(embedder):
     found = segment.measure(Perfect(scene(), embedder), [scene()], [["banana", "dog"]], progress=False)
     assert found["boxes from words, AP50"]["mean"] > 0.7 and found["boxes from words, AP50"]["n"] == 2

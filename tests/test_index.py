@@ -15,6 +15,7 @@ from clipmini.commands import main
 from clipmini.embedder import assets_folder
 from clipmini.files import CheckpointError
 from clipmini.tasks import index as module
+from clipmini.tasks import scan
 from clipmini.tasks.index import (
     Changes,
     Index,
@@ -138,8 +139,8 @@ def made(count: int, width: int, seed: int = 0) -> Index:
 @pytest.mark.parametrize("units", [True, False], ids=["quick with few bits", "not"])
 @pytest.mark.parametrize("lengths", [1, 9])
 def test_search_is_exact(rows, count, units, lengths, monkeypatch):
-    monkeypatch.setattr(module, "quick_bfloat16", lambda: units)
-    monkeypatch.setattr(module, "_reads_int8", lambda: units)
+    monkeypatch.setattr(scan, "quick_bfloat16", lambda: units)
+    monkeypatch.setattr(scan, "_reads_int8", lambda: units)
     index = made(rows, 64)
     queries = lengths * F.normalize(torch.randn(count, 64, generator=torch.Generator().manual_seed(1)), dim=1)
     theirs = (queries @ torch.from_numpy(index.full).t()).topk(10)
@@ -166,8 +167,8 @@ def test_neighbours_that_a_rough_scan_cannot_tell_apart_come_in_order():
 
 def test_what_a_scan_in_few_bits_loses_is_never_more_than_it_says(monkeypatch):
     """Also where all vectors have large numbers in common, as CLIP's have, where few are, and for long queries."""
-    monkeypatch.setattr(module, "quick_bfloat16", lambda: True)
-    monkeypatch.setattr(module, "_reads_int8", lambda: True)
+    monkeypatch.setattr(scan, "quick_bfloat16", lambda: True)
+    monkeypatch.setattr(scan, "_reads_int8", lambda: True)
     generator = torch.Generator().manual_seed(7)
     random = torch.randn(4_000, 96, generator=generator)
     common = torch.zeros(96).index_fill(0, torch.tensor([3, 70]), 30.0)
@@ -176,7 +177,7 @@ def test_what_a_scan_in_few_bits_loses_is_never_more_than_it_says(monkeypatch):
         index = in_memory([str(i) for i in range(len(vectors))], F.normalize(vectors, dim=1))
         for count in (1, 8):
             queries = torch.randn(count, 96, generator=generator) * 3
-            for asked, (scores, error) in zip(queries, module._scans(index, queries), strict=True):
+            for asked, (scores, error) in zip(queries, scan.scans(index.full, index.short, queries), strict=True):
                 exact = torch.from_numpy(index.full) @ asked
                 assert (scores - exact).abs().max() <= error < 0.06 * asked.norm()
 

@@ -11,6 +11,8 @@ pytest.importorskip("gradio", reason="the app needs gradio: pip install 'clipmin
 import clipmini
 from clipmini.families import hub_download
 from clipmini.files import CheckpointError
+from clipmini.segmenter.prompt import Prompt, checked
+from clipmini.segmenter.prompt import PromptError as SegmenterPromptError
 from clipmini.tasks.heatmap import HeatmapError
 from demo_app import style
 from demo_app.map.made import Step
@@ -93,3 +95,19 @@ def test_every_place_of_the_page_says_it_in_chinese(tmp_path, monkeypatch):
     assert "1,442 个点的 UMAP 在 40 秒后被停止" in stopped
     assert "整张图片的向量" in say_error("zh", HeatmapError("'m' gives vectors of whole pictures only; choose one of the "
                                                      "methods windows, occlusion"))
+
+
+WRONG = ({"points": [(5, 5), (6, 6)], "labels": [0, 0]}, {"points": [(5, 5)], "labels": [0]}, {"points": [(91, 5)]},
+         {"points": [(5.5, -60.25)]}, {"points": [(1, 1)] * 60}, {"points": [(5, 5)], "labels": [1, 0]},
+         {"points": [(5, 5)], "labels": [7]}, {"box": (10, 10, 10, 20)}, {"box": (100, 70, 120, 80)},
+         {"box": (-5, -5, float("inf"), 5)}, {"points": [(float("nan"), 3)]})
+
+
+@pytest.mark.parametrize("prompt", WRONG, ids=str)
+def test_what_is_wrong_with_a_prompt_is_said_in_chinese(prompt):
+    with pytest.raises(SegmenterPromptError) as error:
+        checked(Prompt(**prompt), (90, 60))
+    said, english = say_error("zh", error.value), str(error.value)
+    assert not re.search("[A-Za-z]{3}", said.replace("NaN", "")) and said != english == say_error("en", error.value)
+    told = re.findall(r"[\d.]+", said)
+    assert all(number.rstrip(".") in english for number in told if number not in ("0", "1"))

@@ -1,13 +1,17 @@
 """Published segmenters: random twins of every kind, compared with the library's own processors, for pictures of odd
 shapes."""
 
+import importlib
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
 import torch
 import transformers as hf
 from PIL import Image
+from safetensors.torch import save_file
 from transformers.models.grounding_dino.image_processing_pil_grounding_dino import GroundingDinoImageProcessorPil
 from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
@@ -127,6 +131,314 @@ def test_words_click_where_the_thing_is():
     assert 1 <= len(found) <= 3 and all(20 < x < 170 and 25 < y < 175 for x, y in found), found
 
 
+def librarys(name: str):
+    """A module of transformers that imports torchvision for parts which are not used here: it gets an empty one where there
+    is none."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        with pytest.MonkeyPatch.context() as patch:
+            for part in ("torchvision", "torchvision.ops", "torchvision.ops.boxes"):
+                patch.setitem(sys.modules, part, types.ModuleType(part))
+            sys.modules["torchvision.ops.boxes"].batched_nms = None
+            return importlib.import_module(name)
+
+
+def squeezed(image, side, mean, std) -> torch.Tensor:
+    """Pixels by the library's PIL processor for squares; SAM 2's and SAM 3's own are made of torchvision."""
+    processor = hf.ViTImageProcessorPil(size={"height": side, "width": side}, image_mean=mean, image_std=std, resample=2)
+    return processor(image, return_tensors="pt")["pixel_values"]
+
+
+def far_apart(model):
+    """Random weights so large that another coordinate gives another mask."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+MEAN, STD, HALF = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], [0.5, 0.5, 0.5]
+
+
+def clicks(size, kind):
+    """A prompt, as we take it and as the processors of SAM 2 and SAM 3's tracker do."""
+    w, h = size
+    points, box = [[w * 0.3, h * 0.4], [w * 0.9, h * 0.8]], [w * 0.1, h * 0.2, w * 0.7, h * 0.9]
+    theirs = {"points": {"input_points": [[points]], "input_labels": [[[1, 0]]]}, "box": {"input_boxes": [[box]]}}
+    theirs["both"] = theirs["points"] | theirs["box"]
+    ours = {"points": {"points": points, "labels": [1, 0]}, "box": {"box": box}}
+    ours["both"] = ours["points"] | ours["box"]
+    return ours[kind], theirs[kind]
+
+
+def same_as(answer, model, pixels, given, size) -> None:
+    """Is it what the library's model says to what its processor made of the prompt, enlarged by its image processor?"""
+    found = model(pixel_values=pixels, **{name: value for name, value in given.items() if name != "original_sizes"})
+    processing = librarys("transformers.models.sam2.image_processing_sam2").Sam2ImageProcessor
+    masks = processing.post_process_masks(None, found.pred_masks, [size[::-1]], binarize=False)[0][0]
+    order = found.iou_scores[0, 0].sort(descending=True).indices
+    assert answer.masks.shape == (3, size[1], size[0])
+    assert torch.allclose(answer.logits, masks[order], rtol=1e-4, atol=1e-3)
+    assert torch.allclose(answer.iou, found.iou_scores[0, 0][order], atol=1e-5)
+    assert answer.there == pytest.approx(found.object_score_logits.sigmoid().item(), abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def sam2(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sam2")
+    torch.manual_seed(0)
+    backbone = {"model_type": "sam2_hiera_det_model", "hidden_size": 8, "num_attention_heads": 1, "image_size": [64, 64],
+                "window_positional_embedding_background_size": [4, 4], "blocks_per_stage": [1, 1, 2, 1],
+                "embed_dim_per_stage": [8, 16, 32, 64], "num_attention_heads_per_stage": [1, 1, 2, 2],
+                "window_size_per_stage": [4, 4, 4, 2], "global_attention_blocks": [3]}
+    config = hf.Sam2Config(
+        vision_config={"backbone_config": backbone, "backbone_channel_list": [64, 32, 16, 8], "fpn_hidden_size": 16,
+                       "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]]},
+        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 8},
+        mask_decoder_config={"hidden_size": 16, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16})
+    far_apart(hf.Sam2Model(config)).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps({
+        "image_processor_type": "Sam2ImageProcessorFast", "processor_class": "Sam2Processor", "do_convert_rgb": True,
+        "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": MEAN, "image_std": STD,
+        "mask_size": {"height": 16, "width": 16}, "resample": 2, "rescale_factor": 1 / 255,
+        "size": {"height": 64, "width": 64}}), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", ["points", "box", "both"])
+def test_sam2_is_the_librarys(sam2, size, kind):
+    """Coordinates are what the library's Sam2Processor makes of them, masks what its post_process_masks does; pixels are
+    those of the library's PIL processor for squares, because SAM 2's own needs torchvision."""
+    ours, image = load_segmenter(sam2), picture(size)
+    prompt, theirs = clicks(size, kind)
+    processor = hf.Sam2Processor(hf.ViTImageProcessorPil(size={"height": 64, "width": 64}))
+    given = processor(original_sizes=[[size[1], size[0]]], return_tensors="pt", **theirs)
+    ours.set_image(image)
+    same_as(ours.predict(**prompt), hf.Sam2Model.from_pretrained(sam2), squeezed(image, 64, MEAN, STD), given, size)
+
+
+@pytest.fixture(scope="module")
+def sam3(tmp_path_factory):
+    """A folder as facebook/sam3 is: weights and config.json of Sam3VideoModel, processor_config.json, CLIP's tokenizer. Its
+    patches of 14 pixels matter: the finest map is not a quarter of the picture, as SAM 2's is."""
+    folder = tmp_path_factory.mktemp("sam3")
+    torch.manual_seed(32)  # some of its six instances are above the library's threshold, some below
+    vision = {"backbone_config": {"model_type": "sam3_vit_model", "hidden_size": 16, "intermediate_size": 32, "image_size": 56,
+                                  "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 14, "window_size": 2,
+                                  "global_attn_indexes": [1], "pretrain_image_size": 28},
+              "fpn_hidden_size": 16, "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]]}
+    small = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_layers": 1}
+    detector = {"vision_config": vision, "text_config": {**TEXT, "max_position_embeddings": 32, "projection_dim": 16},
+                "geometry_encoder_config": small, "detr_encoder_config": small,
+                "detr_decoder_config": {**small, "num_queries": 6},
+                "mask_decoder_config": {"hidden_size": 16, "num_attention_heads": 2}}
+    tracker = {"vision_config": vision, "image_size": 56,
+               "prompt_encoder_config": {"hidden_size": 16, "image_size": 56, "mask_input_channels": 8},
+               "mask_decoder_config": {"hidden_size": 16, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
+               "memory_attention_hidden_size": 16, "memory_attention_num_layers": 1, "memory_attention_rope_feat_sizes": [4, 4],
+               "memory_attention_feed_forward_hidden_size": 16, "memory_encoder_hidden_size": 16,
+               "memory_encoder_output_channels": 8, "mask_downsampler_embed_dim": 16, "memory_fuser_num_layers": 1,
+               "memory_fuser_embed_dim": 16, "memory_fuser_intermediate_dim": 16}
+    config = hf.Sam3VideoConfig(detector_config=detector, tracker_config=tracker)
+    weights = far_apart(hf.Sam3VideoModel(config)).state_dict()
+    config.save_pretrained(folder)
+    save_file({name: value.clone() for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    (folder / "processor_config.json").write_text(json.dumps({
+        "image_processor": {"image_mean": HALF, "image_std": HALF, "rescale_factor": 1 / 255, "resample": 2,
+                            "size": {"height": 56, "width": 56}},
+        "processor_class": "Sam3VideoProcessor", "target_size": 56}), encoding="utf-8")
+    clip_words(folder)
+    return folder
+
+
+def sam3_processor(folder):
+    image_processor = hf.ViTImageProcessorPil(size={"height": 56, "width": 56})
+    return hf.Sam3Processor(image_processor, hf.CLIPTokenizer.from_pretrained(folder))
+
+
+def sam3_instances(found, size, threshold=None):
+    """The library's instances, the best first."""
+    processing = librarys("transformers.models.sam3.image_processing_sam3").Sam3ImageProcessor
+    how = {} if threshold is None else {"threshold": threshold}
+    result = processing.post_process_instance_segmentation(None, found, target_sizes=[size[::-1]], **how)[0]
+    order = result["scores"].sort(descending=True, stable=True).indices
+    return {name: value[order] for name, value in result.items()}
+
+
+def same_instances(answer, found, size) -> None:
+    """Are these all instances above the library's own threshold together, and the two best by themselves?"""
+    kept, every = sam3_instances(found, size), sam3_instances(found, size, 0.0)
+    assert 0 < len(kept["scores"]) <= 6 == len(every["scores"])
+    assert torch.equal(answer.masks[0], kept["masks"].any(0)) and torch.equal(answer.masks[1:], every["masks"][:2].bool())
+    assert torch.equal(answer.masks, answer.logits > 0)
+    assert torch.allclose(answer.iou, every["scores"][[0, 0, 1]], atol=1e-5)
+    assert answer.there == pytest.approx(found.presence_logits.sigmoid().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sam3s_words_are_the_librarys(sam3, size):
+    """Words are what the library's Sam3Processor makes of them, instances and boxes what its post-processing does; pixels
+    are those of its PIL processor for squares, because SAM 3's own needs torchvision."""
+    ours, image = load_segmenter(sam3), picture(size)
+    words = sam3_processor(sam3)(text="red disc", return_tensors="pt")
+    found = hf.Sam3Model.from_pretrained(sam3)(pixel_values=squeezed(image, 56, HALF, HALF), **words)
+    ours.set_image(picture((30, 30), seed=1))
+    ours.predict(text="red")
+    ours.set_image(image)  # nothing must be left of the picture before
+    same_instances(ours.predict(text="red disc"), found, size)
+    assert "_tracker" not in vars(ours)  # nobody needs it yet
+    boxes, scores = ours.find("red disc")
+    every = sam3_instances(found, size, 0.0)
+    limit = torch.tensor([*size, *size]).float()
+    assert torch.allclose(scores, every["scores"], atol=1e-5)
+    assert torch.allclose(boxes, every["boxes"].clamp(min=0).minimum(limit), atol=1e-3)
+
+
+def test_sam3_says_that_a_thing_is_not_there(sam3):
+    ours = load_segmenter(sam3)
+    ours.set_image(picture())
+    some = ours.predict(text="cat")
+    ours.threshold = float(some.iou[0])  # the best one is not above it
+    none = ours.predict(text="cat")
+    assert some.masks[0].any() and not none.masks[0].any()
+    assert none.iou.tolist() == [0, *some.iou[1:].tolist()] and torch.equal(none.masks[1:], some.masks[1:])
+    torch.nn.init.constant_(ours.model.detr_decoder.presence_head.layer3.bias, -30)
+    assert ours.predict(text="cat").there < 1e-3
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", ["points", "box", "both"])
+def test_sam3s_clicks_are_the_librarys(sam3, size, kind):
+    """Coordinates are what the library's Sam3TrackerProcessor makes of them; pixels as for words."""
+    ours, image = load_segmenter(sam3), picture(size)
+    prompt, theirs = clicks(size, kind)
+    processor = hf.Sam3TrackerProcessor(hf.ViTImageProcessorPil(size={"height": 56, "width": 56}))
+    given = processor(original_sizes=[[size[1], size[0]]], return_tensors="pt", **theirs)
+    ours.set_image(picture((30, 30), seed=1))
+    ours.predict(points=[(1, 1)])
+    ours.set_image(image)  # the tracker must not answer of the picture before
+    same_as(ours.predict(**prompt), hf.Sam3TrackerModel.from_pretrained(sam3), squeezed(image, 56, HALF, HALF), given, size)
+
+
+@pytest.mark.parametrize("name,low", [("sam2", 16), ("sam3", 16)])
+def test_squeezed_ones_take_a_mask_back_where_it_was(name, low, request):
+    ours = load_segmenter(request.getfixturevalue(name))
+    ours.set_image(picture((60, 30)))
+    mask = np.zeros((30, 60), bool)
+    mask[:15, 30:] = True
+    seen = {}
+    model = ours._tracker.model if name == "sam3" else ours.model
+    model.prompt_encoder.mask_embed.register_forward_pre_hook(lambda _, given: seen.update(mask=given[0]))
+    first = ours.predict(mask=mask)
+    assert first.masks.shape == (3, 30, 60) and ours.predict(mask=first.logits[0]).masks.shape == (3, 30, 60)
+    ours.predict(points=[(5, 5)], mask=mask)
+    given = torch.from_numpy(mask).float()[None, None] * 2 - 1
+    small = torch.nn.functional.interpolate(given, size=(low, low), mode="bilinear", antialias=True)
+    assert seen["mask"].shape == small.shape and torch.allclose((seen["mask"] / 2).tanh(), small, atol=1e-3)
+
+
+def test_sam3_sees_a_picture_once(sam3):
+    ours, count = load_segmenter(sam3), []
+    ours.model.vision_encoder.backbone.inner.register_forward_hook(lambda *_: count.append(1))
+    for seed in (0, 1):
+        ours.set_image(picture(seed=seed))
+        for prompt in ({"text": "cat"}, {"points": [(5, 5)]}, {"text": "dog"}, {"box": (1, 1, 30, 30)}):
+            ours.predict(**prompt)
+        assert len(count) == seed + 1 and ours._tracker.model.vision_encoder.backbone is ours.model.vision_encoder.backbone
+
+
+@pytest.fixture
+def pooled(monkeypatch):
+    """torchvision's pooling of boxes, as crude as can be, and the boxes that it was given."""
+    boxes = []
+
+    def roi_align(features, given, side):
+        boxes.extend(given)
+        cells = [features[0, :, int(t):max(int(b), int(t) + 1), int(l):max(int(r), int(l) + 1)].mean((1, 2))
+                 for l, t, r, b in given[0].tolist()]
+        return torch.stack(cells)[..., None, None].expand(-1, -1, side, side)
+
+    torchvision = types.ModuleType("torchvision")
+    torchvision.ops = types.SimpleNamespace(roi_align=roi_align)
+    monkeypatch.setitem(sys.modules, "torchvision", torchvision)
+    monkeypatch.setattr("transformers.models.sam3.modeling_sam3.torchvision", torchvision, raising=False)
+    return boxes
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sam3_takes_a_box_as_an_example_of_words(sam3, size, pooled):
+    """Boxes are what the library's Sam3Processor makes of them; only the pooling is ours, in its model and in ours alike."""
+    ours, image, (w, h) = load_segmenter(sam3), picture(size), size
+    box = [w * 0.1, h * 0.2, w * 0.7, h * 0.9]
+    given = sam3_processor(sam3)(text="red", input_boxes=[[box]], original_sizes=[[h, w]], return_tensors="pt")
+    del given["original_sizes"]
+    found = hf.Sam3Model.from_pretrained(sam3)(pixel_values=squeezed(image, 56, HALF, HALF), **given)
+    ours.set_image(image)
+    same_instances(ours.predict(text="red", box=box), found, size)
+    assert pooled[-1][0].tolist() == pytest.approx([0.4, 0.8, 2.8, 3.6], abs=1e-4)  # of 4 x 4 cells
+    assert not torch.equal(ours.predict(text="red").logits, ours.predict(text="red", box=box).logits)
+
+
+def test_sam3_says_what_it_does_not_take(sam3, monkeypatch):
+    ours = load_segmenter(sam3)
+    ours.set_image(picture())
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(PromptError, match="torchvision"):
+        ours.predict(text="red", box=(1, 1, 30, 30))
+    for prompt in ({"points": [(5, 5)]}, {"mask": np.ones((40, 70), bool)}):
+        with pytest.raises(PromptError, match="words alone or with a box"):
+            ours.predict(text="red", **prompt)
+    with pytest.raises(PromptError, match="the context is 32"):
+        ours.predict(text="cat dog " * 9)
+
+
+def test_sam3_in_halves(sam3, tmp_path, pooled):
+    """Its detector or its tracker saved by itself, as the library does after training."""
+    for name, model in (("sam3", hf.Sam3Model), ("sam3_tracker", hf.Sam3TrackerModel)):
+        model.from_pretrained(sam3).save_pretrained(tmp_path / name)
+        for file in ("processor_config.json", "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"):
+            (tmp_path / name / file).write_bytes((sam3 / file).read_bytes())
+    whole, words, clicked = (load_segmenter(f) for f in (sam3, tmp_path / "sam3", tmp_path / "sam3_tracker"))
+    for ours in (whole, words, clicked):
+        ours.set_image(picture())
+    assert torch.equal(words.predict(text="cat").logits, whole.predict(text="cat").logits)
+    assert torch.equal(clicked.predict(points=[(5, 5)]).logits, whole.predict(points=[(5, 5)]).logits)
+    box = (1, 1, 30, 30)  # alone it is an example too, and the library then says "visual"
+    assert torch.equal(words.predict(box=box).logits, whole.predict(text="visual", box=box).logits)
+    with pytest.raises(PromptError, match="does not take points"):
+        words.predict(points=[(5, 5)])
+    with pytest.raises(PromptError, match="embedder="):
+        clicked.predict(text="cat")
+
+
+def test_sam3_with_renamed_weights_is_refused(sam3, tmp_path):
+    for file in sam3.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = hf.Sam3VideoModel(hf.Sam3VideoConfig.from_pretrained(sam3)).state_dict()
+    weights = {name.replace("model.text_projection", "model.words"): value.clone() for name, value in weights.items()}
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match="2 of its weights are not there, such as text_projection"):
+        load_segmenter(tmp_path)
+
+
+@pytest.mark.parametrize("name,prompt", [("sam2", {"points": [(30, 60)]}), ("sam3", {"points": [(30, 60)]}),
+                                         ("sam3", {"text": "cat"})])
+def test_squeezed_ones_see_an_exif_turn(name, prompt, request, tmp_path):
+    image, exif = picture((70, 40)), Image.Exif()
+    exif[274] = 6  # a phone held upright
+    image.save(tmp_path / "turned.png", exif=exif)
+    ours = load_segmenter(request.getfixturevalue(name))
+    ours.set_image(tmp_path / "turned.png")
+    turned = ours.predict(**prompt)
+    ours.set_image(image.transpose(Image.Transpose.ROTATE_270))
+    assert turned.masks.shape == (3, 70, 40) and torch.equal(turned.logits, ours.predict(**prompt).logits)
+    if "points" in prompt:
+        with pytest.raises(PromptError, match="40 x 70"):
+            ours.predict(points=[(60, 30)])
+
+
 @pytest.fixture(scope="module")
 def clipseg(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clipseg")
@@ -236,6 +548,12 @@ def test_places_are_the_brightest_and_apart():
 def test_everything_of_a_published_one(sam):
     found = everything(load_segmenter(sam), picture(), side=2, likely=-9, stable=0)
     assert found and all(one.mask.shape == (40, 70) for one in found)
+
+
+def test_sam3_detects_and_cuts_everything_out(sam3):
+    ours = load_segmenter(sam3)
+    assert {one.label for one in detect(ours, picture(), ["red", "dog"], threshold=0.0).cutouts} <= {"red", "dog"}
+    assert all(one.mask.shape == (40, 70) for one in everything(ours, picture(), side=2, likely=-9, stable=0))
 
 
 def test_detectors_detect(owl):

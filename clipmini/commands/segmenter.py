@@ -7,6 +7,7 @@ EXAMPLES = """examples:
   clipmini segmenter --out runs/segmenter                          train one: an hour of two cores
   clipmini segmenter --steps 300 --scenes 500 --out runs/short     a first look, in five minutes
   clipmini segmenter --measure runs/segmenter/final --rows 50      how good is it on drawings that it never saw?
+  clipmini segmenter --engine --steps 1500 --scenes 1500 --out runs/engine    its own masks, in three stages
 """
 
 
@@ -21,6 +22,8 @@ def add(p) -> None:
     p.add_argument("--out", type=Path, default=Path("runs/segmenter"), metavar="DIR", help="default: runs/segmenter; "
                    "the same command goes on with an interrupted run")
     p.add_argument("--measure", metavar="MODEL", help="train nothing: measure a segmenter on the held-out style")
+    p.add_argument("--engine", action="store_true", help="the data engine as an experiment: true masks of two "
+                   "styles, then its own masks of the others; --steps and --scenes are a stage's")
     p.add_argument("--rows", type=int, default=100, help="scenes to measure on (default 100)")
     p.add_argument("--json", type=Path, metavar="FILE", help="write what was measured as JSON too")
     p.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -28,33 +31,14 @@ def add(p) -> None:
 
 def run(args) -> None:
     """Train, or measure."""
-    from clipmini.embedder import load
+    if args.measure or args.engine:
+        from clipmini.commands import segmenter_tasks
 
-    if args.measure:
-        _measure(args)
+        (segmenter_tasks.measured if args.measure else segmenter_tasks.engine)(args)
         return
+    from clipmini.embedder import load
     from clipmini.segmenter.recipe import run_recipe
 
     done = run_recipe(load(args.model, device="cpu"), args.style, args.scenes, args.steps, args.seed, args.out,
                       "clipmini " + " ".join(sys.argv[1:]), not args.quiet)
     print(f"{done.step:,} steps in {done.seconds / 60:.1f} minutes; segmenter {args.out / 'final'}")
-
-
-def _measure(args) -> None:
-    import json
-
-    from clipmini.data import parts
-    from clipmini.data.clutter import make
-    from clipmini.data.scenes import absent_names
-    from clipmini.files import written_whole
-    from clipmini.tasks.segment import ABSENT, lines, measure
-    from clipmini.tasks.segmenters import load_segmenter
-
-    drawings = parts.load(args.style, progress=not args.quiet)
-    scenes = make(drawings, args.rows, args.seed)
-    found = measure(load_segmenter(args.measure), scenes, absent_names(drawings, scenes, ABSENT, args.seed),
-                    progress=not args.quiet)
-    print(lines(found))
-    if args.json:
-        with written_whole(args.json, "results") as temporary:
-            temporary.write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -26,8 +26,8 @@ PART = {"point": 0.25, "box": 0.5, "mask": 0.3}  # probabilities that a part is 
 @dataclass(frozen=True)
 class Picture:
     """A scene to train on. image: uint8 (3, S, S); packed: its masks, things and parts, eight pixels a byte (M, S, S /
-    8); thing (M,): of which thing each is; whole (M,) bool: which of them are things; names: of the things. Arrays, for
-    processes hand tensors to one another in files, of which there may not be so many."""
+    8); thing (M,): of which thing each is; whole (M,) bool: which of them are things; names: of the things, "" where
+    nobody said them. Arrays, for processes hand tensors to one another in files, of which there may not be so many."""
 
     image: np.ndarray
     packed: np.ndarray
@@ -187,7 +187,7 @@ def batch(pictures: Sequence[Picture], vocabulary: Vocabulary, n: int, mean: tup
 def _said(picture: Picture, wholes: Tensor, vocabulary: Vocabulary, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """SAID names of a picture, (SAID, E), and the cells (SAID, s / 4, s / 4) of each: its own first, then absent ones.
     wholes: masks (M, s, s) of its things in order."""
-    own = [name for name in dict.fromkeys(picture.names)][:SAID]
+    own = [name for name in dict.fromkeys(picture.names) if name][:SAID]
     names = own + [vocabulary.other(picture.names, rng) for _ in range(SAID - len(own))]
     cells = F.avg_pool2d(wholes, 4) if len(wholes) else wholes.new_zeros(0, *(n // 4 for n in wholes.shape[1:]))
     where = [cells[[i for i, other in enumerate(picture.names) if other == name]].sum(0).clamp(max=1) for name in names]
@@ -202,6 +202,8 @@ def _example(picture: Picture, masks: Tensor, vocabulary: Vocabulary, rng: np.ra
     kind = str(rng.choice(KINDS, p=SHARES))
     wholes = np.flatnonzero(large.numpy() & picture.whole).tolist()
     parts = np.flatnonzero(large.numpy() & ~picture.whole).tolist()
+    if kind in ("text", "absent") and not all(picture.names):  # nobody said what its things are
+        kind = "point"
     if not wholes:
         kind = "absent"
     found = Example(empty_prompt(points, side, vocabulary.width), torch.zeros(CHAIN, side, side),

@@ -1,195 +1,28 @@
 """Segmenters by their names: ours, and published ones behind the same interface, through transformers' classes.
 
-SAM and SAM 2 take points and boxes; CLIPSeg, OWLv2 and GroundingDINO take words. A model that has no words gets them
-from a CLIP: where its map of the words is brightest are clicks. Each class says how its pixels and coordinates go,
-which is where ports of these models go wrong; the tests compare each with the library's own processor.
+SAM and SAM 2 take points and boxes; CLIPSeg, OWLv2 and GroundingDINO take words; SAM 3 takes both. A model that has no
+words gets them from a CLIP: where its map of the words is brightest are clicks. Each class says how its pixels and
+coordinates go, which is where ports of these models go wrong; the tests compare each with the library's own processor.
 """
 
-from collections.abc import Sequence
+import importlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from clipmini.embedder import Embedder, assets_folder
 from clipmini.files import CheckpointError, nothing_else, read_json
-from clipmini.picture_file import open_image
 from clipmini.segmenter import checkpoint
-from clipmini.segmenter.frame import Frame
-from clipmini.segmenter.predict import SHOWN, Answer, MaskPredictor, Rough
-from clipmini.segmenter.prompt import Prompt, PromptError, checked
-from clipmini.tasks.heatmap import heatmap
+from clipmini.segmenter.predict import SHOWN, Answer, MaskPredictor
+from clipmini.segmenter.prompt import Prompt, PromptError
+from clipmini.tasks.sam import Published, Sam, Sam2, loaded
+from clipmini.tasks.sam import places as places  # for those who import it from here
 
-SURE = 0.9  # share of its highest value from which a map's place becomes a click
-CLICKS, APART = 3, 0.1  # clicks at most; shares of the picture's side between them
 EMBEDDED = "segmenter"  # the name of our own
-LOW = 256  # side of a rough answer
-
-
-class Published:
-    """What they have in common: set_image, predict, predict_many, and the picture."""
-
-    takes: tuple[str, ...] = ()  # of points, box, mask, text
-    image: Any = None
-
-    def __init__(self, model: Any, folder: Path, name: str, embedder: Embedder | None):
-        self.model, self.folder, self.name, self.embedder = model.eval().requires_grad_(False), folder, name, embedder
-
-    @cached_property
-    def _preprocessing(self) -> dict[str, Any]:
-        return read_json(self.folder / "preprocessor_config.json")
-
-    @cached_property
-    def _tokens(self) -> Any:
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(self.folder)
-
-    @torch.no_grad()
-    def set_image(self, image: Any) -> None:
-        """image: a path, bytes or a PIL image. Raises ImageError."""
-        self.image = open_image(image)
-        self._see()
-
-    def predict(self, points: Any = None, labels: Any = None, box: Any = None, text: str | None = None,
-                mask: Any = None) -> Answer:
-        """One prompt; see Prompt and Answer. Raises PromptError, also for a kind that this model does not take."""
-        return self.predict_many([Prompt(points, labels, box, text, mask)])[0]
-
-    @torch.no_grad()
-    def predict_many(self, prompts: Sequence[Prompt]) -> list[Answer]:
-        """Prompts -> an answer each."""
-        if self.image is None:
-            raise PromptError("there is no picture yet; call set_image first")
-        return [self._answer(self._taken(checked(prompt, self.image.size))) for prompt in prompts]
-
-    def rough(self, prompts: Sequence[Prompt]) -> list[Rough]:
-        """The same in a square of LOW cells, for hundreds of prompts."""
-        found: list[Rough] = []
-        for prompt in prompts:
-            answer, frame = self.predict(*prompt), Frame.whole(self.image, LOW)
-            logits = torch.stack([frame.mask_in(each, LOW) for each in answer.logits])
-            found.append(Rough(logits, answer.iou, answer.there, (frame,) * len(logits)))
-        return found
-
-    def _taken(self, prompt: Prompt) -> Prompt:
-        given = {name for name in ("points", "box", "text", "mask") if getattr(prompt, name) is not None}
-        if "text" in given and "text" not in self.takes:
-            return self._taken(self._clicked(prompt))
-        if refused := sorted(given - set(self.takes)):
-            raise PromptError(f"{self.name!r} does not take {' and '.join(refused)}; it takes {', '.join(self.takes)}")
-        return prompt
-
-    def _clicked(self, prompt: Prompt) -> Prompt:
-        """Words -> clicks, by the map that a CLIP makes of them, as CLIP Surgery does (Li et al. 2023, section 5)."""
-        if self.embedder is None:
-            raise PromptError(f"{self.name!r} does not read words; give load_segmenter an embedder=, a CLIP that does")
-        assert prompt.text is not None
-        where = places(heatmap(self.embedder, self.image, [prompt.text], progress=False).maps[0], self.image.size)
-        points, labels = torch.tensor(where), torch.ones(len(where))
-        if prompt.points is not None:
-            points, labels = torch.cat([points, prompt.points]), torch.cat([labels, prompt.labels])
-        return prompt._replace(points=points, labels=labels, text=None)
-
-    def _see(self) -> None:
-        raise NotImplementedError
-
-    def _answer(self, prompt: Prompt) -> Answer:
-        raise NotImplementedError
-
-    def _pixels(self, size: tuple[int, int]) -> Tensor:
-        """The picture at (width, height), normalised as preprocessor_config.json says: (1, 3, height, width)."""
-        raw = self._preprocessing
-        small = self.image.resize(size, Image.Resampling.BILINEAR)
-        levels = np.asarray(small, np.float32) * raw.get("rescale_factor", 1 / 255)
-        mean, std = (np.array(raw[key], np.float32) for key in ("image_mean", "image_std"))
-        return torch.from_numpy((levels - mean) / std).permute(2, 0, 1)[None]
-
-    def _result(self, logits: Tensor, iou: Tensor, there: float = 1.0) -> Answer:
-        order = iou.sort(descending=True, stable=True).indices[:SHOWN]
-        return Answer(logits[order] > 0, iou[order], logits[order], there)
-
-
-def places(map_: Tensor, size: tuple[int, int]) -> list[tuple[float, float]]:
-    """Where a map (h, w) is brightest, and up to CLICKS - 1 further places nearly as bright and not beside it, in the
-    pixels of a picture of size (width, height)."""
-    (h, w), rest = map_.shape, (map_ - map_.min()).clone()
-    y, x = torch.meshgrid(torch.arange(h) + 0.5, torch.arange(w) + 0.5, indexing="ij")
-    found: list[tuple[float, float]] = []
-    best = float(rest.max())
-    while len(found) < CLICKS and float(rest.max()) >= SURE * best:
-        row, column = divmod(int(rest.argmax()), w)
-        found.append(((column + 0.5) / w * size[0], (row + 0.5) / h * size[1]))
-        rest[((y - row - 0.5) / h) ** 2 + ((x - column - 0.5) / w) ** 2 < APART**2] = -1
-    return found
-
-
-class Sam(Published):
-    """SAM: the longer side becomes 1024, the rest is padding to the right and below."""
-
-    takes = ("points", "box", "mask")
-
-    def _see(self) -> None:
-        side = self.model.config.vision_config.image_size
-        w, h = self.image.size
-        self._size = (int(w * side / max(w, h) + 0.5), int(h * side / max(w, h) + 0.5))
-        padded = F.pad(self._pixels(self._size), (0, side - self._size[0], 0, side - self._size[1]))
-        self._embedded = self.model.get_image_embeddings(padded)
-
-    def _given(self, prompt: Prompt) -> dict[str, Any]:
-        scale = torch.tensor([new / old for new, old in zip(self._size, self.image.size, strict=True)])
-        given: dict[str, Any] = {"multimask_output": True}
-        if prompt.points is not None:
-            given |= {"input_points": (prompt.points * scale)[None, None],
-                      "input_labels": prompt.labels.int()[None, None]}
-        if prompt.box is not None:
-            given["input_boxes"] = (prompt.box * scale).flatten()[None, None]
-        if prompt.mask is not None:
-            given["input_masks"] = self._mask_in(prompt.mask)
-        return given
-
-    def _mask_in(self, mask: Tensor) -> Tensor:
-        """-1..1 (H, W) -> logits of the low-resolution square, padding far outside."""
-        side, low = self.model.config.vision_config.image_size, 4 * self.model.prompt_encoder.image_embedding_size[0]
-        h, w = (max(1, round(n * low / side)) for n in self._size[::-1])
-        small = F.interpolate(mask[None, None], size=(h, w), mode="bilinear", antialias=True)
-        logits = 2 * torch.atanh(small.clamp(-0.9999, 0.9999))
-        return F.pad(logits, (0, low - w, 0, low - h), value=-20.0)
-
-    def _answer(self, prompt: Prompt) -> Answer:
-        found = self.model(image_embeddings=self._embedded, **self._given(prompt))
-        side = self.model.config.vision_config.image_size
-        large = F.interpolate(found.pred_masks[0].float(), size=(side, side), mode="bilinear", align_corners=False)
-        large = large[..., :self._size[1], :self._size[0]]
-        logits = F.interpolate(large, size=self.image.size[::-1], mode="bilinear", align_corners=False)[0]
-        return self._result(logits, found.iou_scores[0, 0].float())
-
-
-class Sam2(Sam):
-    """SAM 2: the picture is squeezed into a square of 1024, each side by its own factor."""
-
-    def _see(self) -> None:
-        side = self.model.config.vision_config.backbone_feature_sizes[0][0] * 4
-        self._size = (side, side)
-        self._embedded = self.model.get_image_embeddings(self._pixels(self._size))
-
-    def _mask_in(self, mask: Tensor) -> Tensor:
-        low = self._size[0] // 4
-        small = F.interpolate(mask[None, None], size=(low, low), mode="bilinear", antialias=True)
-        return 2 * torch.atanh(small.clamp(-0.9999, 0.9999))
-
-    def _answer(self, prompt: Prompt) -> Answer:
-        found = self.model(image_embeddings=list(self._embedded), **self._given(prompt))
-        logits = F.interpolate(found.pred_masks[0].float(), size=self.image.size[::-1], mode="bilinear",
-                               align_corners=False)[0]
-        score = getattr(found, "object_score_logits", None)
-        there = 1.0 if score is None else float(score.flatten()[0].sigmoid())
-        return self._result(logits, found.iou_scores[0, 0].float(), there)
 
 
 class ClipSeg(Published):
@@ -205,10 +38,8 @@ class ClipSeg(Published):
         self._picture = self._pixels(asked)
 
     def _answer(self, prompt: Prompt) -> Answer:
-        words = self._tokens([prompt.text], padding=True, return_tensors="pt")
-        if words["input_ids"].shape[1] > self.model.config.text_config.max_position_embeddings:
-            raise PromptError(f"the words have {words['input_ids'].shape[1]} tokens; the context is "
-                              f"{self.model.config.text_config.max_position_embeddings}. Shorten them")
+        assert prompt.text is not None
+        words = self._words(prompt.text, self.model.config.text_config.max_position_embeddings)
         logits = self.model(pixel_values=self._picture, **words).logits.float()
         logits = logits.reshape(1, 1, *logits.shape[-2:])
         large = F.interpolate(logits, size=self.image.size[::-1], mode="bilinear", align_corners=False)[0, 0]
@@ -220,7 +51,7 @@ class Detector(Published):
     """Models that give boxes for words; a mask is its box filled, and its score stands for how good it is. threshold:
     least score that its authors' examples show."""
 
-    takes = ("text",)
+    takes: tuple[str, ...] = ("text",)
     threshold = 0.1
 
     def _see(self) -> None:
@@ -292,8 +123,113 @@ class GroundingDino(Detector):
         return self._ranked(found.pred_boxes[0].float(), scores, self.image.size)
 
 
+class Sam3Words(Detector):
+    """SAM 3's detector: words name all things that they fit. The first mask is all of those together whose score is
+    above `threshold`, which is the library's own, and is empty where none is; the next two are the two best things by
+    themselves. iou is their scores, the first one's that of the best thing in it. A box, with words or alone, is an
+    example of what is meant; the library reads it with torchvision. The picture is squeezed into a square of 1008."""
+
+    takes: tuple[str, ...] = ("box", "text")
+    threshold = 0.3
+    _seen: Any = None
+
+    def _see(self) -> None:
+        side = self.model.config.vision_config.image_size
+        self._picture, self._seen = {"pixel_values": self._pixels((side, side))}, None
+
+    def _asked(self, text: str, box: Tensor | None = None) -> Any:
+        """What the library's model answers; the picture is read when the first words come."""
+        most = self.model.config.text_config.max_position_embeddings
+        given = dict(self._words(text, most, padding="max_length", max_length=most))
+        if box is not None:
+            try:
+                importlib.import_module("torchvision")
+            except ImportError:
+                raise PromptError(f"{self.name!r} needs torchvision to read a box as an example of what is meant; pip "
+                                  "install torchvision, or give words alone") from None
+            corners = box / torch.tensor(self.image.size)
+            given |= {"input_boxes": torch.cat([corners.mean(0), corners[1] - corners[0]])[None, None],
+                      "input_boxes_labels": torch.ones(1, 1, dtype=torch.long)}
+        if self._seen is None:
+            self._seen = self.model.get_vision_features(**self._picture)
+        return self.model(vision_embeds=self._seen, **given)
+
+    def _scored(self, found: Any) -> tuple[Tensor, Tensor]:
+        """Scores of all things, and the order in which they are the best."""
+        scores = (found.pred_logits[0].sigmoid() * found.presence_logits[0].sigmoid()).float()
+        return scores, scores.sort(descending=True, stable=True).indices
+
+    @torch.no_grad()
+    def find(self, label: str) -> tuple[Tensor, Tensor]:
+        found = self._asked(label)
+        scores, order = self._scored(found)
+        limit = torch.tensor([*self.image.size, *self.image.size], dtype=torch.float32)
+        return (found.pred_boxes[0].float() * limit).clamp(min=0).minimum(limit)[order], scores[order]
+
+    def _answer(self, prompt: Prompt) -> Answer:
+        found = self._asked("visual" if prompt.text is None else prompt.text, prompt.box)
+        (scores, order), size = self._scored(found), self.image.size[::-1]
+
+        def inside(row: int) -> Tensor:  # the library enlarges probabilities, not logits: the edges differ
+            share = found.pred_masks[:, row:row + 1].float().sigmoid()
+            return F.interpolate(share, size=size, mode="bilinear", align_corners=False)[0, 0]
+
+        all_, best = torch.zeros(size), order[:SHOWN - 1].tolist()
+        kept = order[scores[order] > self.threshold].tolist()
+        for row in kept:  # one at a time: two hundred of a large picture would not fit
+            all_ = all_.maximum(inside(row))
+        logits = torch.stack([all_, *(inside(row) for row in best)]).logit(1e-6)
+        iou = torch.stack([scores[order[0]] if kept else torch.tensor(0.0), *scores[best]])
+        return Answer(logits > 0, iou, logits, float(found.presence_logits[0].sigmoid()))
+
+
+class Sam3(Sam3Words):
+    """SAM 3 whole: its detector reads words, and words with a box; points, masks, and a box without words go to its
+    tracker, which answers as SAM 2 does. The tracker is made when the first of those comes, and both read what one
+    backbone sees."""
+
+    takes = ("points", "box", "mask", "text")
+
+    def __init__(self, model: Any, folder: Path, name: str, embedder: Embedder | None):
+        model.vision_encoder.backbone = _Once(model.vision_encoder.backbone)
+        super().__init__(model, folder, name, embedder)
+
+    @cached_property
+    def _tracker(self) -> Sam2:
+        model = loaded("Sam3TrackerModel", self.folder, self.name)
+        model.vision_encoder.backbone = self.model.vision_encoder.backbone  # the same weights
+        return Sam2(model, self.folder, self.name, None)
+
+    def _answer(self, prompt: Prompt) -> Answer:
+        if prompt.text is None:
+            if self._tracker.image is not self.image:
+                self._tracker.image = self.image
+                self._tracker.look(self._picture["pixel_values"])
+            return self._tracker._answer(prompt)
+        if prompt.points is not None or prompt.mask is not None:
+            raise PromptError(f"{self.name!r} takes words alone or with a box; leave the words out, or the points and "
+                              "the mask")
+        return super()._answer(prompt)
+
+
+class _Once(torch.nn.Module):
+    """A backbone that reads each picture once, though two models ask it."""
+
+    def __init__(self, inner: torch.nn.Module):
+        super().__init__()
+        self.inner = inner
+        self.last: tuple[Any, Any] = (None, None)
+
+    def forward(self, pixels: Tensor, **how: Any) -> Any:
+        if self.last[0] is not pixels:
+            self.last = (pixels, self.inner(pixels, **how))
+        return self.last[1]
+
+
 KINDS: dict[str, tuple[str, type[Published]]] = {
-    "sam": ("SamModel", Sam), "sam2": ("Sam2Model", Sam2), "clipseg": ("CLIPSegForImageSegmentation", ClipSeg),
+    "sam": ("SamModel", Sam), "sam2": ("Sam2Model", Sam2), "sam3_video": ("Sam3Model", Sam3),
+    "sam3": ("Sam3Model", Sam3Words), "sam3_tracker": ("Sam3TrackerModel", Sam2),
+    "clipseg": ("CLIPSegForImageSegmentation", ClipSeg),
     "owlv2": ("Owlv2ForObjectDetection", Owl), "grounding-dino": ("GroundingDinoForObjectDetection", GroundingDino)}
 
 
@@ -301,8 +237,8 @@ def load_segmenter(name: str | Path = EMBEDDED, embedder: Embedder | None = None
     """A segmenter by its name, with set_image and predict: see segmenter.predict.MaskPredictor.
 
     name: "segmenter", the embedded one; a folder that `clipmini segmenter` wrote; a folder or a hub name of
-    transformers' SAM, SAM 2, CLIPSeg, OWLv2 or GroundingDINO, such as "facebook/sam-vit-base". embedder: the CLIP that
-    reads words: for ours the one it was trained with, for published ones that have no words any. Raises
+    transformers' SAM, SAM 2, SAM 3, CLIPSeg, OWLv2 or GroundingDINO, such as "facebook/sam-vit-base". embedder: the
+    CLIP that reads words: for ours the one it was trained with, for published ones that have no words any. Raises
     CheckpointError.
     """
     path = Path(name)
@@ -322,14 +258,8 @@ def published(path: Path, name: str, embedder: Embedder | None) -> Published:
     if kind not in KINDS:
         raise CheckpointError(f"{name!r} is a {kind!r}; a segmenter here is clipmini's own or one of "
                               f"{', '.join(sorted(KINDS))}")
-    import transformers
-
     class_name, ours = KINDS[kind]
-    try:
-        model = getattr(transformers, class_name).from_pretrained(folder, use_safetensors=True, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{name!r} can't be loaded as {class_name}: {str(error).splitlines()[0]}") from error
-    return ours(model, folder, name, embedder)
+    return ours(loaded(class_name, folder, name), folder, name, embedder)
 
 
 def _fetched(name: str) -> Path:

@@ -16,6 +16,7 @@ import clipmini
 from clipmini.image import open_image
 from clipmini.segmenter.cutouts import box_of, record, transparent
 from clipmini.segmenter.predict import Answer, MaskPredictor
+from clipmini.tasks.segmenters import EMBEDDED
 from demo_app.map.canvas import as_address, data_address
 from demo_app.page import PRIVATE, Asked, Kept, Page, friendly_errors
 from demo_app.saving import Offer, Saved
@@ -110,6 +111,7 @@ def shade(mask: np.ndarray, colour: tuple[int, int, int]) -> str:
     return data_address(stream.getvalue())
 
 
+# As the figures have them: the first of plots.PHRASE_COLOURS, which take long to import.
 COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115))
 
 
@@ -173,7 +175,7 @@ def build(page: Page) -> None:
         return json.dumps({key: event._data.get(key) for key in ("of", "clicks", "box")})[:LONGEST + 1]
 
     page.kept["cut"] = Kept(words)
-    answers(page, "cut", answer, [prompt, words], [canvas], LANE, blind=True, doubt=False)
+    answers(page, "cut", answer, [prompt, words], [canvas], LANE, blind=True, by=EMBEDDED)
     page.saved["cut"] = Offer(saved, [prompt, words], blind=True)
     canvas.prompt(take, None, prompt, **PRIVATE)
     endpoint(page, "cut", "cut_out", _cut_out(page),
