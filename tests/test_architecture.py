@@ -24,7 +24,7 @@ FLOORS = {
     "tasks": {"data.classnames", "segmenter"},
     "matplotlib_text": set(),
     "plots": {"matplotlib_text"},
-    "mask_plots": {"matplotlib_text"},
+    "mask_plots": {"matplotlib_text", "plots"},
     "card": set(),
     "report": {"data", "tasks", "plots", "matplotlib_text", "card"},
     "recipes": {"training", "data", "tasks", "plots", "card"},

@@ -64,7 +64,7 @@ def test_what_nobody_named_is_not_asked_by_words(embedder):
     for _ in range(20):
         found = batch([unnamed], words, 8, (0.5,) * 3, (0.5,) * 3, rng)
         asked = found.prompts.texts.abs().sum(1) > 0
-        assert not (asked & found.there).any() and found.where.abs().max() == 0
+        assert not (asked & found.there).any()
         clicks += int((found.prompts.types[:, 0] == POSITIVE).sum())
     assert clicks > 60
 

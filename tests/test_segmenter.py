@@ -18,8 +18,6 @@ from clipmini.segmenter.decoder import Attention, Decoded
 from clipmini.segmenter.encoders import CORNER, NOT_A_POINT, OPPOSITE, POSITIVE, PromptEncoder, Prompts, Seen
 from clipmini.segmenter.examples import (
     CHAIN,
-    JITTER,
-    SAID,
     Vocabulary,
     as_picture,
     batch,
@@ -29,7 +27,7 @@ from clipmini.segmenter.examples import (
     padded,
 )
 from clipmini.segmenter.frame import Frame
-from clipmini.segmenter.loss import agreement_loss, mask_loss, one_thing_loss, overlap, segmenter_loss
+from clipmini.segmenter.loss import mask_loss, overlap, segmenter_loss
 from clipmini.segmenter.predict import MaskPredictor
 from clipmini.segmenter.prompt import Prompt, PromptError, checked
 from clipmini.segmenter.train import SegmenterTraining, beginning, train
@@ -275,7 +273,7 @@ class Drawn(torch.nn.Module):
 
     def ask(self, seen, prompts):
         self.asked.append(prompts)
-        return Decoded(seen.fine * 10 - 5, torch.full((len(prompts), 4), 0.8), torch.zeros(len(prompts)))
+        return Decoded(10 * (seen.fine - seen.fine.amax() / 2), torch.full((len(prompts), 4), 0.8), torch.zeros(len(prompts)))
 
 
 def test_a_small_mask_is_looked_at_again_in_its_window(model, embedder):
@@ -446,8 +444,8 @@ def test_examples_are_true(embedder):
                 kinds.add("box")
                 low, high = found.prompts.points[i, :2] * 24
                 exact = box_of(truth) * 24
-                assert ((low - exact[0]).abs() <= JITTER * (exact[1] - exact[0]) + 1e-4).all()
-                assert ((high - exact[1]).abs() <= JITTER * (exact[1] - exact[0]) + 1e-4).all()
+                assert ((low - exact[0]).abs() <= 0.1 * (exact[1] - exact[0]) + 1e-4).all()
+                assert ((high - exact[1]).abs() <= 0.1 * (exact[1] - exact[0]) + 1e-4).all()
             elif found.prompts.masked[i]:
                 kinds.add("mask")
                 assert overlap(found.prompts.masks[i, 0], truth) > 0.1
@@ -458,56 +456,6 @@ def test_examples_are_true(embedder):
                 kinds.add("absent")
                 assert not found.possible[i].any() and found.prompts.texts[i].norm() > 0.9
     assert kinds == {"point", "box", "mask", "text", "absent"}
-
-
-def test_cells_know_their_thing_and_words_their_cells(embedder):
-    """What pictures are asked without a prompt: `things` by fine cells, and each name's cells, absent ones nowhere."""
-    picture, words, rng = as_picture(disc_scene()), vocabulary(embedder), np.random.default_rng(2)
-    for _ in range(8):
-        found = batch([picture], words, 2, (0.5,) * 3, (0.5,) * 3, rng)
-        assert found.things.shape == (1, 24, 24) and found.words.shape[1] == SAID
-        assert found.where.shape == (1, SAID, 6, 6) and found.where[0, 2:].abs().max() == 0
-        rebuilt = torch.nn.functional.avg_pool2d((found.things == 1).float(), 4)
-        assert (rebuilt[0] - found.where[0, 0]).abs().max() < 0.3  # edges: a cell is one thing's, or partly there
-        for i, name in enumerate(picture.names):
-            rows = [words.draw(name, np.random.default_rng(seed)) for seed in range(20)]
-            assert any(torch.equal(found.words[0, i], row) for row in rows)
-        assert (found.words[0].norm(dim=1) - 1).abs().max() < 1e-4
-
-
-def test_one_thing_is_near_to_itself_and_far_from_others():
-    """Exact answers cost next to nothing; the wrong thing, or no difference at all, costs much; the gradient reaches
-    what is compared and the scale."""
-    things = torch.zeros(1, 8, 8, dtype=torch.long)
-    things[0, 1:4, 1:4], things[0, 5:8, 2:7] = 1, 2
-    right = torch.nn.functional.one_hot(things, 3).permute(0, 3, 1, 2).float()
-    places, told = torch.tensor([[0, 9, 43]]), torch.tensor([20.0, 0.5], requires_grad=True)
-    good = one_thing_loss(right, things, places, told)
-    swapped = one_thing_loss(right, things.roll(3, 2), places, told)
-    same = one_thing_loss(torch.ones(1, 3, 8, 8) / 3 ** 0.5, things, places, told)
-    assert good < 0.01 < 1 < min(swapped, same)
-    units = torch.randn(1, 3, 8, 8, requires_grad=True)
-    one_thing_loss(torch.nn.functional.normalize(units, dim=1), things, places, told).backward()
-    assert units.grad.abs().max() > 0 and told.grad.abs().min() > 0
-
-
-def test_agreement_asks_each_cell():
-    units, asked = torch.zeros(1, 2, 2, 2), torch.eye(2)[None]
-    units[0, 0, 0], units[0, 1, 1] = 1, 1  # the upper row is the first, the lower one the second
-    truth = torch.tensor([[[[1.0, 1], [0, 0]], [[0, 0], [1, 1]]]])
-    told = torch.tensor([30.0, 0.5])
-    assert agreement_loss(units, asked, truth, told) < 0.01 < 1 < agreement_loss(units, asked, 1 - truth, told)
-
-
-def test_depth_costs_no_step_in_the_beginning(embedder):
-    """What comes up again to fine cells, and the blocks, add nothing to begin with, and learn from the first step."""
-    deep, flat = (beginning(embedder, side=48, seed=3, width=32, heads=2, blocks=blocks) for blocks in (3, 1))
-    flat.image.load_state_dict({k: v for k, v in deep.image.state_dict().items() if k in flat.image.state_dict()})
-    pixels = torch.randn(1, 3, 48, 48)
-    assert all(torch.equal(a, b) for a, b in zip(deep.see(pixels), flat.see(pixels), strict=True))
-    sum(t.square().mean() for t in deep.see(pixels)).backward()
-    for layer in (deep.image.mix[2].added[-1], deep.image.up[1], deep.image.out[1].added[-1]):
-        assert layer.weight.abs().max() == 0 and layer.weight.grad.abs().max() > 0
 
 
 def test_some_pictures_are_padded_below_and_some_to_the_right():

@@ -6,7 +6,6 @@ with it is a map beside the cells.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -28,32 +27,11 @@ def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), ChannelNorm(outputs), nn.GELU())
 
 
-def nothing_yet(layer: nn.Conv2d) -> nn.Conv2d:
-    """A convolution whose outputs are 0 until it learns."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
-
-
-class Residual(nn.Module):
-    """A map and what two convolutions add to it: nothing in the beginning, so that depth costs no step."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.added = nn.Sequential(ChannelNorm(channels), convolution(channels, channels),
-                                   nothing_yet(nn.Conv2d(channels, channels, 3, 1, 1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, h, w) -> the same shape."""
-        return x + self.added(x)
-
-
 class Seen(NamedTuple):
     """A picture as the decoder reads it. cells: (B, W, h, w), eight pixels each; middle, fine: the same in four and in
     two pixels, (B, W / 2, 2h, 2w) and (B, W / 4, 4h, 4w); unit_cells, unit_fine: the same as unit vectors, to be
-    compared with one another, near for pixels of one thing; joint: (B, E, h, w) unit vectors to be asked with words;
-    patches: those of the tower's own cells."""
+    compared with one another; joint: (B, E, h, w) unit vectors to be asked with words; patches: those of the
+    tower's own cells."""
 
     cells: Tensor
     middle: Tensor
@@ -69,25 +47,18 @@ class Seen(NamedTuple):
 
 
 class ImageEncoder(nn.Module):
-    """A CLIP image tower's cells, which know what things are, in a pyramid with fine ones that know where they end.
+    """A CLIP image tower's cells, which know what things are, in a pyramid with fine ones that know where they end."""
 
-    Down to cells of eight pixels, where the tower's are added, and up again to fine ones (Lin et al. 2017, "Feature
-    Pyramid Networks"), so that each fine cell knows of which thing it is.
-    """
-
-    def __init__(self, tower: Any, widths: tuple[int, int], embed_dim: int, width: int, blocks: int):
+    def __init__(self, tower: Any, widths: tuple[int, int], embed_dim: int, width: int):
         super().__init__()
-        fine, middle = width // 4, width // 2
         self.tower = tower
-        self.stem = nn.Sequential(convolution(3, fine, 2), convolution(fine, fine))
-        self.down = nn.ModuleList([nn.Sequential(convolution(fine, middle, 2), Residual(middle)),
-                                   convolution(middle, width, 2)])
+        self.stem = nn.Sequential(convolution(3, width // 8, 2), convolution(width // 8, width // 8))
+        self.down = nn.ModuleList([convolution(width // 8, width // 4, 2), convolution(width // 4, width // 2, 2)])
         self.before, self.after = nn.Conv2d(widths[0], width, 1), nn.Conv2d(widths[1], width, 1)
-        self.mix, self.norm = nn.Sequential(*(Residual(width) for _ in range(blocks))), ChannelNorm(width)
-        self.up = nn.ModuleList([nothing_yet(nn.Conv2d(width, middle, 1)), nothing_yet(nn.Conv2d(middle, fine, 1))])
-        self.out = nn.ModuleList([Residual(middle), Residual(fine)])
-        self.to_middle, self.to_fine = nn.Conv2d(middle, middle, 1), nn.Conv2d(fine, fine, 1)
-        self.joint = nn.Conv2d(width, embed_dim, 1)
+        self.own = nn.Conv2d(width // 2, width, 1)
+        self.mix = nn.Sequential(ChannelNorm(width), convolution(width, width))
+        self.to_middle, self.to_fine = nn.Conv2d(width // 4, width // 2, 1), nn.Conv2d(width // 8, width // 4, 1)
+        self.norm, self.joint = ChannelNorm(width), nn.Conv2d(width, embed_dim, 1)
 
     def forward(self, pixels: Tensor) -> Seen:
         """pixels (B, 3, S, S), S a multiple of the tower's stride and of 8 -> Seen with h = w = S / 8."""
@@ -95,20 +66,18 @@ class ImageEncoder(nn.Module):
         found = self.tower.forward_features(pixels)
         fine = self.stem(pixels.contiguous(memory_format=torch.channels_last))
         middle = self.down[0](fine)
-        cells = (self.down[1](middle) + resized(self.before(found["grid_before"]), side)
+        cells = (self.own(self.down[1](middle)) + resized(self.before(found["grid_before"]), side)
                  + resized(self.after(found["grid"]), side))
-        cells = self.norm(self.mix(cells))
-        middle = self.out[0](middle + resized(self.up[0](cells), middle.shape[2:]))
-        fine = self.out[1](fine + resized(self.up[1](middle), fine.shape[2:]))
-        middle, fine = self.to_middle(middle), self.to_fine(fine)
+        cells = cells + self.mix(cells)
         patches = found["patches"].transpose(1, 2).unflatten(2, found["grid"].shape[2:])  # (B, E, h, w)
+        cells, fine = self.norm(cells), self.to_fine(fine)
         units = (F.normalize(x, dim=1) for x in (cells, fine, self.joint(cells), resized(patches, side)))
-        return Seen(cells, middle, fine, *units)
+        return Seen(cells, self.to_middle(middle), fine, *units)
 
 
-def resized(x: Tensor, side: Sequence[int]) -> Tensor:
+def resized(x: Tensor, side: tuple[int, int]) -> Tensor:
     """Maps (B, W, h, w) at another size, bilinearly."""
-    return x if x.shape[2:] == tuple(side) else F.interpolate(x, size=tuple(side), mode="bilinear", align_corners=False)
+    return x if x.shape[2:] == side else F.interpolate(x, size=side, mode="bilinear", align_corners=False)
 
 
 class Prompts(NamedTuple):

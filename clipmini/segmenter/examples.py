@@ -14,13 +14,10 @@ from clipmini.segmenter.encoders import CORNER, NEGATIVE, OPPOSITE, POSITIVE, Pr
 
 CHAIN = 3  # masks under a click that count as right: the one that was meant, and two others it may have been
 SMALLEST = 4.0  # cells of a mask that is asked for
-LARGEST_ZOOM = 4.0
-SAID = 10  # words for each picture, beside those of prompts
-JITTER = 0.12  # of a box's sides
+LARGEST_ZOOM = 3.0
 ZOOMED, FLIPPED, PADDED = 0.4, 0.5, 0.2  # probabilities
 KINDS = ("point", "box", "mask", "text", "absent")
-SHARES = (0.40, 0.23, 0.10, 0.19, 0.08)  # of the kinds
-PART = {"point": 0.25, "box": 0.5, "mask": 0.3}  # probabilities that a part is meant: a click means a thing more often
+SHARES = (0.45, 0.22, 0.08, 0.17, 0.08)  # of the kinds
 
 
 @dataclass(frozen=True)
@@ -84,9 +81,7 @@ class Vocabulary:
 class Batch:
     """pixels (B, 3, S, S) normalised; prompts: N, N / B for each picture in order; truths (N, CHAIN, s, s) in 0..1: the
     mask that was meant, and what else the prompt may have meant; possible (N, CHAIN) bool; sure (N,) bool: prompts
-    that leave no doubt; there (N,) bool; things (B, s, s): the number of the thing that covers most of a cell, counted
-    from 1, or 0; words (B, SAID, E) and where (B, SAID, s / 4, s / 4) in 0..1: names of things, and of absent ones,
-    and the cells that they mean."""
+    that leave no doubt; there (N,) bool."""
 
     pixels: Tensor
     prompts: Prompts
@@ -94,9 +89,6 @@ class Batch:
     possible: Tensor
     sure: Tensor
     there: Tensor
-    things: Tensor
-    words: Tensor
-    where: Tensor
 
 
 class Example(NamedTuple):
@@ -168,30 +160,16 @@ def _corner(masks: Tensor, side: int, rng: np.random.Generator) -> tuple[int, in
 def batch(pictures: Sequence[Picture], vocabulary: Vocabulary, n: int, mean: tuple[float, ...], std: tuple[float, ...],
           rng: np.random.Generator, points: int = 4) -> Batch:
     """n prompts for each picture. points: places for points that a prompt has, so that clicks can be added."""
-    pixels, rows, things, said = [], [], [], []
+    pixels, rows = [], []
     for picture in pictures:
         image, masks = padded(*view(picture, rng), mean, rng)
         pixels.append(image)
-        wholes = masks[torch.from_numpy(picture.whole)]
-        things.append(torch.cat([torch.full((1, *masks.shape[1:]), 0.5), wholes]).argmax(0))
-        said.append(_said(picture, wholes, vocabulary, rng))
         rows += [_example(picture, masks, vocabulary, rng, points) for _ in range(n)]
     shift, scale = (torch.tensor(v)[:, None, None] * 255 for v in (mean, std))
     prompts = Prompts(*(torch.stack([row.prompt[i] for row in rows]) for i in range(5)))
     return Batch((torch.stack(pixels) - shift) / scale, prompts, torch.stack([row.truths for row in rows]),
                  torch.stack([row.possible for row in rows]), torch.tensor([row.sure for row in rows]),
-                 torch.tensor([row.there for row in rows]), torch.stack(things),
-                 torch.stack([words for words, _ in said]), torch.stack([where for _, where in said]))
-
-
-def _said(picture: Picture, wholes: Tensor, vocabulary: Vocabulary, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """SAID names of a picture, (SAID, E), and the cells (SAID, s / 4, s / 4) of each: its own first, then absent ones.
-    wholes: masks (M, s, s) of its things in order."""
-    own = [name for name in dict.fromkeys(picture.names) if name][:SAID]
-    names = own + [vocabulary.other(picture.names, rng) for _ in range(SAID - len(own))]
-    cells = F.avg_pool2d(wholes, 4) if len(wholes) else wholes.new_zeros(0, *(n // 4 for n in wholes.shape[1:]))
-    where = [cells[[i for i, other in enumerate(picture.names) if other == name]].sum(0).clamp(max=1) for name in names]
-    return torch.stack([vocabulary.draw(name, rng) for name in names]), torch.stack(where)
+                 torch.tensor([row.there for row in rows]))
 
 
 def _example(picture: Picture, masks: Tensor, vocabulary: Vocabulary, rng: np.random.Generator,
@@ -212,7 +190,7 @@ def _example(picture: Picture, masks: Tensor, vocabulary: Vocabulary, rng: np.ra
     if kind == "absent":
         text.copy_(vocabulary.draw(vocabulary.other(picture.names, rng), rng))
         return found
-    target = int(rng.choice(parts if parts and rng.random() < PART.get(kind, 0.0) else wholes))
+    target = int(rng.choice(parts if parts and kind != "text" and rng.random() < 0.5 else wholes))
     truths = [masks[target]]
     if kind == "text":
         name = picture.names[int(picture.thing[target])]
@@ -258,11 +236,11 @@ def _also(masks: Tensor, picture: Picture, target: int, point: Tensor, rng: np.r
 
 
 def box_of(mask: Tensor, rng: np.random.Generator | None = None) -> Tensor:
-    """The corners (2, 2) of what is in a mask (s, s), as shares; each side off by up to JITTER two times of three."""
+    """The corners (2, 2) of what is in a mask (s, s), as shares; each side off by up to a tenth half of the time."""
     places = (mask > 0.5).nonzero()
     low, high = places.amin(0).flip(0).float(), places.amax(0).flip(0).float() + 1
-    if rng is not None and rng.random() < 2 / 3:
-        off = torch.from_numpy(rng.uniform(-JITTER, JITTER, (2, 2)).astype(np.float32)) * (high - low)
+    if rng is not None and rng.random() < 0.5:
+        off = torch.from_numpy(rng.uniform(-0.1, 0.1, (2, 2)).astype(np.float32)) * (high - low)
         low, high = low + off[0], high + off[1]
     return torch.stack([low, high]) / mask.shape[-1]
 

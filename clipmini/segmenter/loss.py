@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clipmini.segmenter.decoder import Decoded
 
-FOCAL, DICE, QUALITY, THERE, ONE_THING, WORDS = 20.0, 1.0, 1.0, 1.0, 0.2, 0.3
+FOCAL, DICE, QUALITY, THERE = 20.0, 1.0, 1.0, 1.0
 
 
 def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
@@ -49,20 +49,3 @@ def segmenter_loss(decoded: Decoded, truths: Tensor, possible: Tensor, sure: Ten
     terms = {"mask": (masks * there).sum() / there.sum().clamp(min=1), "quality": (quality * asked).sum() / asked.sum(),
              "there": seen}
     return {**terms, "total": terms["mask"] + QUALITY * terms["quality"] + THERE * terms["there"]}
-
-
-def one_thing_loss(units: Tensor, things: Tensor, places: Tensor, told: Tensor) -> Tensor:
-    """Are fine cells of one thing near to one another, and far from all others? A click is half answered by that, and
-    here it is asked of many places of a picture at once. units (B, C, s, s): unit vectors; things (B, s, s): of which
-    thing each cell is, 0 for none; places (B, K): cells to ask of; told (2,): the cosine's scale, and its limit."""
-    flat, owner = units.flatten(2), things.flatten(1)  # (B, C, P), (B, P)
-    asked = flat.gather(2, places[:, None].expand(-1, flat.shape[1], -1)).transpose(1, 2)  # (B, K, C)
-    truth = owner[:, None] == owner.gather(1, places)[..., None]  # (B, K, P)
-    return agreement_loss(units, asked, truth.unflatten(2, units.shape[2:]), told)
-
-
-def agreement_loss(units: Tensor, asked: Tensor, truth: Tensor, told: Tensor) -> Tensor:
-    """Is the cosine of each cell with what is asked high where the truth says, and low elsewhere? units (B, C, h, w)
-    and asked (B, K, C): unit vectors; truth (B, K, h, w); told (2,): the cosine's scale, and its limit."""
-    cosines = (asked.float() @ units.flatten(2).float()).unflatten(2, units.shape[2:])
-    return mask_loss(told[0] * (cosines - told[1]), truth.float()).mean()

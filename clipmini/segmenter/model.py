@@ -15,7 +15,7 @@ from clipmini.vision import build_vision
 @dataclass(frozen=True)
 class SegmenterConfig:
     """What a segmenter is made of. tower: the image tower's own configuration; side: pixels of the square that it
-    reads, a multiple of 16 and of the tower's stride; depth: of the decoder; blocks: of the picture's own cells."""
+    reads, a multiple of 16 and of the tower's stride."""
 
     tower: VisionConfig
     embed_dim: int
@@ -23,7 +23,6 @@ class SegmenterConfig:
     width: int = 96
     heads: int = 6
     depth: int = 2
-    blocks: int = 3
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -40,12 +39,9 @@ class Segmenter(nn.Module):
         with torch.no_grad():
             found = tower.eval().forward_features(torch.zeros(1, 3, config.side, config.side))
         widths = (found["grid_before"].shape[1], found["grid"].shape[1])
-        self.image = ImageEncoder(tower, widths, config.embed_dim, config.width, config.blocks)
+        self.image = ImageEncoder(tower, widths, config.embed_dim, config.width)
         self.prompt = PromptEncoder(config.embed_dim, config.width)
         self.decoder = MaskDecoder(config.width, config.heads, config.depth)
-        # The scale and the limit of cosines, for `loss.agreement_loss`: of fine cells, and of cells with words.
-        self.one_thing = nn.Parameter(torch.tensor([10.0, 0.5]))
-        self.words = nn.Parameter(torch.tensor([10.0, 0.3]))
 
     @property
     def mask_side(self) -> int:

@@ -16,15 +16,14 @@ from torch import Tensor
 from clipmini.embedder import Embedder, quick_bfloat16
 from clipmini.model import no_decay
 from clipmini.segmenter.encoders import Prompts, Seen
-from clipmini.segmenter.examples import Batch, Picture, Vocabulary, batch, corrected
-from clipmini.segmenter.loss import ONE_THING, WORDS, agreement_loss, one_thing_loss, segmenter_loss
+from clipmini.segmenter.examples import Picture, Vocabulary, batch, corrected
+from clipmini.segmenter.loss import segmenter_loss
 from clipmini.segmenter.model import Segmenter, SegmenterConfig
 from clipmini.training import TrainingError
 from clipmini.training.state import write_state
 from clipmini.training.step import keep_freed_memory, learning_rate, update_average
 
 SAVE_SECONDS = 60
-PLACES = 32  # cells of each picture that are asked of which thing they are
 
 
 @dataclass(frozen=True)
@@ -101,37 +100,25 @@ def one_step(run: Run, pictures: Sequence[Picture], vocabulary: Vocabulary, conf
     run.step += 1
 
 
-def backward(model: Segmenter, examples: Batch, rounds: int, prompts: int,
-             rng: np.random.Generator) -> dict[str, float]:
+def backward(model: Segmenter, examples: Any, rounds: int, prompts: int, rng: np.random.Generator) -> dict[str, float]:
     """The gradient of all rounds -> the terms of the loss of the first one. The picture is encoded once; what the
     rounds ask of it comes together in the gradient of its cells."""
     with torch.autocast("cpu", torch.bfloat16, enabled=quick_bfloat16()):
         seen = model.see(examples.pixels)
     leaves = Seen(*(t.detach().requires_grad_() for t in seen))
-    row = _of_pictures(model, leaves, examples, rng)
     asked, told = examples.prompts, (examples.truths, examples.possible, examples.sure, examples.there)
+    row: dict[str, float] = {}
     for number in range(rounds):
         with torch.autocast("cpu", torch.bfloat16, enabled=quick_bfloat16()):
             decoded = model.ask(leaves.repeated(prompts), asked)
         terms = segmenter_loss(decoded, *told)
         (terms["total"] / rounds).backward()
-        if not number:
-            row |= {name: value.item() for name, value in terms.items()}
+        row = row or {name: value.item() for name, value in terms.items()}
         if number + 1 < rounds:
             asked, told = _next_round(decoded, asked, told, prompts, rng)
             prompts = max(1, prompts // 2)
     torch.autograd.backward(list(seen), [t.grad if t.grad is not None else torch.zeros_like(t) for t in leaves])
     return row
-
-
-def _of_pictures(model: Segmenter, leaves: Seen, examples: Batch, rng: np.random.Generator) -> dict[str, float]:
-    """The gradient of what is asked of pictures without a prompt: which fine cells are one thing, and what words mean
-    which cells."""
-    places = torch.from_numpy(rng.integers(examples.things[0].numel(), size=(len(examples.things), PLACES)))
-    thing = one_thing_loss(leaves.unit_fine, examples.things, places, model.one_thing)
-    words = agreement_loss(leaves.joint, examples.words, examples.where, model.words)
-    (ONE_THING * thing + WORDS * words).backward()
-    return {"one thing": thing.item(), "words": words.item()}
 
 
 def _next_round(decoded: Any, asked: Prompts, told: tuple[Tensor, ...], prompts: int,
@@ -182,7 +169,7 @@ def train(model: Segmenter, pictures: Sequence[Picture], vocabulary: Vocabulary,
             run.seconds += time.perf_counter() - began
             recent = run.history[-100:]
             bar.set_postfix_str(" ".join(f"{name} {np.mean([row[name] for row in recent]):.3f}"
-                                         for name in ("mask", "quality", "there", "one thing", "words")), refresh=False)
+                                         for name in ("mask", "quality", "there")), refresh=False)
             bar.update(1)
             if time.perf_counter() - saved > SAVE_SECONDS or run.step == last:
                 _save(folder, run, recipe)

@@ -29,8 +29,8 @@ class Short(NamedTuple):
 
 
 def scans(full: np.ndarray, short: Short, queries: Tensor) -> Iterator[tuple[Tensor, float]]:
-    """The scores (N,) of full (N, E) for each query (Q, E), and how far they may lie from the exact ones: not at all where
-    int8 is not quicker. short: the same vectors."""
+    """The scores (N,) of full (N, E) for each query (Q, E), and how far they may lie from the exact ones: not at all
+    where int8 is not quicker. short: the same vectors."""
     few = len(queries) < MANY
     if not (_reads_int8() if few else quick_bfloat16()):
         for some in queries.split(64):
