@@ -80,10 +80,12 @@ def run_engine(embedder: Embedder, words: Vocabulary, pictures: Callable[[int], 
     TrainingError, CheckpointError."""
     from tqdm import tqdm
 
-    stages, model = [], beginning(embedder, side, config.seed)
+    stages: list[Stage] = []
+    model = beginning(embedder, side, config.seed)
     for number, name in enumerate(STAGES):
         place = folder / f"stage-{number + 1}"
-        drawn, worth, added = list(pictures(number)), [], 0
+        drawn, added = list(pictures(number)), 0
+        worth: list[float] = []
         if number:
             predictor, labelled = MaskPredictor(model, embedder), []
             for picture in tqdm(drawn, desc="labelling", unit="scene", disable=not progress, leave=False):
