@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import clipmini
 from clipmini.data.scenes import Scene, Thing
+from clipmini.segmenter.checkpoint import WEIGHTS
 from clipmini.segmenter.encoders import POSITIVE
 from clipmini.segmenter.examples import Vocabulary, as_picture, batch
 from clipmini.segmenter.train import SegmenterTraining
@@ -88,6 +90,9 @@ def test_stages_go_on_with_one_another(embedder, tmp_path, monkeypatch):
     for before, after in zip(states, states[1:], strict=False):  # two steps apart, not begun anew
         near = max((before["average"][k] - v).abs().max() for k, v in after["average"].items() if v.is_floating_point())
         assert 0 < near < 0.05
+    for number, state in enumerate(states, 1):  # the average is what is kept, and what labels
+        kept = load_file(tmp_path / f"stage-{number}" / "final" / WEIGHTS)
+        assert all(torch.equal(kept[k], v.half() if v.is_floating_point() else v) for k, v in state["average"].items())
     assert "own masks of the others alone" in table(found)
     again = run_engine(embedder, words, pictures, [scene(99)], config, tmp_path, 48, progress=False)
     assert [s.found for s in again] == [s.found for s in found]  # what is finished is not trained again
