@@ -72,7 +72,7 @@ def stages(found: Sequence[Any], questions: Sequence[str], title: str = "A segme
     axes.set_xticks(places, [f"{stage.name}\n{stage.pictures:,} pictures{more}"
                              for stage, more in zip(found, own, strict=True)], fontsize=8)
     axes.set_xlim(-0.4, len(found) - 0.6)
-    axes.set_ylabel("mean IoU")
+    axes.set_ylabel("mean IoU, or recall")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=8)
     axes.set_title(title)

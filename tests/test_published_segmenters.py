@@ -21,7 +21,8 @@ from clipmini.files import CheckpointError
 from clipmini.segmenter.prompt import PromptError
 from clipmini.tasks.detect import detect, everything
 from clipmini.tasks.heatmap import heatmap
-from clipmini.tasks.segmenters import load_segmenter, places
+from clipmini.tasks.sam import places
+from clipmini.tasks.segmenters import load_segmenter
 
 SIZES = [(70, 40), (40, 70), (64, 64), (9, 5), (333, 120)]
 WORDS = ["red", "disc", "cat", "a", "dog"]

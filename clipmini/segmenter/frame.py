@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from clipmini.segmenter.encoders import middles
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -92,9 +94,8 @@ class Frame:
         lowest value."""
         left, top, right, bottom = other.window
         h, w = other.inner(side)
-        y, x = torch.meshgrid(torch.arange(h) + 0.5, torch.arange(w) + 0.5, indexing="ij")
-        size = torch.tensor([(right - left) / w, (bottom - top) / h])
-        shares = self.points_in(torch.stack([x, y], -1) * size + torch.tensor([left, top]))
+        size = torch.tensor([right - left, bottom - top])
+        shares = self.points_in(middles(h, w) * size + torch.tensor([left, top]))
         found = torch.full((side, side), float(logits.min()))
         found[:h, :w] = F.grid_sample(logits[None, None], 2 * shares[None] - 1, padding_mode="border",
                                       align_corners=False)[0, 0]

@@ -103,9 +103,10 @@ class MaskPredictor:
         if rough.frames[column] != self._whole or not inside.any():
             return None
         frame = self._around(self._whole.box_out(box_of(inside.numpy()), len(inside)))
-        if prompt.points is None or frame == self._whole:
-            return None if frame == self._whole else frame
-        return frame if bool((frame.holds(prompt.points) & (prompt.labels > 0)).any()) else None
+        if frame == self._whole:
+            return None
+        clicked = prompt.points is None or bool((frame.holds(prompt.points) & (prompt.labels > 0)).any())
+        return frame if clicked else None
 
     def _look_again(self, again: Sequence[tuple[int, int, Frame]], read: Sequence[Prompt], found: list[Rough]) -> None:
         """The same prompts in windows, each with the mask that was found; replaces masks of `found`."""

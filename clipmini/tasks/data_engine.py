@@ -76,28 +76,28 @@ def run_engine(embedder: Embedder, words: Vocabulary, pictures: Callable[[int], 
                scenes: Sequence[Any], config: SegmenterTraining, folder: Path, side: int,
                progress: bool = True) -> list[Stage]:
     """All three stages, each going on with the weights of the one before. pictures(number): those of a stage, with true
-    masks; scenes: to measure on. folder: a sub-folder for each stage; what is finished there is not done again. Raises
-    TrainingError, CheckpointError."""
+    masks; scenes: to measure on. folder: a sub-folder for each stage; training that is finished there is not done
+    again, labelling and measuring are. Raises TrainingError, CheckpointError."""
     from tqdm import tqdm
 
     stages: list[Stage] = []
-    model = beginning(embedder, side, config.seed)
+    predictor = MaskPredictor(beginning(embedder, side, config.seed), embedder)
     for number, name in enumerate(STAGES):
         place = folder / f"stage-{number + 1}"
         drawn, added = list(pictures(number)), 0
         worth: list[float] = []
         if number:
-            predictor, labelled = MaskPredictor(model, embedder), []
+            labelled = []
             for picture in tqdm(drawn, desc="labelling", unit="scene", disable=not progress, leave=False):
                 own, values, missed = own_labels(predictor, picture, oracle=number == 1)
-                worth, added = worth + values, added + missed
+                worth += values
+                added += missed
                 labelled += [own] if len(own.thing) else []
             drawn = labelled
-            model.requires_grad_(True)
-        run = train(model, drawn, words, config, place, progress)
-        model = run.average
-        save(place / "final", model, embedder)
-        found = measure(MaskPredictor(model, embedder), scenes, progress=progress, words=False)
+        run = train(predictor.model.requires_grad_(True), drawn, words, config, place, progress)
+        save(place / "final", run.average, embedder)
+        predictor = MaskPredictor(run.average, embedder)  # it labels the next stage's pictures
+        found = measure(predictor, scenes, progress=progress, words=False)
         stages.append(Stage(name, len(drawn), len(worth), added, float(np.mean(worth or [1.0])), found))
         with written_whole(folder / "engine.json", "results") as temporary:
             temporary.write_text(json.dumps([asdict(stage) for stage in stages], indent=1), encoding="utf-8")

@@ -20,7 +20,6 @@ from clipmini.segmenter import checkpoint
 from clipmini.segmenter.predict import SHOWN, Answer, MaskPredictor
 from clipmini.segmenter.prompt import Prompt, PromptError
 from clipmini.tasks.sam import Published, Sam, Sam2, loaded
-from clipmini.tasks.sam import places as places  # for those who import it from here
 
 EMBEDDED = "segmenter"  # the name of our own
 
