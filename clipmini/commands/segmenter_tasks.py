@@ -31,10 +31,14 @@ def engine(args) -> None:
     from clipmini.segmenter import recipe
     from clipmini.segmenter.train import SegmenterTraining
     from clipmini.tasks.data_engine import QUESTIONS, run_engine, table
+    from clipmini.training import TrainingError
 
     styles, embedder = recipe.styles_without(args.style), load(args.model, device="cpu")
     first = [styles[0], *[style for style in styles if style not in emoji.sisters(styles[0])][:1]]
-    others = [style for style in styles if not any(style in emoji.sisters(one) for one in first)] or styles
+    others = [style for style in styles if not any(style in emoji.sisters(one) for one in first)]
+    if not others:
+        raise TrainingError(f"no art style is left to label: {', '.join(styles)} are here, and true masks are those of "
+                            f"{', '.join(first)}; run: clipmini data emoji --fetch")
 
     def pictures(stage: int):
         return recipe.pictures(others if stage else first, args.scenes, args.seed + stage, progress=not args.quiet)

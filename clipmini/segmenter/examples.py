@@ -18,6 +18,7 @@ LARGEST_ZOOM = 3.0
 ZOOMED, FLIPPED, PADDED = 0.4, 0.5, 0.2  # probabilities
 KINDS = ("point", "box", "mask", "text", "absent")
 SHARES = (0.45, 0.22, 0.08, 0.17, 0.08)  # of the kinds
+OF_PARTS = {"point": 0.3, "box": 0.5, "mask": 0.5, "text": 0.0}  # probabilities that a part is meant, where there is one
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def _example(picture: Picture, masks: Tensor, vocabulary: Vocabulary, rng: np.ra
     if kind == "absent":
         text.copy_(vocabulary.draw(vocabulary.other(picture.names, rng), rng))
         return found
-    target = int(rng.choice(parts if parts and kind != "text" and rng.random() < 0.5 else wholes))
+    target = int(rng.choice(parts if parts and rng.random() < OF_PARTS[kind] else wholes))
     truths = [masks[target]]
     if kind == "text":
         name = picture.names[int(picture.thing[target])]

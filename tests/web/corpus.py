@@ -1,0 +1,126 @@
+"""Pictures of all kinds and strings of all scripts, from a seed: what Python and the page must read alike.
+
+    python tests/web/corpus.py FOLDER      writes the pictures, to look at them
+"""
+
+import io
+import random
+import sys
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageDraw, features
+
+PICTURES, STRINGS = 200, 2_000
+SCRIPTS = ((0x20, 0x7f), (0xa0, 0x250), (0x370, 0x400), (0x400, 0x530), (0x590, 0x700), (0x900, 0xe00), (0x1100, 0x1200),
+           (0x1e00, 0x2000), (0x2000, 0x2070), (0x2190, 0x27c0), (0x3040, 0x3100), (0x4e00, 0x5200), (0xac00, 0xad00),
+           (0xff00, 0xfff0), (0x1f300, 0x1f700), (0x1d400, 0x1d800), (0xe0000, 0xe0080))
+WORDS = ("a photo of a dog", "it's", "don't we'll I'm", "CAFÉ", "cafe\u0301", "ΣΑΣ", "İstanbul", "大象", "一只猫", "12345",
+         "<|startoftext|>", "<|EndOfText|>", "<|endoftext|>", "&amp;", "\ufeff", "\x85", "\x1c", "\u3000", "\u200b", "👩‍🚀", "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+         "straße", "ﬁne", "１２", "x" * 70, "ⅷ", "a\u0300\u0301", "!?...", "''s", "'S")
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def drawn(rng: np.random.Generator, width: int, height: int, alpha: bool = False) -> Image.Image:
+    """Clouds, edges and noise; with alpha, of every transparency."""
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(x * rng.uniform(0.01, 0.6) + y * rng.uniform(0.01, 0.6) + rng.uniform(0, 6)) for _ in range(4)]
+    levels = (np.stack(waves, -1) * 120 + 128 + rng.normal(0, rng.choice([0, 4, 30]), (height, width, 4))).clip(0, 255)
+    image = Image.fromarray(levels.astype(np.uint8)[..., :4 if alpha else 3])
+    pen = ImageDraw.Draw(image)
+    for _ in range(6):
+        corners = sorted(rng.integers(0, width, 2).tolist()), sorted(rng.integers(0, height, 2).tolist())
+        fill = tuple(rng.integers(0, 256, 4 if alpha else 3).tolist())
+        pen.ellipse([corners[0][0], corners[1][0], corners[0][1], corners[1][1]], fill=fill)
+    return image
+
+
+def _some(rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
+    """One of each kind, of a size of its own."""
+    def size() -> tuple[int, int]:
+        longer = int(2 ** rng.uniform(2, 10))
+        shorter = max(1, int(longer / rng.uniform(1, 6)))
+        return (longer, shorter) if rng.random() < 0.5 else (shorter, longer)
+
+    plain, glass = (lambda alpha=alpha: drawn(rng, *size(), alpha) for alpha in (False, True))
+    yield "rgb.png", encoded(plain(), "PNG")
+    yield "interlaced-like.png", encoded(plain(), "PNG", compress_level=0)
+    yield "rgba.png", encoded(glass(), "PNG")
+    yield "grey.png", encoded(plain().convert("L"), "PNG")
+    yield "grey-alpha.png", encoded(glass().convert("LA"), "PNG")
+    yield "one-bit.png", encoded(plain().convert("1"), "PNG")
+    yield "palette.png", encoded(plain().quantize(int(rng.integers(2, 256))), "PNG")
+    yield "key.png", encoded(plain().quantize(16), "PNG", transparency=int(rng.integers(16)))
+    yield "deep.png", encoded(Image.fromarray(np.asarray(plain().convert("L")).astype(np.uint16) * 257
+                                              + rng.integers(0, 200, dtype=np.uint16)), "PNG")
+    for sampling in (0, 1, 2):
+        yield f"sampling-{sampling}.jpg", encoded(plain(), "JPEG", subsampling=sampling, quality=int(rng.integers(20, 99)))
+    yield "progressive.jpg", encoded(plain(), "JPEG", progressive=True)
+    yield "grey.jpg", encoded(plain().convert("L"), "JPEG")
+    turned = Image.Exif()
+    turned[0x0112] = int(rng.integers(1, 9))
+    yield f"turned-{turned[0x0112]}.jpg", encoded(plain(), "JPEG", exif=turned.tobytes())
+    yield "lossy.webp", encoded(plain(), "WEBP", quality=int(rng.integers(20, 99)))
+    yield "lossless.webp", encoded(glass(), "WEBP", lossless=True, exact=True)
+    yield "lossy-alpha.webp", encoded(glass(), "WEBP", quality=80)
+    yield "still.gif", encoded(plain().quantize(64), "GIF")
+    frames = [plain().resize((40, 30)) for _ in range(3)]
+    yield "animated.gif", encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    yield "animated.webp", encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    yield "rgb.bmp", encoded(plain(), "BMP")
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    yield "srgb.jpg", encoded(plain(), "JPEG", icc_profile=profile)
+    yield "srgb.png", encoded(plain(), "PNG", icc_profile=profile)
+    yield "tiny.png", encoded(drawn(rng, *rng.integers(1, 5, 2).tolist()), "PNG")
+    yield "same-size.png", encoded(drawn(rng, 48, 48), "PNG")
+
+
+# Whose colours a browser computes by its own tables or its own decoder; Python's are a level or a few away.
+def _by_tables(rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
+    plain = drawn(rng, 300, 200)
+    yield "cmyk.jpg", encoded(plain.convert("CMYK"), "JPEG")
+    if features.check("avif"):
+        yield "picture.avif", encoded(plain, "AVIF")
+
+
+def pictures(seed: int = 0, n: int = PICTURES, large: bool = True) -> list[tuple[str, bytes]]:
+    """n of them as (name, content); large: with one of twelve megapixels, and one of twenty times its height."""
+    rng, found = np.random.default_rng(seed), []
+    if large:
+        found += [("camera.jpg", encoded(drawn(rng, 4000, 3000), "JPEG")), ("glass.png", encoded(drawn(rng, 2000, 1500, True), "PNG")),
+                  ("strip.png", encoded(drawn(rng, 2000, 100), "PNG"))]
+    while len(found) < n:
+        found += [(f"{len(found) + i}-{name}", data) for i, (name, data) in enumerate(_some(rng))]
+    return found[:n]
+
+
+def strings(seed: int = 0, n: int = STRINGS) -> list[str]:
+    """n texts: words, letters of every script, and both mixed; none has half a character."""
+    chance, found = random.Random(seed), [" ".join(WORDS), "", " ", *WORDS]
+    while len(found) < n:
+        parts = []
+        for _ in range(chance.randrange(1, 12)):
+            if chance.random() < 0.4:
+                parts.append(chance.choice(WORDS))
+            else:
+                low, high = chance.choice(SCRIPTS)
+                letters = (chr(chance.randrange(low, high)) for _ in range(chance.randrange(1, 9)))
+                parts.append("".join(c for c in letters if unicodedata.category(c) != "Cn"))
+        found.append(chance.choice(("", " ", "  ", "\n")).join(parts))
+    return found[:n]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True)
+    for name, data in pictures():
+        (folder / name).write_bytes(data)
