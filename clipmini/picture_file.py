@@ -298,9 +298,9 @@ def _layers(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | N
 
 
 def _to_8_bit(levels: np.ndarray, mode: str) -> np.ndarray:
-    """Deep grey levels scaled to 0..255, by their upper byte as PIL does with deep colours and Chromium with both: PIL's
-    own convert would saturate them to white. Those of 32 bits (mode I) say nothing of their range: it is 8 bits or 16
-    where they fit, else from the least level to the greatest."""
+    """Deep grey levels scaled to 0..255, by their upper byte, as PIL does with deep colours and Chromium with both:
+    PIL's own convert would saturate them to white. Those of 32 bits (mode I) say nothing of their range: it is 8 bits
+    or 16 where they fit, else from the least level to the greatest."""
     low, high = (int(levels.min()), int(levels.max())) if mode == "I" and levels.size else (0, 65535)
     if low < 0 or high > 65535:
         return ((levels - low) * 255 // max(1, high - low)).astype(np.uint8)

@@ -1,6 +1,7 @@
 """Build the folder that a Hugging Face Space runs.
 
-    python -m demo_app.space FOLDER
+    python -m demo_app.space FOLDER             the app, on a server of the hub
+    python -m demo_app.space --static FOLDER    the page that needs no server: free, as many as you like
     hf upload YOU/SPACE FOLDER . --repo-type space
 
 The Space downloads nothing when it starts, unless its variables ask for another model: code, checkpoints, samples and
@@ -79,8 +80,18 @@ def main(argv=None) -> int:
     p = argparse.ArgumentParser(prog="python -m demo_app.space", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("folder", type=Path, help="new folder to write")
+    p.add_argument("--static", action="store_true", help="the page that runs in the browser; other models and options: "
+                   "clipmini page --help")
     args = p.parse_args(argv)
     try:
+        if args.static:
+            from clipmini.embedder import load
+            from demo_app import web_page
+
+            made = web_page.build(load("emoji", device="cpu"), args.folder)
+            print(f"wrote {made.folder}, {made.raw / 1e6:.1f} MB; try it: python -m http.server --directory "
+                  f"{made.folder}")
+            return 0
         print(f"wrote {build(args.folder)}; try it: cd {args.folder} && python demo_app/app.py")
     except CheckpointError as error:
         print(f"space: {error}", file=sys.stderr)

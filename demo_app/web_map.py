@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -12,7 +13,7 @@ from clipmini.files import CheckpointError
 from clipmini.tasks.maps.folder import CELL, COLUMNS, EmbeddingMap, read
 from demo_app.map.stored import FILM, same_model, shipped, stored_path
 
-SIDE, QUALITY, STEPS = 20, 25, 8  # pixels of a thumbnail, quality of its WebP, steps: the page has a budget of bytes
+SIDE, QUALITY, STEPS = 20, 20, 6  # pixels of a thumbnail, quality of its WebP, steps: the page has a budget of bytes
 LEVELS = {torch.uint8: 255, torch.uint16: 65_535}  # of places: a film's are seen from afar only
 
 
@@ -29,7 +30,7 @@ def write(embedder: Embedder, place: Path, given: Path | None = None) -> bool:
     film = read(shipped(FILM)) if not given and (shipped(FILM) / "points.json").is_file() else None
     if film and film.names != found.names:
         film = None
-    steps = film.steps[-STEPS:] if film else []
+    steps = [film.steps[round(i)] for i in np.linspace(0, len(film.steps) - 1, STEPS)] if film else []
     place.mkdir()
     described = json.dumps(describe(found, steps), ensure_ascii=False, separators=(",", ":"))
     (place / "map.json").write_text(described, encoding="utf-8")

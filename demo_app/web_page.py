@@ -30,6 +30,7 @@ RUNTIME = "onnxruntime-web"
 VERSION = "1.30"  # of npm: the newest of its patches
 RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 TEMPLATE_SETS = ("plain", "emoji", "photo", "shapes")
+LOADED = (".wasm", ".onnx", ".onnx.data")  # what a visitor loads by a click
 SMALL = 1_000  # numbers of a tensor that is left in float32
 HEADER = """---
 title: clipmini in your browser
@@ -45,9 +46,9 @@ short_description: A CLIP that runs in your browser, no server
 """
 TEXT = """# clipmini in your browser
 
-The model `{model}` and its page, {raw:.1f} MB in all ({packed:.1f} MB as gzip sends them). Pictures stay in the browser:
-nothing is sent anywhere. Copy this folder to any host of static files; opened as a file, without a server, browsers
-refuse its modules. To try it here: `python -m http.server --directory THIS_FOLDER`.
+The model `{model}` and its page, {raw:.1f} MB in all ({packed:.1f} MB as gzip sends them). Pictures stay in the
+browser: nothing is sent anywhere. Copy this folder to any host of static files; opened as a file, without a server,
+browsers refuse its modules. To try it here: `python -m http.server --directory THIS_FOLDER`.
 
 Made with `clipmini page`. ONNX Runtime Web {version} by Microsoft runs the model (MIT licence, ort/LICENSE).
 """
@@ -56,18 +57,22 @@ Made with `clipmini page`. ONNX Runtime Web {version} by Microsoft runs the mode
 @dataclass(frozen=True)
 class Built:
     """What was written. raw, packed: bytes, and bytes as gzip sends them; runtime: its version; cosines: the least
-    cosine of the exported vectors of pictures and texts to the model's own."""
+    cosine of the exported vectors of pictures and texts to the model's own; warnings: what the page cannot do as Python
+    does."""
 
     folder: Path
     raw: int
     packed: int
     runtime: str
     cosines: dict[str, float]
+    warnings: tuple[str, ...] = ()
 
 
-def build(embedder: Embedder, folder: str | Path, runtime: Path | None = None, half: bool = False) -> Built:
+def build(embedder: Embedder, folder: str | Path, runtime: Path | None = None, half: bool = False,
+          own_map: Path | None = None) -> Built:
     """Write the site into a new folder, whole or not at all. runtime: a folder with the unpacked npm package
-    onnxruntime-web, fetched by npm where it is not given; half: weights in float16. Raises CheckpointError."""
+    onnxruntime-web, fetched by npm where it is not given; half: weights in float16; own_map: a folder that `clipmini
+    map` wrote for the model. Raises CheckpointError."""
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{str(folder)!r} is not an empty folder; give a new one")
@@ -85,11 +90,13 @@ def build(embedder: Embedder, folder: str | Path, runtime: Path | None = None, h
             shutil.copyfile(package / "dist" / name, temporary / "ort" / name)
         cosines = _exported(embedder, temporary / "model", half)
         _samples(temporary / "samples")
-        has_map = web_map.write(embedder, temporary / "map")
+        has_map = web_map.write(embedder, temporary / "map", own_map)
         described = json.dumps(describe(embedder, has_map), ensure_ascii=False, separators=(",", ":"))
         (temporary / "model" / "model.json").write_text(described, encoding="utf-8")
         raw, packed = _finished(temporary, embedder.name, version)
-    return Built(folder, raw, packed, version, cosines)
+    unmended = ("the model wants texts mended by ftfy, which only Python has: broken Unicode and HTML entities are "
+                "read as they are",) if tokenizer.repair else ()
+    return Built(folder, raw, packed, version, cosines, unmended)
 
 
 def describe(embedder: Embedder, has_map: bool = False) -> dict[str, Any]:
@@ -193,18 +200,14 @@ def _samples(place: Path) -> None:
 def _finished(site: Path, model: str, version: str) -> tuple[int, int]:
     """Write what names all files: the service worker's list, and the README with its sizes -> bytes, bytes packed."""
     worker, readme = site / "sw.js", site / "README.md"
+    loaded = sum(path.stat().st_size for path in site.rglob("*") if path.name.endswith(LOADED))
+    (site / "sizes.json").write_text(json.dumps({"model": loaded}), encoding="utf-8")
     files = {path.relative_to(site).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
              for path in sorted(site.rglob("*")) if path.is_file() and path != worker}
-    sizes = {name: (site / name).stat().st_size for name in files}
-    loaded = sum(size for name, size in sizes.items() if name.endswith((".wasm", ".onnx")))
-    script = worker.read_text(encoding="utf-8").replace("/* FILES */ {}", json.dumps(files))
-    worker.write_text(script, encoding="utf-8")
-    (site / "sizes.json").write_text(json.dumps({"model": loaded}), encoding="utf-8")
-    raw = packed = 0
-    for path in site.rglob("*"):
-        if path.is_file():
-            raw += path.stat().st_size
-            packed += len(gzip.compress(path.read_bytes(), 6))
+    script = worker.read_text(encoding="utf-8")
+    worker.write_text(script.replace("/* FILES */ {}", json.dumps(files)), encoding="utf-8")
+    contents = [path.read_bytes() for path in site.rglob("*") if path.is_file()]
+    raw, packed = sum(map(len, contents)), sum(len(gzip.compress(content, 6)) for content in contents)
     readme.write_text(HEADER + TEXT.format(model=model, raw=raw / 1e6, packed=packed / 1e6, version=version),
                       encoding="utf-8")
-    return raw, packed
+    return raw + readme.stat().st_size, packed + len(gzip.compress(readme.read_bytes(), 6))

@@ -131,6 +131,24 @@ def segmenter_table(data: dict) -> str:
     return "\n".join(rows)
 
 
+def record_page(found: dict) -> None:
+    """What tests/benchmarks/bench_page.py measured, in place of its last table."""
+    data = json.loads(RESULTS.read_text(encoding="utf-8"))
+    RESULTS.write_text(json.dumps(data | {"page": found}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def page_table(data: dict) -> str:
+    """A column for each kind of weights."""
+    pages = data["page"]
+    lines = {"files": "{raw:.2f} MB", "files, as gzip sends them": "{packed:.2f} MB",
+             "first answer, empty cache, from loopback": "{answer:.1f} s", "of which the model": "{ready:.1f} s",
+             "a picture": "{picture:.0f} ms", "a JPEG of 12 megapixels": "{camera:.0f} ms", "a text": "{text:.2f} ms",
+             "where in the picture": "{where:.0f} ms", "a label's cosine, off by at most": "{gap:.0e}"}
+    rows = [f"| | {' | '.join(pages)} |", "|---" * (len(pages) + 1) + "|"]
+    return "\n".join([*rows, *(f"| {what} | {' | '.join(how.format(**said) for said in pages.values())} |"
+                               for what, how in lines.items())])
+
+
 def photos_table(data: dict) -> str:
     """One row for each model and set of photos."""
     rows = ["| model | photos | top-1 | 95% | top-5 | 95% | command |", "|---|---|---|---|---|---|---|"]
@@ -290,8 +308,8 @@ def tables() -> dict[Path, dict[str, str]]:
     return {README: {"ten": ten_table(data)},
             PAGE: {"results": results_table(data), "seeds": seeds_table(data), "order": order_table(data),
                    "photos": photos_table(data), "heatmaps": heatmaps_table(data), "drawings": drawings_table(data),
-                   "presence": presence_table(data), "segmenter": segmenter_table(data), "speed": speed_table(data),
-                   "licences": licence_table()}}
+                   "presence": presence_table(data), "segmenter": segmenter_table(data), "page": page_table(data),
+                   "speed": speed_table(data), "licences": licence_table()}}
 
 
 def block(name: str) -> re.Pattern:

@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "read a training curve and say what it shows",
     "evaluate": "zero-shot accuracy on our data, or on a test set of the field",
     "prompts": "what each prompt template is worth, alone and in an ensemble",
+    "page": "write a static site that runs a model in the browser, without a server",
     "export": "write a folder for transformers, open_clip or ONNX Runtime",
 }
 _FORMAT = warnings.formatwarning  # Python's own, for what others warn of

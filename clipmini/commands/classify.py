@@ -8,7 +8,10 @@ from clipmini.commands.shared import MODEL_HELP
 def add(p) -> None:
     """The options."""
     p.add_argument("pictures", nargs="+", type=Path, help="picture files")
-    p.add_argument("--labels", required=True, help='labels, separated by commas: "cat, dog, red apple"')
+    what = p.add_mutually_exclusive_group(required=True)
+    what.add_argument("--labels", help='labels, separated by commas: "cat, dog, red apple"')
+    what.add_argument("--classes", type=Path, metavar="FILE", help="classes taught by pictures, which the page of "
+                      "`clipmini page` saved; no words are read")
     p.add_argument("--model", default="emoji", help=MODEL_HELP)
     p.add_argument("--templates", help='a set by name (emoji, photo, openai7, openai80, cifar ...) or one of your own: '
                    '"a photo of a {}" (default: what the model was trained with)')
@@ -18,15 +21,20 @@ def add(p) -> None:
 
 def run(args) -> None:
     """Print cosine, logit and probability of each label, best first; what can't be read is told at the end."""
+    from clipmini.commands.answer import print_answer
     from clipmini.commands.left_out import tell_left_out
     from clipmini.embedder import load
     from clipmini.picture_file import ImageError, shown
+    from clipmini.tasks.classes import read_classes
     from clipmini.tasks.classify import classify, make_classifier
     from clipmini.tasks.prompts import named_or_own
 
     embedder = load(args.model, packed=True)
-    templates = named_or_own(args.templates or embedder.meta.get("templates", "emoji"))
-    classifier = make_classifier(embedder, args.labels, templates, args.none)
+    if args.classes:
+        classifier = read_classes(args.classes, embedder)
+    else:
+        templates = named_or_own(args.templates or embedder.meta.get("templates", "emoji"))
+        classifier = make_classifier(embedder, args.labels, templates, args.none)
     unread = []
     for number, path in enumerate(args.pictures):
         try:  # one by one: only one picture is in memory
@@ -47,14 +55,3 @@ def run(args) -> None:
             tell_left_out(unread, "pictures", Path("left-out.txt"))
         why = f": {unread[0][1]}" if len(unread) == 1 else "; the others, if any, are answered above"
         raise ImageError(f"{len(unread):,} of {len(args.pictures):,} pictures left out{why}")
-
-
-def print_answer(p) -> None:
-    """A Prediction of one picture: a line for each label, best first."""
-    width = max(len(label) for label in (*p.labels, "none of these"))
-    for share, j in zip(*(column.tolist() for column in p.probabilities[0].sort(descending=True)), strict=True):
-        print(f"  {p.labels[j]:<{width}} {share:7.1%} {'#' * round(20 * share):<20} "
-              f"cosine {p.cosines[0, j]:.3f}  logit {p.logits[0, j]:.2f}"
-              + (f"  by itself {p.alone[0, j].item():.1%}" if p.alone is not None else ""))
-    if p.none is not None:
-        print(f"  {'none of these':<{width}} {p.none[0].item():7.1%} {'#' * round(20 * p.none[0].item())}")

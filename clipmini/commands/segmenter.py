@@ -23,7 +23,9 @@ def add(p) -> None:
                    "the same command goes on with an interrupted run")
     p.add_argument("--measure", metavar="MODEL", help="train nothing: measure a segmenter on the held-out style")
     p.add_argument("--engine", action="store_true", help="the data engine as an experiment: true masks of two "
-                   "styles, then its own masks of the others; --steps and --scenes are a stage's")
+                   "styles, then its own masks of the others; --steps are a stage's, --scenes the first one's")
+    p.add_argument("--labelled", type=int, default=500, help="scenes of the engine's other stages, which it labels "
+                   "itself, a second or two each (default 500)")
     p.add_argument("--rows", type=int, default=100, help="scenes to measure on (default 100)")
     p.add_argument("--json", type=Path, metavar="FILE", help="write what was measured as JSON too")
     p.add_argument("--quiet", action="store_true", help="no progress bars")

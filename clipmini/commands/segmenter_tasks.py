@@ -41,7 +41,8 @@ def engine(args) -> None:
                             f"{', '.join(first)}; run: clipmini data emoji --fetch")
 
     def pictures(stage: int):
-        return recipe.pictures(others if stage else first, args.scenes, args.seed + stage, progress=not args.quiet)
+        return recipe.pictures(others if stage else first, args.labelled if stage else args.scenes, args.seed + stage,
+                               progress=not args.quiet)
     found = run_engine(embedder, recipe.vocabulary(embedder), pictures,
                        make(parts.load(args.style, progress=not args.quiet), args.rows, args.seed),
                        SegmenterTraining(args.steps, seed=args.seed), args.out, recipe.SIDE, not args.quiet)

@@ -18,7 +18,7 @@ LARGEST_ZOOM = 3.0
 ZOOMED, FLIPPED, PADDED = 0.4, 0.5, 0.2  # probabilities
 KINDS = ("point", "box", "mask", "text", "absent")
 SHARES = (0.45, 0.22, 0.08, 0.17, 0.08)  # of the kinds
-OF_PARTS = {"point": 0.3, "box": 0.5, "mask": 0.5, "text": 0.0}  # probabilities that a part is meant, where there is one
+OF_PARTS = {"point": 0.3, "box": 0.5, "mask": 0.5, "text": 0.0}  # probabilities that a part is meant
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from clipmini.embedder import Embedder, assets_folder, embedded_names
 from clipmini.files import CheckpointError
 from clipmini.picture_file import shown
 from clipmini.tasks.maps.folder import EmbeddingMap
-from demo_app.map.canvas import opened
 
 FILM = "film"  # assets/maps/film: how a model learned, step by step
 PROBES = 16  # words of a map that its model must place where the map has them
@@ -33,6 +32,8 @@ def stored_path(model: str) -> Path | None:
 def serve(model: str, folder: Path, embedder: Embedder) -> None:
     """Show the map in a folder as that of the page's model. Raises CheckpointError for a folder without a map, and for
     the map of another model: names may change, so the vectors are compared."""
+    from demo_app.map.canvas import opened  # with Gradio, which not all want who ask where a map is
+
     if not folder.is_dir():
         raise CheckpointError(f"there is no folder {str(folder)!r}; give one that `clipmini map` wrote")
     found = opened(folder.resolve()).found

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageDraw, features
+from PIL import Image, ImageCms, ImageDraw
 
 PICTURES, STRINGS = 200, 2_000
 SCRIPTS = ((0x20, 0x7f), (0xa0, 0x250), (0x370, 0x400), (0x400, 0x530), (0x590, 0x700), (0x900, 0xe00), (0x1100, 0x1200),
@@ -82,19 +82,12 @@ def _some(rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
     yield "same-size.png", encoded(drawn(rng, 48, 48), "PNG")
 
 
-# Whose colours a browser computes by its own tables or its own decoder; Python's are a level or a few away.
-def _by_tables(rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
-    plain = drawn(rng, 300, 200)
-    yield "cmyk.jpg", encoded(plain.convert("CMYK"), "JPEG")
-    if features.check("avif"):
-        yield "picture.avif", encoded(plain, "AVIF")
-
-
 def pictures(seed: int = 0, n: int = PICTURES, large: bool = True) -> list[tuple[str, bytes]]:
     """n of them as (name, content); large: with one of twelve megapixels, and one of twenty times its height."""
     rng, found = np.random.default_rng(seed), []
     if large:
-        found += [("camera.jpg", encoded(drawn(rng, 4000, 3000), "JPEG")), ("glass.png", encoded(drawn(rng, 2000, 1500, True), "PNG")),
+        found += [("camera.jpg", encoded(drawn(rng, 4000, 3000), "JPEG")),
+                  ("glass.png", encoded(drawn(rng, 2000, 1500, True), "PNG")),
                   ("strip.png", encoded(drawn(rng, 2000, 100), "PNG"))]
     while len(found) < n:
         found += [(f"{len(found) + i}-{name}", data) for i, (name, data) in enumerate(_some(rng))]

@@ -20,13 +20,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import hostile_corpus
 from clipmini.embedder import Embedder, load
 from clipmini.image import ImageError, open_image, resize_and_crop
 from clipmini.picture_file import shown
 from clipmini.tasks.classify import classify, make_classifier
 from clipmini.tasks.index import NoIndexError, split, terms
 from clipmini.tasks.prompts import TEMPLATES, PromptError, _visible, clean_labels, fill_with_one_article
-import hostile_corpus
 from web.corpus import pictures, strings
 
 HERE = Path(__file__).resolve().parent

@@ -58,7 +58,8 @@ function newWords(known, label) {
 }
 
 function notesOn(embedder, labels, prompts, templates) {
-  const named = (kind, found, values = {}) => found.length ? [{ kind, values: { labels: listed(found), ...values } }] : [];
+  const named = (kind, found, values = {}) =>
+    found.length ? [{ kind, values: { labels: listed(found), ...values } }] : [];
   const plain = (label, i) => prompts[i].some((p) => !templates.some((t) => t.replace("{}", () => label) === p));
   return [
     ...named("unseen", labels.filter((label) => unseen(embedder, label)).map((label) => shorten(label))),
@@ -72,12 +73,14 @@ function notesOn(embedder, labels, prompts, templates) {
 export async function makeClassifier(embedder, text, templateText, noneOfThese = false) {
   const { labels, notes } = cleanLabels(text), templates = cleanTemplates(templateText);
   const { texts, prompts } = await buildClassifier(embedder, labels, templates);
-  const made = { labels, texts, prompts, others: null, notes: [...notes, ...notesOn(embedder, labels, prompts, templates)] };
+  const made = { labels, texts, prompts, others: null,
+    notes: [...notes, ...notesOn(embedder, labels, prompts, templates)] };
   if (noneOfThese) {
     const words = embedder.config.everyday, { texts: usual } = await buildClassifier(embedder, words, templates);
     const middle = mean(usual), apart = (vector) => unit(vector.map((value, i) => value - middle[i]));
     const own = texts.map(apart), taken = new Set(labels.map((label) => label.toLowerCase()));
-    made.others = usual.filter((vector, i) => !taken.has(words[i]) && Math.max(...own.map((o) => dot(apart(vector), o))) <= NEAR);
+    made.others = usual.filter((vector, i) =>
+      !taken.has(words[i]) && Math.max(...own.map((o) => dot(apart(vector), o))) <= NEAR);
     if (!made.others.length) made.notes.push({ kind: "no_words_left", values: {} });
   } else if (labels.length === 1) made.notes.push({ kind: "one_label", values: {} });
   return made;

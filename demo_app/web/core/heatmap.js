@@ -88,18 +88,19 @@ function presence(texts, everyday, whole, vectors) {
   return texts.map((text) => Math.max(above(dot(text, whole), usualWhole) - WHOLE_LESS, above(best(text), usual)));
 }
 
-// texts, everyday: unit vectors. -> { maps: for each text CELLS x CELLS numbers from 0 to 1, box: where in the square the
-// picture lies, present: for each text whether it is there }.
+// texts, everyday: unit vectors. -> { maps: for each text CELLS x CELLS numbers from 0 to 1, box: where in the square
+// the picture lies, present: for each text whether it is there }.
 export async function heatmap(embedder, picture, texts, everyday, told) {
-  const { vision } = embedder.config, own = vision.image_size, whole = Math.max(own, Math.min(VIEW_SIDES * own, LARGEST));
+  const { vision } = embedder.config, own = vision.image_size,
+    whole = Math.max(own, Math.min(VIEW_SIDES * own, LARGEST));
   const { picture: square, box } = squared(picture, whole, vision.mean);
   const { found, places } = windows(normalised(square, levels(vision)), whole, own), vectors = [];
   for (let start = 0; start < found.length; start += 32) {
     vectors.push(...await embedder.embedPixels(found.slice(start, start + 32).map((cut) => cut())));
     told(Math.min(1, (start + 32) / found.length));
   }
-  const powers = vectors.map((vector) => [...everyday, ...texts].reduce(
-    (sum, text) => sum + Math.exp(embedder.scale * (dot(text, vector) - 1)), 0));  // less the scale, which no softmax sees
+  const powers = vectors.map((vector) => [...everyday, ...texts].reduce(  // less the scale, which no softmax sees
+    (sum, text) => sum + Math.exp(embedder.scale * (dot(text, vector) - 1)), 0));
   const maps = texts.map((text) => stretched(spread(softmax(vectors.map(
     (vector, i) => embedder.scale * dot(text, vector) - Math.log(powers[i]))), places)));
   const [first] = await embedder.embedImages([picture]);
@@ -114,7 +115,8 @@ function spread(votes, places) {
     const bell = (middle) => Float32Array.from({ length: CELLS }, (_, i) =>
       Math.exp(-((((i + 0.5) / CELLS - middle) / (side / 2)) ** 2)));
     const across = bell(x), down = bell(y);
-    for (let i = 0; i < CELLS; i++) for (let j = 0; j < CELLS; j++) map[i * CELLS + j] += votes[n] * down[i] * across[j];
+    for (let i = 0; i < CELLS; i++)
+      for (let j = 0; j < CELLS; j++) map[i * CELLS + j] += votes[n] * down[i] * across[j];
   });
   return map;
 }

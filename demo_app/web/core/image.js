@@ -79,7 +79,8 @@ export function crop(picture, left, top, width, height) {
   return { data, width, height };
 }
 
-export const roundHalf = (x) => Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x);  // halves to the even number
+export const roundHalf = (x) =>  // halves to the even number
+  Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x);
 
 // Short side to the model's size, then the central square.
 export function resizeAndCrop(picture, vision) {

@@ -1,5 +1,5 @@
-// From anybody's file to RGB, as in clipmini/picture_file.py. The browser decodes, turns as the camera says and converts
-// colours; what it must not do is lay transparent parts on black, or resize.
+// From anybody's file to RGB, as in clipmini/picture_file.py. The browser decodes, turns as the camera says and
+// converts colours; what it must not do is lay transparent parts on black, or resize.
 
 import { openPng } from "./png.js";
 import { Problem } from "./problem.js";
@@ -38,7 +38,8 @@ function straightLevels(bitmap) {
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
   gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
-  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
+  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D,
+    gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
   if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) return null;
   const data = new Uint8Array(width * height * 4);
   gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);
@@ -91,7 +92,8 @@ async function decoded(blob, options = {}) {
   return { data, width, height };
 }
 
-// A profile that says what is assumed without it, such as sRGB's own, changes nothing: browsers differ by a level there.
+// A profile that says what is assumed without it, such as sRGB's own, changes nothing: browsers differ by a level
+// there.
 async function inSrgb(blob, found) {
   const head = new TextDecoder("latin1").decode(await blob.slice(0, 65536).arrayBuffer());
   if (!/ICC_PROFILE|iCCP|ICCP/.test(head)) return found;

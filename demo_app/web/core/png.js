@@ -2,7 +2,8 @@
 // colours, and of 16 bits, which browsers round differently. Others, and animations, are left to the browser.
 
 const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
-const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];  // Adam7
+const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4],  // Adam7
+  [1, 0, 2, 2], [0, 1, 1, 2]];
 
 function chunksOf(bytes) {
   const view = new DataView(bytes.buffer), found = {};
@@ -47,7 +48,8 @@ function reader({ depth, colour, palette, key }, raw) {
   const keys = key && colour !== 3 ? [0, 1, 2].map((c) => (key[2 * c] << 8) + key[2 * c + 1]) : null;
   return (at, x, put) => {
     const first = sample(at, x * channels);
-    if (colour === 3) return put(palette[3 * first], palette[3 * first + 1], palette[3 * first + 2], key?.[first] ?? 255);
+    if (colour === 3) return put(palette[3 * first], palette[3 * first + 1], palette[3 * first + 2],
+      key?.[first] ?? 255);
     const grey = level(first);
     if (colour === 0) return put(grey, grey, grey, keys && first === keys[0] ? 0 : 255);
     if (colour === 4) return put(grey, grey, grey, level(sample(at, 2 * x + 1)));
@@ -68,7 +70,8 @@ export async function openPng(blob, all = false) {
   const kind = { depth: head[8], colour: head[9], palette, key }, channels = CHANNELS[kind.colour];
   if (!channels || (kind.colour === 3 && !palette)) return null;
   const ordinary = kind.colour < 4 && !key && kind.depth < 16;
-  if (!all && (ordinary || ["acTL", "eXIf", "iCCP", "gAMA", "cHRM", "cICP"].some((name) => name in others))) return null;
+  if (!all && (ordinary ||
+    ["acTL", "eXIf", "iCCP", "gAMA", "cHRM", "cICP"].some((name) => name in others))) return null;
   const raw = await inflated(IDAT), data = new Uint8ClampedArray(4 * width * height), read = reader(kind, raw);
   const bits = kind.depth * channels;
   let at = 0;

@@ -20,9 +20,11 @@ function checkTemplate(template) {
 
 // One template a line -> a checked list, each once.
 export function cleanTemplates(text) {
-  const found = [...new Set(text.split(/\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/).map((t) => t.trim()).filter(Boolean))];
+  const found = [...new Set(text.split(/\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/)
+    .map((t) => t.trim()).filter(Boolean))];
   if (!found.length) throw new Problem("no_templates");
-  if (found.length > MAX_TEMPLATES) throw new Problem("too_many_templates", { count: found.length, limit: MAX_TEMPLATES });
+  if (found.length > MAX_TEMPLATES)
+    throw new Problem("too_many_templates", { count: found.length, limit: MAX_TEMPLATES });
   return found.map((template) => checkTemplate(visible(template)));
 }
 
@@ -40,9 +42,9 @@ export function fill(template, label) {
 
 // ---- what is typed and not seen --------------------------------------------------------------------------
 // Written as strings, for the flag v, in which sets are subtracted, is an error in browsers that do not know it.
-const VIRAMA = "\\u094d\\u09cd\\u0a4d\\u0acd\\u0b4d\\u0bcd\\u0c4d\\u0ccd\\u0d3b\\u0d3c\\u0d4d\\u0dca\\u0e3a\\u0eba\\u0f84" +
-  "\\u1039\\u103a\\u1714\\u1715\\u1734\\u17d2\\u1a60\\u1b44\\u1baa\\u1bab\\u1bf2\\u1bf3\\u2d7f\\ua806\\ua82c\\ua8c4\\ua953" +
-  "\\ua9c0\\uaaf6\\uabed";
+const VIRAMA = "\\u094d\\u09cd\\u0a4d\\u0acd\\u0b4d\\u0bcd\\u0c4d\\u0ccd\\u0d3b\\u0d3c\\u0d4d\\u0dca\\u0e3a\\u0eba" +
+  "\\u0f84\\u1039\\u103a\\u1714\\u1715\\u1734\\u17d2\\u1a60\\u1b44\\u1baa\\u1bab\\u1bf2\\u1bf3\\u2d7f\\ua806\\ua82c" +
+  "\\ua8c4\\ua953\\ua9c0\\uaaf6\\uabed";
 const NATIVE = "[[\\p{L}\\p{M}\\p{N}\\u0640]--[\\p{Script=Latin}\\p{Script=Greek}\\p{Script=Cyrillic}\\p{Script=Han}" +
   "\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Hangul}\\p{Script=Inherited}]--[\\p{Script=Common}--[\\u0640]]]";
 const KEPT = "\\u200c\\u200d\\u115f\\u1160\\u180b-\\u180f\\u2800\\p{Variation_Selector}\\u{e0020}-\\u{e007f}";
@@ -53,7 +55,8 @@ function patterns() {
       "--[\\u{e0020}-\\u{e007f}\\u{13430}-\\u{1345f}]]|(?<=[\\u200c\\u200d])[\\u200c\\u200d]", "gv");
     const spelled = new RegExp(`(?=[${KEPT}])(?:(` + [
       "(?<=\\p{ExtPict}[\\p{EMod}\\ufe0e\\ufe0f]{0,2})[\\u{e0020}-\\u{e007e}]{1,30}\\u{e007f}",  // a region's flag
-      "(?<=\\p{ExtPict}[\\p{EMod}\\ufe0e\\ufe0f]{0,2}[\\u{e0020}-\\u{e007f}]{0,31})\\u200d(?=\\p{ExtPict})",  // families
+      "(?<=\\p{ExtPict}[\\p{EMod}\\ufe0e\\ufe0f]{0,2}[\\u{e0020}-\\u{e007f}]{0,31})" +  // families
+        "\\u200d(?=\\p{ExtPict})",
       `(?<=${NATIVE}\\p{M}{0,8})[\\u200c\\u200d](?=[\\p{L}\\p{M}\\p{N}])`,  // in a word: Persian, Hindi ...
       `(?<=[\\p{L}\\p{N}]\\p{M}{0,8})[\\u200c\\u200d](?=${NATIVE})`,
       `(?<=[${VIRAMA}])[\\u200c\\u200d]`,  // half letters end a word too
@@ -91,7 +94,8 @@ export function cleanLabels(text) {
     const label = visible(part), key = label.toLowerCase().replaceAll("ß", "ss").replaceAll("ς", "σ");
     if (label !== blanks(part)) changed.push(shorten(label) || "…");
     const count = [...label].length;
-    if (count > MAX_LABEL_LENGTH) throw new Problem("long_label", { label: shorten(label), count, limit: MAX_LABEL_LENGTH });
+    if (count > MAX_LABEL_LENGTH)
+      throw new Problem("long_label", { label: shorten(label), count, limit: MAX_LABEL_LENGTH });
     if (!label) empty++;
     else if (found.has(key)) repeated.push(shorten(label));
     else found.set(key, label);
@@ -100,5 +104,6 @@ export function cleanLabels(text) {
   if (found.size > MAX_LABELS) throw new Problem("too_many_labels", { count: found.size, limit: MAX_LABELS });
   const notes = [["merged", repeated], ["invisible", changed]].filter(([, names]) => names.length)
     .map(([kind, names]) => ({ kind, values: { count: names.length, labels: listed(names) } }));
-  return { labels: [...found.values()], notes: empty ? [...notes, { kind: "empty", values: { count: empty } }] : notes };
+  return { labels: [...found.values()],
+    notes: empty ? [...notes, { kind: "empty", values: { count: empty } }] : notes };
 }

@@ -3,8 +3,8 @@
 import { dot, unit } from "./classify.js";
 import { Problem } from "./problem.js";
 
-// "2:red car + [a - b.png] - fruit" -> [{ weight: 2, text: "red car" }, ...]. A sign stands between blanks and outside of
-// brackets; a plus between two letters needs none.
+// "2:red car + [a - b.png] - fruit" -> [{ weight: 2, text: "red car" }, ...]. A sign stands between blanks and outside
+// of brackets; a plus between two letters needs none.
 export function terms(line) {
   const words = [];
   let start = 0;

@@ -4,8 +4,8 @@ import { END, SINGLE, START, chunks, mergeWord, pairKey, wordIds, words } from "
 import { Problem } from "./problem.js";
 
 export class Tokenizer {
-  // merges: a pair of tokens a line, a blank between them, in the order of learning; contextLength: the longest caption in tokens, start and end
-  // included; repair: read as OpenAI's code does (without ftfy, which only Python has).
+  // merges: a pair of tokens a line, a blank between them, in the order of learning; contextLength: the longest caption
+  // in tokens, start and end included; repair: read as OpenAI's code does (without ftfy, which only Python has).
   constructor(merges, contextLength, repair = false) {
     this.contextLength = contextLength;
     this.repair = repair;
@@ -24,7 +24,8 @@ export class Tokenizer {
   // The ids of a text of any length, without start and end.
   encode(text) {
     if (!text.isWellFormed()) throw new Problem("half_character");
-    const whole = this.repair ? text.normalize("NFC").replace(/[\u2018\u2019]/g, "'").replace(/[\u201c\u201d]/g, '"') : text;
+    const whole = this.repair ? text.normalize("NFC").replace(/[\u2018\u2019]/g, "'")
+      .replace(/[\u201c\u201d]/g, '"') : text;
     return chunks(whole).flatMap((chunk) => words(chunk, this.repair).flatMap((word) =>
       word === START || word === END ? [this.vocab.get(word)] : mergeWord(wordIds(word), this.pairToId)));
   }
