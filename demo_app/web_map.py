@@ -13,7 +13,7 @@ from clipmini.files import CheckpointError
 from clipmini.tasks.maps.folder import CELL, COLUMNS, EmbeddingMap, read
 from demo_app.map.stored import FILM, same_model, shipped, stored_path
 
-SIDE, QUALITY, STEPS = 20, 20, 6  # pixels of a thumbnail, quality of its WebP, steps: the page has a budget of bytes
+SIDE, QUALITY, STEPS = 18, 20, 5  # pixels of a thumbnail, quality of its WebP, steps: the page has a budget of bytes
 LEVELS = {torch.uint8: 255, torch.uint16: 65_535}  # of places: a film's are seen from afar only
 
 

@@ -5,8 +5,10 @@
 
 import io
 import random
+import struct
 import sys
 import unicodedata
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +28,11 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
+    """A PNG with one more chunk behind its header."""
+    return b"".join([png[:33], struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(kind + data)), png[33:]])
 
 
 def drawn(rng: np.random.Generator, width: int, height: int, alpha: bool = False) -> Image.Image:
@@ -78,6 +85,11 @@ def _some(rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     yield "srgb.jpg", encoded(plain(), "JPEG", icc_profile=profile)
     yield "srgb.png", encoded(plain(), "PNG", icc_profile=profile)
+    for kind in ("PNG", "WEBP"):
+        turned[0x0112] = int(rng.integers(2, 9))
+        picture = glass() if kind == "PNG" and rng.random() < 0.5 else plain()
+        yield f"turned-{turned[0x0112]}.{kind.lower()}", encoded(picture, kind, exif=turned.tobytes())
+    yield "gamma.png", with_chunk(encoded(plain(), "PNG"), b"gAMA", struct.pack(">I", int(rng.integers(30_000, 100_001))))
     yield "tiny.png", encoded(drawn(rng, *rng.integers(1, 5, 2).tolist()), "PNG")
     yield "same-size.png", encoded(drawn(rng, 48, 48), "PNG")
 

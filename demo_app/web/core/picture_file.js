@@ -1,6 +1,7 @@
 // From anybody's file to RGB, as in clipmini/picture_file.py. The browser decodes, turns as the camera says and
 // converts colours; what it must not do is lay transparent parts on black, or resize.
 
+import { exifOfWebp, orientationOf, turned } from "./exif.js";
 import { openPng } from "./png.js";
 import { Problem } from "./problem.js";
 
@@ -94,11 +95,21 @@ async function decoded(blob, options = {}) {
 
 // A profile that says what is assumed without it, such as sRGB's own, changes nothing: browsers differ by a level
 // there.
-async function inSrgb(blob, found) {
+async function inSrgb(blob, found, options = {}) {
   const head = new TextDecoder("latin1").decode(await blob.slice(0, 65536).arrayBuffer());
   if (!/ICC_PROFILE|iCCP|ICCP/.test(head)) return found;
-  const plain = await decoded(blob, { colorSpaceConversion: "none" });
+  const plain = await decoded(blob, { ...options, colorSpaceConversion: "none" });
   return plain.data.every((level, i) => Math.abs(level - found.data[i]) <= 3) ? plain : found;
+}
+
+// As the browser decodes it; it turns JPEG and PNG files itself, and no WebP.
+async function byBrowser(blob) {
+  const head = new Uint8Array(await blob.slice(0, 12).arrayBuffer());
+  const webp = String.fromCharCode(...head.subarray(8)) === "WEBP";
+  const exif = webp ? exifOfWebp(new Uint8Array(await blob.arrayBuffer())) : null;
+  const turn = exif ? orientationOf(exif) : 1;
+  return turn === 1 ? inSrgb(blob, await decoded(blob))
+    : turned(await inSrgb(blob, await decoded(blob, { imageOrientation: "none" }), { imageOrientation: "none" }), turn);
 }
 
 // A picture { data (3 levels a pixel), width, height } of a Blob. Throws Problem for what is no picture, or too large.
@@ -108,7 +119,7 @@ export async function openImage(blob) {
   if (said) checkSize(said);
   try {
     const own = await openPng(blob).catch(() => null);  // damaged: the browser may know how to mend it
-    const { data, width, height } = own || await inSrgb(blob, await decoded(blob));
+    const { data, width, height } = own || await byBrowser(blob);
     return onWhite(data, width, height);
   } catch (error) {
     if (error instanceof Problem) throw error;

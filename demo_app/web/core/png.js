@@ -1,5 +1,8 @@
 // PNG files whose levels a browser would not give as they are: with transparency, which a canvas multiplies into the
-// colours, and of 16 bits, which browsers round differently. Others, and animations, are left to the browser.
+// colours, of 16 bits, which browsers round differently, and with a gamma, which Python leaves alone. Others, and
+// animations, are left to the browser.
+
+import { orientationOf, turned } from "./exif.js";
 
 const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4],  // Adam7
@@ -69,9 +72,9 @@ export async function openPng(blob, all = false) {
   const view = new DataView(head.buffer, head.byteOffset), [width, height] = [view.getUint32(0), view.getUint32(4)];
   const kind = { depth: head[8], colour: head[9], palette, key }, channels = CHANNELS[kind.colour];
   if (!channels || (kind.colour === 3 && !palette)) return null;
-  const ordinary = kind.colour < 4 && !key && kind.depth < 16;
-  if (!all && (ordinary ||
-    ["acTL", "eXIf", "iCCP", "gAMA", "cHRM", "cICP"].some((name) => name in others))) return null;
+  const own = (names) => names.some((name) => name in others), gamma = own(["gAMA", "cHRM"]) && !own(["sRGB"]);
+  const ordinary = kind.colour < 4 && !key && kind.depth < 16 && !gamma;
+  if (!all && (ordinary || own(["acTL", "iCCP", "cICP"]))) return null;
   const raw = await inflated(IDAT), data = new Uint8ClampedArray(4 * width * height), read = reader(kind, raw);
   const bits = kind.depth * channels;
   let at = 0;
@@ -86,5 +89,5 @@ export async function openPng(blob, all = false) {
       for (let x = 0; x < w; x++, to += 4 * dx) read(at + 1, x, put);
     }
   }
-  return { data, width, height };
+  return turned({ data, width, height }, others.eXIf ? orientationOf(others.eXIf[0]) : 1);
 }

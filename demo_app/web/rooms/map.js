@@ -6,7 +6,7 @@ import { dot } from "../core/classify.js";
 
 // Okabe and Ito's colours without black, with wine, and grey for the rest, as in the app.
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#f0e442", "#882255", "#c9c9c9"];
-const NEAR = 8, MOST_ZOOM = 40, THUMBS_FROM = 2.2;  // neighbours, times the whole map
+const NEAR = 8, MOST_ZOOM = 40, THUMBS_FROM = 2.2, NAMES_FROM = 3;  // neighbours, times the whole map
 
 // Places (x, y) of n points from whole numbers.
 const spreadOut = (numbers, most) => Float32Array.from(numbers, (value) => value / most);
@@ -142,9 +142,23 @@ export function room(panel, page) {
         context.strokeRect(-radius * 0.7, -radius * 0.7, radius * 1.4, radius * 1.4); context.restore(); }
     }
     context.globalAlpha = 1;
+    if (view.scale >= NAMES_FROM && !dim) nameWords(radius, ink, w, h);
     for (const i of marked) label(i, ink, style.backgroundColor);
     if (hover >= 0) label(hover, ink, style.backgroundColor);
     if (star) drawStar(ink);
+  }
+  // Words close up, where there is room for them.
+  function nameWords(radius, ink, w, h) {
+    const taken = [];
+    context.font = "12px system-ui, sans-serif";
+    context.fillStyle = ink;
+    for (let i = data.pictures; i < data.n; i++) {
+      const x = px(i) + radius + 2, y = py(i), wide = context.measureText(data.names[i]).width;
+      if (x < 0 || y < 8 || x + wide > w || y > h - 4) continue;
+      if (taken.some(([left, top, right]) => Math.abs(top - y) < 14 && x < right + 4 && left < x + wide + 4)) continue;
+      taken.push([x, y, x + wide]);
+      context.fillText(data.names[i], x, y + 4);
+    }
   }
   function thumbnail(i, x, y, side) {
     const s = data.side, column = i % data.columns, row = Math.floor(i / data.columns);
