@@ -31,6 +31,7 @@ VERSION = "1.30"  # of npm: the newest of its patches
 RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 TEMPLATE_SETS = ("plain", "emoji", "photo", "shapes")
 LOADED = (".wasm", ".onnx", ".onnx.data")  # what a visitor loads by a click
+LARGEST = 1_900_000_000  # bytes of weights: WebAssembly has 4 GB, and the weights are there twice for a moment
 SMALL = 1_000  # numbers of a tensor that is left in float32
 HEADER = """---
 title: clipmini in your browser
@@ -81,6 +82,9 @@ def build(embedder: Embedder, folder: str | Path, runtime: Path | None = None, h
         raise CheckpointError(f"{embedder.name!r} cannot go to a page: it has a {type(model).__name__} and a "
                               f"{type(tokenizer).__name__}; choose a model with clipmini's own towers and CLIP's "
                               "byte-pair tokenizer, such as emoji or a checkpoint folder of yours")
+    if (size := 4 * sum(p.numel() for p in model.parameters())) > LARGEST:
+        raise CheckpointError(f"{embedder.name!r} has {size / 1e9:.1f} GB of weights; a browser takes at most "
+                              f"{LARGEST / 1e9:.1f} GB. Choose a smaller model")
     package = runtime or fetched_runtime()
     version = _checked_runtime(package)
     with written_whole(folder, "page") as temporary:

@@ -331,6 +331,23 @@ def test_the_answers_are_those_of_python(visit, embedder):
         assert float(shown[label].rstrip(" %")) == pytest.approx(100 * share, abs=0.51)
 
 
+def test_the_arithmetic_is_that_of_any_scale(visit, embedder):
+    from clipmini.tasks.classify import classify
+
+    visit.load()
+    visit.choose("dog.png", sample("dog_face"))
+    visit.answer()
+    visit.page.locator("#panel-classify summary", has_text="The arithmetic").click()
+    visit.page.locator("#panel-classify input[type=range]").press("Home")
+    told = classify(embedder, [sample("dog_face")], "cat, dog, octopus, pizza, rocket, guitar, snowman", logit_scale=1.0)
+    shares = {row.locator("th").inner_text(): row.locator("td").last.inner_text()
+              for row in visit.page.locator("#panel-classify .sums tbody tr").all()}
+    for label, share in zip(told.labels, told.probabilities[0].tolist(), strict=True):
+        assert float(shares[label].rstrip(" %")) == pytest.approx(100 * share, abs=0.51)
+    visit.page.get_by_role("button", name="The model's own").click()
+    assert f"× {embedder.logit_scale:.1f}" in visit.page.locator("#panel-classify output").inner_text()
+
+
 def test_the_map_of_windows_is_brightest_where_pythons_is(browser, host, embedder):
     from PIL import Image
 

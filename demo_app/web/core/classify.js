@@ -91,5 +91,6 @@ export function classify(classifier, vector, scale) {
   const all = classifier.texts.concat(classifier.others || []), count = classifier.labels.length;
   const cosines = all.map((text) => dot(text, vector)), shares = softmax(cosines.map((cosine) => scale * cosine));
   const none = classifier.others ? shares.slice(count).reduce((a, b) => a + b, 0) : null;
-  return { cosines: cosines.slice(0, count), probabilities: shares.slice(0, count), none };
+  const [own, rivals] = [cosines.slice(0, count), cosines.slice(count)];
+  return { cosines: own, rivals, probabilities: shares.slice(0, count), none };
 }
