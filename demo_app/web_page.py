@@ -16,10 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clipmini import families
 from clipmini.embedder import Embedder, assets_folder
 from clipmini.files import CheckpointError, cache_root, written_whole
 from clipmini.model import CLIP
+from clipmini.picture_file import shown
 from clipmini.tasks.outside import taught_of
 from clipmini.tasks.prompts import EVERYDAY_WORDS, TEMPLATES
 from clipmini.tokenizer import Tokenizer
@@ -97,10 +100,13 @@ def build(embedder: Embedder, folder: str | Path, runtime: Path | None = None, h
         has_map = web_map.write(embedder, temporary / "map", own_map)
         described = json.dumps(describe(embedder, has_map), ensure_ascii=False, separators=(",", ":"))
         (temporary / "model" / "model.json").write_text(described, encoding="utf-8")
+        (temporary / "model" / "merges.bin").write_bytes(merges(tokenizer))
         raw, packed = _finished(temporary, embedder.name, version)
-    unmended = ("the model wants texts mended by ftfy, which only Python has: broken Unicode and HTML entities are "
-                "read as they are",) if tokenizer.repair else ()
-    return Built(folder, raw, packed, version, cosines, unmended)
+    warnings = [] if has_map else [f"there is no map of {embedder.name!r}, so the page has no such view; make one with "
+                                   "`clipmini map` and give its folder with --map"]
+    warnings += ["the model wants texts mended by ftfy, which only Python has: broken Unicode and HTML entities are "
+                 "read as they are"] if tokenizer.repair else []
+    return Built(folder, raw, packed, version, cosines, tuple(warnings))
 
 
 def describe(embedder: Embedder, has_map: bool = False) -> dict[str, Any]:
@@ -112,10 +118,17 @@ def describe(embedder: Embedder, has_map: bool = False) -> dict[str, Any]:
     taught = taught_of(embedder)
     return {"format": 1, "name": embedder.name, "embed_dim": config.embed_dim, "vision": vision,
             "context_length": tokenizer.context_length, "repair": tokenizer.repair,
-            "merges": "\n".join(map(" ".join, tokenizer.merges)), "scale": embedder.logit_scale,
+            "vocab_size": tokenizer.vocab_size, "scale": embedder.logit_scale,
             "bias": embedder.logit_bias, "templates": {name: TEMPLATES[name] for name in TEMPLATE_SETS},
             "everyday": EVERYDAY_WORDS, "words": " ".join(sorted(taught.words)) if taught else None, "map": has_map,
             "parameters": sum(p.numel() for p in embedder.model.parameters())}
+
+
+def merges(tokenizer: Tokenizer) -> bytes:
+    """The ids of the two tokens of each merge, in the order of learning: two bytes each, or four in a large
+    vocabulary, little-endian."""
+    ids = [tokenizer.vocab[token] for pair in tokenizer.merges for token in pair]
+    return np.array(ids, dtype="<u2" if tokenizer.vocab_size <= 65_536 else "<u4").tobytes()
 
 
 def fetched_runtime() -> Path:
@@ -153,7 +166,16 @@ def _checked_runtime(package: Path) -> str:
     if missing:
         raise CheckpointError(f"{str(package)!r} has no {missing[0]}; give the unpacked npm package {RUNTIME} "
                               f"{VERSION}, with its folder dist")
-    return json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
+    try:
+        said = json.loads((package / "package.json").read_text(encoding="utf-8"))
+        name, version = str(said["name"]), str(said["version"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise CheckpointError(f"package.json in {str(package)!r} names no package and version ({error}); unpack "
+                              f"{RUNTIME} {VERSION} anew") from None
+    if name != RUNTIME or not version.startswith(VERSION + "."):
+        raise CheckpointError(f"{str(package)!r} has {shown(name)} {shown(version)}; give {RUNTIME} {VERSION}, which "
+                              "the page was tested with")
+    return version
 
 
 def _exported(embedder: Embedder, place: Path, half: bool) -> dict[str, float]:

@@ -141,6 +141,19 @@ def test_a_runtime_without_its_files_is_told(embedder, tmp_path):
         web_page.build(embedder, tmp_path / "site", runtime=tmp_path / "runtime")
 
 
+@pytest.mark.parametrize("said, error", [
+    ("{}", "names no package"), ("[]", "names no package"), ("{", "names no package"),
+    ('{"name": "other", "version": "1.30.0"}', "has other 1.30.0"),
+    (f'{{"name": "{web_page.RUNTIME}", "version": "1.2.3"}}', "has onnxruntime-web 1.2.3")])
+def test_a_runtime_of_another_kind_is_told(embedder, tmp_path, said, error):
+    for name in web_page.RUNTIME_FILES:
+        (tmp_path / "runtime" / "dist" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runtime" / "dist" / name).write_bytes(b"")
+    (tmp_path / "runtime" / "package.json").write_text(said, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=error):
+        web_page.build(embedder, tmp_path / "site", runtime=tmp_path / "runtime")
+
+
 def test_the_command_says_how_large_and_how_exact(tmp_path, tiny_checkpoints, capsys):
     assert main(["page", str(tmp_path / "site"), "--model", str(tiny_checkpoints["vit-transformer"]), "--float16"]) == 0
     said = capsys.readouterr().out
@@ -248,10 +261,11 @@ def browser(chromium):
 class Visit:
     """A visitor of the built page, and all that goes wrong."""
 
-    def __init__(self, browser, url, width=1100, locale="en-US", dark=False):
+    def __init__(self, browser, url, width=1100, locale="en-US", dark=False, **options):
         self.context = browser.new_context(viewport={"width": width, "height": 900}, locale=locale,
-                                           color_scheme="dark" if dark else "light", accept_downloads=True)
+                                           color_scheme="dark" if dark else "light", accept_downloads=True, **options)
         self.page, self.errors, self.asked = self.context.new_page(), [], []
+        self.page.on("dialog", lambda dialog: dialog.accept())
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
         self.context.on("request", lambda request: self.asked.append(request.url))
@@ -442,6 +456,141 @@ def test_a_drawing_and_the_camera_give_pictures(visit):
     visit.page.wait_for_selector("dialog button.first:not([disabled])")
     visit.page.get_by_role("button", name="Take the picture").click()
     visit.page.get_by_text("640 × 480 pixels").wait_for()
+
+
+def test_of_two_fingers_one_draws(visit):
+    visit.page.locator("#source").get_by_role("button", name="Draw").click()
+    ink = visit.page.evaluate("""() => {
+        const canvas = document.querySelector('dialog canvas'), box = canvas.getBoundingClientRect();
+        const event = (kind, id, x, y) => canvas.dispatchEvent(new PointerEvent(kind, { pointerId: id, clientX: box.left + x,
+            clientY: box.top + y, isPrimary: id === 1, pointerType: 'touch', bubbles: true }));
+        canvas.setPointerCapture = () => {};
+        event('pointerdown', 1, 30, 30); event('pointerdown', 2, 150, 30);
+        for (let y = 30; y < 120; y += 10) { event('pointermove', 1, 30, y); event('pointermove', 2, 150, y); }
+        const scale = canvas.width / box.width, pen = canvas.getContext('2d');
+        const at = (x) => pen.getImageData(x * scale, 80 * scale, 1, 1).data[0];
+        return [at(30), at(90), at(150)]; }""")
+    assert ink[0] < 100 and ink[1] == ink[2] == 255
+
+
+def test_what_is_given_before_the_model_is_there_is_kept(visit):
+    visit.page.click("#tab-teach")
+    visit.page.locator("#panel-teach input[type=file][accept^=image]").first.set_input_files(
+        [{"name": f"{shot}.png", "mimeType": "image/png", "buffer": sample(shot)} for shot in ("pizza", "rocket")])
+    visit.page.locator("#panel-teach [role=status]", has_text="Load the model first.").first.wait_for()
+    visit.load()
+    visit.until("document.querySelectorAll('#panel-teach img').length === 2")
+    assert "Load the model first." not in visit.page.locator("#panel-teach").inner_text()
+
+
+def test_a_file_of_classes_with_a_huge_count_and_two_names_that_are_one(visit, embedder, tmp_path):
+    from clipmini.tasks.classes import save_classes
+
+    vectors = embedder.embed_images([sample("pizza"), sample("rocket")])
+    path = save_classes(tmp_path / "classes.json", embedder, {"food": vectors[:1], "Food ": vectors[1:]})
+    content = json.loads(path.read_text(encoding="utf-8"))
+    visit.load()
+    visit.page.click("#tab-teach")
+    chosen = visit.page.locator("#panel-teach input[type=file][accept*=json]")
+    chosen.set_input_files(path)
+    visit.page.get_by_text("2 classes have 1 different names").wait_for()
+    for odd in (None, 3, {"name": "x"}, {"name": "x", "count": 1, "vector": [0] * 128}):
+        path.write_text(json.dumps(content | {"classes": [odd]}), encoding="utf-8")
+        chosen.set_input_files(path)
+        visit.page.get_by_text("is no file of classes").wait_for()
+    content["classes"][0]["name"], content["classes"][0]["count"] = "meal", 5_000_000_000
+    path.write_text(json.dumps(content), encoding="utf-8")
+    chosen.set_input_files(path)
+    visit.page.get_by_text("5,000,000,000 pictures, of a file").wait_for()
+
+
+def test_a_search_error_goes_away_and_pictures_that_are_removed_stay_away(visit):
+    visit.load()
+    visit.page.click("#tab-search")
+    visit.page.set_input_files("#panel-search input[type=file]", [
+        {"name": f"{n}.png", "mimeType": "image/png", "buffer": sample("pizza")} for n in range(30)])
+    visit.until("document.querySelectorAll('#panel-search .gallery figure').length >= 8")
+    line = visit.page.locator("#panel-search input[type=text]")
+    for text, said in (("dog +", "ends with a sign"), ("[none.png]", "no picture called"),
+                       ("9" * 400 + ":dog", "too large a number")):
+        line.fill(text)
+        visit.page.locator("#panel-search .bad", has_text=said).wait_for()
+    line.fill("")
+    visit.until("!document.querySelector('#panel-search .bad')")
+    visit.page.get_by_role("button", name="Remove all pictures").click()
+    visit.page.wait_for_timeout(1500)
+    assert visit.page.locator("#panel-search figure").count() == 0
+
+
+def test_names_are_found_in_chinese_too(browser, host):
+    visit = Visit(browser, host[0], locale="zh-CN")
+    visit.load()
+    visit.page.click("#tab-map")
+    visit.page.wait_for_selector("#panel-map option[value=film]", state="attached")
+    visit.page.fill("#panel-map input[type=search]", "狗")
+    said = visit.page.locator("#panel-map [role=status]", has_text="意思最接近")
+    said.wait_for()
+    assert "dog" in said.inner_text()
+    visit.page.click("#language")
+    visit.page.locator("#panel-map [role=status]", has_text="nearest in meaning").wait_for()
+    visit.close()
+
+
+def test_a_model_without_a_map_has_no_such_view(browser, tmp_path):
+    built = web_page.build(tiny_embedder(), tmp_path / "site")
+    assert any("no map" in warning for warning in built.warnings)
+    with peer.hosted(built.folder) as (url, _):
+        visit = Visit(browser, url)
+        visit.page.click("#tab-map")
+        visit.load()
+        assert not visit.page.locator("#tab-map").count() and visit.page.locator("#panel-classify").is_visible()
+        visit.close()
+
+
+def test_a_load_that_fails_can_be_tried_again(browser, host):
+    visit = Visit(browser, host[0], service_workers="block")
+    visit.context.set_offline(True)
+    visit.page.click("#load")
+    visit.page.locator("#load-said.bad").wait_for()
+    assert "connection" in visit.page.locator("#load-said").inner_text()
+    visit.context.set_offline(False)
+    visit.load()
+    visit.choose("rocket.png", sample("rocket"))
+    assert next(iter(visit.answer())) == "rocket"
+    visit.context.close()
+
+
+def test_two_builds_never_mix(browser, built, tmp_path):
+    """A visitor opens the page, its host gets another model, the visitor comes back and loads it."""
+    site = tmp_path / "site"
+    shutil.copytree(built.folder, site)
+    other = web_page.build(tiny_embedder(), tmp_path / "other").folder
+    with peer.hosted(site) as (url, _):
+        visit = Visit(browser, url)
+        visit.page.evaluate("navigator.serviceWorker.ready")
+        shutil.rmtree(site)
+        shutil.copytree(other, site)
+        visit.page.reload()
+        visit.page.wait_for_timeout(3000)  # the new build comes, and the page opens anew
+        visit.page.wait_for_selector("body[data-ready]")
+        visit.load()
+        assert "tiny" in visit.page.locator("#load-said").inner_text()
+        visit.choose("rocket.png", sample("rocket"))
+        assert len(visit.answer()) == 7
+        visit.context.close()
+
+
+def test_the_last_question_counts(visit):
+    visit.load()
+    visit.choose("octopus.png", sample("octopus"))
+    visit.answer()
+    visit.page.click("#tab-where")
+    for _ in range(4):
+        visit.page.click("#panel-where button.first")
+    visit.choose("pizza.png", sample("pizza"))
+    visit.until("document.querySelector('#preview').alt === 'pizza.png' && !document.querySelector('#seen-figure').hidden")
+    visit.page.click("#tab-classify")
+    visit.page.locator(".best", has_text="pizza").wait_for(timeout=5_000)
 
 
 @pytest.mark.parametrize("name, data, said", [

@@ -1,11 +1,13 @@
 """clipmini page"""
 
+import shlex
 from pathlib import Path
 
 EPILOG = """then:
   python -m http.server --directory FOLDER 8000      try it here: http://localhost:8000
   hf upload YOU/SPACE FOLDER . --repo-type space      a static Space, free and without a server
-or copy the folder to any host of static files, also into a sub-folder. The camera works at localhost and with https.
+or copy the folder to any host of static files, also into a sub-folder. The camera, and use
+without a connection, want https or localhost: browsers give neither to a plain http address.
 """
 
 
@@ -34,4 +36,5 @@ def run(args) -> None:
           + ", ".join(f"{cosine:.7f} ({what})" for what, cosine in made.cosines.items()))
     for warning in made.warnings:
         print(f"note: {warning}")
-    print(f"try it: python -m http.server --directory {made.folder} 8000, then open http://localhost:8000")
+    print(f"try it: python -m http.server --directory {shlex.quote(str(made.folder))} 8000, then open "
+          "http://localhost:8000")

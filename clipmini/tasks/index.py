@@ -244,6 +244,8 @@ def terms(words: list[str]) -> list[tuple[float, str]]:
         found = re.fullmatch(r"(\d+(?:\.\d+)?)[:：](.+)", word, re.DOTALL)
         asked.append((sign * float(found[1]), found[2].strip()) if found else (sign, word))
         sign, waiting = 1.0, False
+    if strange := [word for weight, word in asked if not math.isfinite(weight)]:
+        raise NoIndexError(f"the weight of {strange[0]!r} is too large a number; write a smaller one, such as 2")
     if waiting or not asked:
         raise NoIndexError(f"{' '.join(words)!r} ends with a sign, or asks for nothing; give words or pictures, such "
                            "as: \"2:dog\" + photo.jpg - fruit")

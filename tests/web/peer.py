@@ -35,7 +35,7 @@ CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--
 FILLS = [(template, label) for template in (*TEMPLATES["emoji"], "a photo of my {}.", "a photo of a large {}", "{}, the {}!"[:4])
          for label in ("cat", "a dog", "the sun", "an owl", "A tree", "$& $1", "a", "theatre", "大象")]
 TERMS = ["dog", "2:red car + [a - b.png] - a well-known fruit", "cat+heart", "3:a - 0.5:b", "a + ", "", "x-y", "猫＋heart",
-         "a\n+ b", "2：猫 − dog", "[x + y", "1:2:3"]
+         "a\n+ b", "2：猫 − dog", "[x + y", "1:2:3", "9" * 400 + ":dog"]
 CLASSIFY = [("cat, dog, pizza", "{}", False), ("cat, dog, pizza", "\n".join(TEMPLATES["emoji"]), True),
             ("猫, 狗; the moon, a rocket, Cat", "{}\nan emoji of a {}", True), ("octopus", "{}", False),
             ("ꦏꦕ, ꦲꦏ, dog", "{}", False), ("a flabbergast dog, cat\u200b, , apple", "a photo of a {}.", True)]
@@ -135,8 +135,8 @@ def _labels(text: str):
 def _terms(line: str):
     try:
         return [[weight, text] for weight, text in terms(split(line))]
-    except NoIndexError:
-        return {"problem": "nothing_asked"}
+    except NoIndexError as error:
+        return {"problem": "weight" if "the weight" in str(error) else "nothing_asked"}
 
 
 def odd_pictures(seed: int) -> list[tuple[str, bytes]]:

@@ -1,18 +1,17 @@
 // Byte-pair encoding, as in clipmini/bpe.py: from a text to words, from words to bytes, and merges that are applied.
 
 export const START = "<|startoftext|>", END = "<|endoftext|>";
-export const WORD_END = "</w>";
+// Ids below 512: a byte inside a word (0-255), a byte that ends a word (256-511).
 const BYTES = 256;
+export const FIRST_MERGE = 512;
 
-// A visible character for every byte; those that Latin-1 prints come first, which is the order of CLIP's ids.
+// The bytes that Latin-1 prints come first: the order of CLIP's ids.
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 const printable = [...range(0x21, 0x7f), ...range(0xa1, 0xad), ...range(0xae, 0x100)];
-const order = [...printable, ...range(0, BYTES).filter((byte) => !printable.includes(byte))];
-const character = (byte, n) => String.fromCharCode(n < printable.length ? byte : BYTES + n - printable.length);
-const characters = order.map(character);
-export const SINGLE = [...characters, ...characters.map((c) => c + WORD_END)];  // the tokens before any merge
 const BYTE_TO_ID = new Uint8Array(BYTES);
-order.forEach((byte, id) => { BYTE_TO_ID[byte] = id; });
+[...printable, ...range(0, BYTES).filter((byte) => !printable.includes(byte))].forEach((byte, id) => {
+  BYTE_TO_ID[byte] = id;
+});
 
 // Contractions, runs of letters, single digits, runs of anything else. White space only separates; JavaScript's own \s
 // takes a byte order mark for it, and does not know U+0085.

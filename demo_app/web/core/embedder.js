@@ -7,11 +7,17 @@ import { Tokenizer } from "./tokenizer.js";
 
 const AT_A_TIME = 32, WASM = "ort/ort-wasm-simd-threaded";
 
+async function fetched(url) {
+  const file = url.pathname.split("/").pop();
+  const answer = await fetch(url, { cache: "no-cache" }).catch(() => { throw new Problem("offline", { file }); });
+  if (answer.status === 409) throw new Problem("renewed");  // see sw.js
+  if (!answer.ok) throw new Problem("not_fetched", { file, status: answer.status });
+  return answer;
+}
+
 // The bytes of a file. told(bytes): how many more have come.
 async function read(url, told) {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Problem("not_fetched", { file: url.pathname.split("/").pop(), status: answer.status });
-  const reader = answer.body.getReader(), parts = [];
+  const answer = await fetched(url), reader = answer.body.getReader(), parts = [];
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
     parts.push(part.value);
     told(part.value.length);
@@ -24,20 +30,22 @@ export class Embedder {
   static async load(base, told = () => {}) {
     let bytes = 0;
     const at = (path) => new URL(path, base), get = (path) => read(at(path), (more) => told(bytes += more));
-    const [config, runtime, image, text] = await Promise.all([
-      fetch(at("model/model.json")).then((answer) => answer.json()),
+    const [config, merges, runtime, image, text] = await Promise.all([
+      fetched(at("model/model.json")).then((answer) => answer.json()),
+      fetched(at("model/merges.bin")).then((answer) => answer.arrayBuffer()),
       ...[`${WASM}.wasm`, "model/image.onnx", "model/text.onnx"].map(get)]);
     ort.env.wasm.wasmBinary = runtime;
     ort.env.wasm.wasmPaths = { mjs: at(`${WASM}.mjs`).href };
     ort.env.wasm.numThreads = 1;  // more of them want headers that static hosts do not send
     const options = { executionProviders: ["wasm"] };
-    return new Embedder(config, await ort.InferenceSession.create(image, options),
+    return new Embedder(config, merges, await ort.InferenceSession.create(image, options),
       await ort.InferenceSession.create(text, options));
   }
 
-  constructor(config, image, text) {
+  constructor(config, merges, image, text) {
     Object.assign(this, { config, image, text, scale: config.scale, bias: config.bias, width: config.embed_dim });
-    this.tokenizer = new Tokenizer(config.merges, config.context_length, config.repair);
+    const pairs = config.vocab_size <= 65_536 ? new Uint16Array(merges) : new Uint32Array(merges);
+    this.tokenizer = new Tokenizer(pairs, config.context_length, config.repair);
     this.tables = levels(config.vision);
     this.known = new Set((config.words || "").split(" "));  // of the captions that it learnt from
   }

@@ -90,6 +90,7 @@ function presence(texts, everyday, whole, vectors) {
 
 // texts, everyday: unit vectors. -> { maps: for each text CELLS x CELLS numbers from 0 to 1, box: where in the square
 // the picture lies, present: for each text whether it is there }.
+// told(share): how far it is; it may throw, and wait for others.
 export async function heatmap(embedder, picture, texts, everyday, told) {
   const { vision } = embedder.config, own = vision.image_size,
     whole = Math.max(own, Math.min(VIEW_SIDES * own, LARGEST));
@@ -97,7 +98,7 @@ export async function heatmap(embedder, picture, texts, everyday, told) {
   const { found, places } = windows(normalised(square, levels(vision)), whole, own), vectors = [];
   for (let start = 0; start < found.length; start += 32) {
     vectors.push(...await embedder.embedPixels(found.slice(start, start + 32).map((cut) => cut())));
-    told(Math.min(1, (start + 32) / found.length));
+    await told(Math.min(1, (start + 32) / found.length));
   }
   const powers = vectors.map((vector) => [...everyday, ...texts].reduce(  // less the scale, which no softmax sees
     (sum, text) => sum + Math.exp(embedder.scale * (dot(text, vector) - 1)), 0));

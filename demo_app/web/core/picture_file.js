@@ -113,13 +113,15 @@ async function byBrowser(blob) {
 }
 
 // A picture { data (3 levels a pixel), width, height } of a Blob. Throws Problem for what is no picture, or too large.
-export async function openImage(blob) {
+// check(): may throw, once it is decoded.
+export async function openImage(blob, check = () => {}) {
   if (!blob.size) throw new Problem("empty_file");
   const said = await announced(blob);
   if (said) checkSize(said);
   try {
     const own = await openPng(blob).catch(() => null);  // damaged: the browser may know how to mend it
     const { data, width, height } = own || await byBrowser(blob);
+    check();
     return onWhite(data, width, height);
   } catch (error) {
     if (error instanceof Problem) throw error;

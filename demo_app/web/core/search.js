@@ -25,6 +25,8 @@ export function terms(line) {
     found.push(weighed ? { weight: sign * weighed[1], text: weighed[2].trim() } : { weight: sign, text: word });
     [sign, waiting] = [1, false];
   }
+  const weight = found.find((one) => !Number.isFinite(one.weight));
+  if (weight) throw new Problem("weight", { text: weight.text });
   if (waiting || !found.length) throw new Problem("nothing_asked", { text: line });
   return found;
 }

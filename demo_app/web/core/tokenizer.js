@@ -1,24 +1,19 @@
 // CLIP's tokenizer, as in clipmini/tokenizer.py: from a caption to the ids that the text tower reads.
 
-import { END, SINGLE, START, chunks, mergeWord, pairKey, wordIds, words } from "./bpe.js";
+import { END, FIRST_MERGE, START, chunks, mergeWord, pairKey, wordIds, words } from "./bpe.js";
 import { Problem } from "./problem.js";
 
 export class Tokenizer {
-  // merges: a pair of tokens a line, a blank between them, in the order of learning; contextLength: the longest caption
-  // in tokens, start and end included; repair: read as OpenAI's code does (without ftfy, which only Python has).
+  // merges: the two ids of each merge, in the order of learning; contextLength: the longest caption in tokens, start
+  // and end included; repair: read as OpenAI's code does (without ftfy, which only Python has).
   constructor(merges, contextLength, repair = false) {
     this.contextLength = contextLength;
     this.repair = repair;
-    this.vocab = new Map(SINGLE.map((token, id) => [token, id]));
     this.pairToId = new Map();
-    for (const [left, right] of merges.split("\n").map((pair) => pair.split(" "))) {
-      const id = this.vocab.size;
-      this.pairToId.set(pairKey(this.vocab.get(left), this.vocab.get(right)), id);
-      this.vocab.set(left + right, id);
-    }
-    this.vocab.set(START, this.vocab.size).set(END, this.vocab.size);
-    this.sotId = this.vocab.get(START);
-    this.eosId = this.padId = this.vocab.get(END);
+    for (let n = 0; n < merges.length / 2; n++)
+      this.pairToId.set(pairKey(merges[2 * n], merges[2 * n + 1]), FIRST_MERGE + n);
+    this.sotId = FIRST_MERGE + merges.length / 2;
+    this.eosId = this.padId = this.sotId + 1;
   }
 
   // The ids of a text of any length, without start and end.
@@ -27,7 +22,7 @@ export class Tokenizer {
     const whole = this.repair ? text.normalize("NFC").replace(/[\u2018\u2019]/g, "'")
       .replace(/[\u201c\u201d]/g, '"') : text;
     return chunks(whole).flatMap((chunk) => words(chunk, this.repair).flatMap((word) =>
-      word === START || word === END ? [this.vocab.get(word)] : mergeWord(wordIds(word), this.pairToId)));
+      word === START ? [this.sotId] : word === END ? [this.eosId] : mergeWord(wordIds(word), this.pairToId)));
   }
 
   // Number of tokens of a caption, start and end included.

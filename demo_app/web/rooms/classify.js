@@ -1,6 +1,6 @@
 // Which of your words fits the picture best?
 
-import { bars, el, field, later, percent, remember, remembered, say } from "../ui/dom.js";
+import { bars, el, field, later, percent, remember, remembered, say, tell } from "../ui/dom.js";
 import { ask } from "../ui/model.js";
 import { arithmetic } from "./arithmetic.js";
 
@@ -23,7 +23,10 @@ export function room(panel, page) {
 
   async function update() {
     const picture = page.picture();
-    if (!picture?.read) return;
+    if (!picture?.read) {
+      if (page.config()) tell(said, "no_picture");
+      return;
+    }
     const now = ++turn, typed = labels.value.trim() || say("labels_placeholder");
     const begin = performance.now();
     let result = null;

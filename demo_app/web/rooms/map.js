@@ -1,6 +1,6 @@
 // The map of what is alike: drawings (discs, or thumbnails) and words (diamonds), and the film of a training.
 
-import { el, say } from "../ui/dom.js";
+import { el, later, say, tell } from "../ui/dom.js";
 import { ask } from "../ui/model.js";
 import { dot } from "../core/classify.js";
 
@@ -70,10 +70,7 @@ export function room(panel, page) {
   }
 
   async function open() {
-    if (data || !page.config()?.map) {
-      if (page.config() && !page.config().map) said.textContent = say("map_none");
-      return;
-    }
+    if (data || !page.config().map) return;
     data = await load();
     kind.replaceChildren(...["alike", "gap", ...(data.steps.length ? ["film"] : [])]
       .map((name) => el("option", { value: name, t: `map_${name}` })));
@@ -145,7 +142,7 @@ export function room(panel, page) {
     if (view.scale >= NAMES_FROM && !dim) nameWords(radius, ink, w, h);
     for (const i of marked) label(i, ink, style.backgroundColor);
     if (hover >= 0) label(hover, ink, style.backgroundColor);
-    if (star) drawStar(ink);
+    if (star && kind.value !== "film") drawStar(ink);  // the film is of another model
   }
   // Words close up, where there is room for them.
   function nameWords(radius, ink, w, h) {
@@ -188,20 +185,28 @@ export function room(panel, page) {
     context.textAlign = "start";
   }
 
+  // All names of the map, the nearest to a vector first.
+  async function nearestNames(vector) {
+    texts ||= await ask("texts", [data.names.slice(data.pictures), "{}"]);
+    return texts.map((text, k) => ({ i: data.pictures + k, cosine: dot(text, vector) }))
+      .sort((a, b) => b.cosine - a.cosine);
+  }
+
   // The picture stands between the words that are nearest to it.
   async function place() {
     const picture = page.picture();
-    if (!data || !picture?.read) { star = null; return draw(); }
+    if (!data || !picture?.read) {
+      star = null;
+      near.replaceChildren();
+      return draw();
+    }
     await page.attempt(said, async () => {
-      said.textContent = say("map_reading");
-      const said_ = data.names.slice(data.pictures);
-      texts ||= await ask("texts", [said_, "{}"]);
-      const rows = texts.map((text, k) => ({ i: data.pictures + k, cosine: dot(text, picture.read.vector) }))
-        .sort((a, b) => b.cosine - a.cosine).slice(0, NEAR);
+      tell(said, "map_reading");
+      const rows = (await nearestNames(picture.read.vector)).slice(0, NEAR);
       const powers = rows.map(({ cosine }) => Math.exp(page.config().scale * (cosine - rows[0].cosine)));
       const sum = powers.reduce((a, b) => a + b, 0);
       star = rows.map(({ i }, k) => ({ i, weight: powers[k] / sum }));
-      said.textContent = say("map_placed", { name: picture.name });
+      tell(said, "map_placed", { name: picture.name });
       near.replaceChildren(...rows.map(({ i, cosine }) => el("li", {}, data.names[i], el("span", { class: "minor" },
         ` ${say("cosine_is", { cosine: cosine.toFixed(3) })}`))));
     });
@@ -217,19 +222,23 @@ export function room(panel, page) {
     }
     return best;
   }
-  function mark(wanted) {
+  function mark(wanted, key = "map_found") {
     marked = wanted.slice(0, 12);
-    said.textContent = wanted.length
-      ? say("map_found", { names: [...new Set(marked.map((i) => data.names[i]))].join(", ") })
-      : say("map_not_found", { text: words.value });
+    tell(said, key, { names: [...new Set(marked.map((i) => data.names[i]))].join(", "), text: words.value.trim() });
     draw();
   }
-  words.oninput = () => {
+  // Names that have the text, or else those that mean something near to it, in any language that the model reads.
+  words.oninput = later(async () => {
     const text = words.value.trim().toLowerCase();
     if (!data) return;
-    if (!text) { marked = []; said.textContent = ""; return draw(); }
-    mark(data.names.flatMap((name, i) => name.toLowerCase().includes(text) ? [i] : []));
-  };
+    if (!text) { marked = []; return place(); }
+    const found = data.names.flatMap((name, i) => name.toLowerCase().includes(text) ? [i] : []);
+    if (found.length) return mark(found);
+    await page.attempt(said, async () => {
+      const [vector] = await ask("texts", [[words.value.trim()], "{}"]), rows = await nearestNames(vector);
+      if (text === words.value.trim().toLowerCase()) mark(rows.slice(0, 5).map(({ i }) => i), "map_means");
+    });
+  });
 
   const fingers = new Map();
   canvas.onpointerdown = (event) => { fingers.set(event.pointerId, [event.clientX, event.clientY, 0]); };
@@ -267,7 +276,7 @@ export function room(panel, page) {
     const step = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] }[event.key];
     if (step) view = { ...view, x: view.x + step[0], y: view.y + step[1] };
     else if (event.key === "+" || event.key === "-") return zoom(event.key === "+" ? 1.5 : 1 / 1.5);
-    else if (event.key === "Home") return home();
+    else if (event.key === "Home") view = { scale: 1, x: 0, y: 0 };
     else return;
     event.preventDefault();
     draw();
@@ -277,6 +286,10 @@ export function room(panel, page) {
     shown: () => page.attempt(said, async () => { await open(); draw(); }),
     ready: () => { if (!panel.hidden) open(); },
     picture: () => { if (data) place(); },
-    language() { if (data) { moment.textContent = say("map_at_step", { n: data.steps[step.value] ?? 0 }); draw(); } },
+    language() {
+      if (!data) return;
+      moment.textContent = say("map_at_step", { n: data.steps[step.value] ?? 0 });
+      if (star) place(); else draw();
+    },
   };
 }

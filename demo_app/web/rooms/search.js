@@ -1,6 +1,6 @@
 // A gallery of the visitor's own pictures, searched by words and pictures, added and subtracted.
 
-import { el, field, later, problemText, say } from "../ui/dom.js";
+import { el, field, later, problemText, say, tell } from "../ui/dom.js";
 import { ask } from "../ui/model.js";
 import { source } from "../ui/source.js";
 
@@ -13,16 +13,17 @@ export function room(panel, page) {
   const clear = el("button", { t: "gallery_clear", class: "quiet", type: "button", hidden: true });
   panel.append(el("p", { class: "minor", t: "search_about" }), source(add, { several: true, samples: true }), bar,
     field("search_line", line, "search_info"), said, left, found, clear);
-  const pictures = [];  // { name, url, vector }
-  let queue = Promise.resolve(), order = null;
+  let pictures = [], queue = Promise.resolve(), order = null, turn = 0;  // pictures: { name, url, vector }
 
   function add(files) {
+    const into = pictures;
     queue = queue.then(() => page.attempt(said, async () => {
       bar.hidden = files.length < 2;
       for (const [i, file] of files.entries()) {
+        if (into !== pictures) break;  // they were all removed meanwhile
         try {
           const { vector } = await ask("picture", [file]);
-          pictures.push({ name: unused(file.name || say("picture")), url: URL.createObjectURL(file), vector });
+          into.push({ name: unused(file.name || say("picture")), url: URL.createObjectURL(file), vector });
         } catch (problem) {
           left.append(el("li", {}, `${file.name}: ${problemText(problem)}`));
         }
@@ -42,24 +43,30 @@ export function room(panel, page) {
   }
 
   async function search() {
-    order = null;
-    if (line.value.trim() && pictures.length) await page.attempt(said, async () => {
-      order = await ask("search", [line.value, pictures.map((one) => one.vector), pictures.map((one) => one.name)]);
-    });
+    const now = ++turn, asked = pictures;
+    let ranking = null;
+    tell(said, asked.length ? "gallery" : "", { n: asked.length });
+    if (line.value.trim() && asked.length) {
+      const worked = await page.attempt(said, async () => {
+        ranking = await ask("search", [line.value, asked.map((one) => one.vector), asked.map((one) => one.name)]);
+      });
+      if (now !== turn) return;
+      if (worked) tell(said, "gallery", { n: asked.length });
+    }
+    order = ranking;
     show();
   }
 
   function more(sign, name) {
     const before = line.value.trim();
     line.value = before || sign === "-" ? `${before} ${sign} [${name}]`.trim() : `[${name}]`;
+    line.focus({ preventScroll: true });  // the button is drawn anew
     search();
   }
 
   function show() {
-    const rows = order || pictures.map((_, row) => ({ row }));
+    const rows = order?.length === pictures.length ? order : pictures.map((_, row) => ({ row }));
     clear.hidden = !pictures.length;
-    if (!said.classList.contains("bad"))
-      said.textContent = pictures.length ? say("gallery", { n: pictures.length }) : "";
     found.replaceChildren(...rows.slice(0, SHOWN).map(({ row, cosine }) => {
       const { name, url } = pictures[row];
       const button = (key, sign) => el("button", { type: "button", class: "quiet", title: say(key, { name }),
@@ -76,7 +83,7 @@ export function room(panel, page) {
   line.oninput = later(search);
   clear.onclick = () => {
     pictures.forEach((one) => URL.revokeObjectURL(one.url));
-    pictures.length = 0;
+    pictures = [];
     left.replaceChildren();
     search();
   };

@@ -1,6 +1,6 @@
 // Where in the picture does the model find your words? Some hundred windows are asked, in the worker.
 
-import { el, field, say } from "../ui/dom.js";
+import { el, field, say, tell } from "../ui/dom.js";
 import { ask } from "../ui/model.js";
 
 const CELLS = 56,
@@ -18,37 +18,36 @@ export function room(panel, page) {
 
   async function look() {
     const picture = page.picture();
-    if (!picture?.read) { said.textContent = say(page.config() ? "no_picture" : "load_first"); return; }
+    if (!picture?.read && page.config()) return tell(said, "no_picture");
+    if (!picture) return tell(said, "no_picture");
     const now = ++turn, typed = phrases.value.trim() || say("where_placeholder");
     bar.hidden = false;
     bar.value = 0;
     let result = null;
     await page.attempt(said, async () => {
       result = await ask("where", [picture.file, typed], (share) => { if (now === turn) bar.value = share; });
+      result.image = await createImageBitmap(picture.file);
     });
     if (now !== turn) return;
     bar.hidden = true;
-    const image = new Image();
-    image.src = picture.url;
-    await image.decode();
-    told = result && { ...result, image };
+    told = result;
+    if (told) tell(said, "where_done");
     show();
   }
 
   function show() {
     maps.replaceChildren();
     if (!told) return;
-    said.textContent = say("where_done");
     maps.append(...told.labels.map((label, i) => el("figure", {}, drawn(told, i),
       el("figcaption", {}, told.present[i] ? label : say("where_absent", { label })))));
   }
-  return { picture() { turn++; told = null; bar.hidden = true; said.textContent = ""; show(); }, language: show };
+  return { picture() { turn++; told = null; bar.hidden = true; tell(said, ""); show(); }, language: show };
 }
 
 // The picture in grey, and over it the phrase's colour where its windows are.
 function drawn({ image, maps, box, labels, present }, number) {
-  const scale = Math.min(1, 480 / Math.max(image.naturalWidth, image.naturalHeight));
-  const [width, height] = [image.naturalWidth, image.naturalHeight].map((n) => Math.max(1, Math.round(n * scale)));
+  const scale = Math.min(1, 480 / Math.max(image.width, image.height));
+  const [width, height] = [image.width, image.height].map((n) => Math.max(1, Math.round(n * scale)));
   const canvas = el("canvas", { width, height });
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", say(present[number] ? "where_map" : "where_absent", { label: labels[number] }));
@@ -61,7 +60,8 @@ function drawn({ image, maps, box, labels, present }, number) {
   context.filter = "none";
   context.globalAlpha = 1;
   const cells = new ImageData(CELLS, CELLS), colour = COLOURS[number % COLOURS.length];
-  maps[number].forEach((value, i) => cells.data.set([...colour, 255 * 0.75 * value ** 1.5], 4 * i));
+  const strong = present[number] ? 0.75 : 0.2;
+  maps[number].forEach((value, i) => cells.data.set([...colour, 255 * strong * value ** 1.5], 4 * i));
   const small = new OffscreenCanvas(CELLS, CELLS);
   small.getContext("2d").putImageData(cells, 0, 0);
   const unit = CELLS / box.side;

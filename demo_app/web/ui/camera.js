@@ -4,7 +4,7 @@ import { el, say } from "./dom.js";
 
 const EVERY = 300;  // milliseconds between two shots of a held button
 
-// -> shots as Files; none where the dialog was closed, or there is no camera.
+// -> shots as Files; none where it was left by Escape, or there is no camera.
 export async function photograph(several) {
   const video = el("video", { autoplay: true, playsInline: true, muted: true, l: "camera_view" });
   const said = el("p", { role: "status" }), shots = [];
@@ -14,13 +14,15 @@ export async function photograph(several) {
   const dialog = el("dialog", { l: "camera" }, video, said, el("div", { class: "row" }, shoot, turn, done));
   document.body.append(dialog);
   dialog.showModal();
-  let stream = null, facing = "environment", timer = 0;
+  let stream = null, facing = "environment", timer = 0, opening = 0;
   async function open() {
+    const mine = ++opening;
     stop();
     try {
       if (!navigator.mediaDevices) throw new Error(say("camera_needs_https"));
-      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: facing } });
-      if (!dialog.open) return stop();
+      const found = await navigator.mediaDevices.getUserMedia({ video: { facingMode: facing } });
+      if (!dialog.open || mine !== opening) return found.getTracks().forEach((track) => track.stop());
+      stream = found;
       video.srcObject = stream;
       await video.play();
       shoot.disabled = false;
@@ -44,6 +46,7 @@ export async function photograph(several) {
     shoot.onpointerup = shoot.onpointerleave = shoot.onpointercancel = () => clearInterval(timer);
   }
   turn.onclick = () => { facing = facing === "user" ? "environment" : "user"; open(); };
+  dialog.oncancel = () => { shots.length = 0; };
   done.onclick = () => dialog.close();
   open();
   await new Promise((resolve) => { dialog.onclose = resolve; });

@@ -29,6 +29,7 @@ export function speak(name) {
   for (const found of document.querySelectorAll("[data-t]")) found.textContent = say(found.dataset.t);
   for (const found of document.querySelectorAll("[data-l]")) found.setAttribute("aria-label", say(found.dataset.l));
   for (const found of document.querySelectorAll("[data-p]")) found.placeholder = say(found.dataset.p);
+  for (const [found, [key, values]] of statuses) found.textContent = key ? say(key, values) : "";
   dispatchEvent(new Event("language"));
 }
 
@@ -39,6 +40,18 @@ export function say(key, values = {}) {
 const told = (value) => typeof value === "number" ? value.toLocaleString(language) : String(value);
 export const percent = (share) => `${(100 * share).toFixed(share >= 0.0995 ? 0 : 1)} %`;
 export const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+
+// What a status says, now and in the other language; no key: nothing. bad: it is an error.
+const statuses = new Map();
+export function tell(status, key, values = {}, bad = false) {
+  statuses.set(status, [key, values]);
+  status.textContent = key ? say(key, values) : "";
+  status.classList.toggle("bad", bad);
+}
+export function tellProblem(status, problem) {
+  tell(status, problem.kind ? `problem_${problem.kind}` : "problem_unexpected",
+    problem.values || { why: problem.message || String(problem) }, true);
+}
 
 // An element: el("button", { class: "first", t: "load", onclick }, ...children). t, l, p: keys of what it says, of its
 // label for screen readers, of its placeholder.

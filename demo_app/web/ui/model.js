@@ -1,7 +1,7 @@
 // The model, as the page asks it: each call is a message to the worker, and a promise of its answer.
 
-let worker = null, calls = 0, loaded = null;
-const waiting = new Map();
+let worker = null, calls = 0, loading = null, ready = () => {};
+const waiting = new Map(), loaded = new Promise((resolve) => { ready = resolve; });
 
 function start() {
   worker = new Worker("worker.js", { type: "module" });
@@ -12,9 +12,10 @@ function start() {
     waiting.delete(id);
     if (problem) call.reject(problem); else call.resolve(result);
   };
-  worker.onerror = (event) => {
-    for (const call of waiting.values())
-      call.reject({ kind: "unexpected", values: { why: event.message || "worker" } });
+  worker.onerror = () => {  // its files could not be fetched, or memory ran out: the next load begins anew
+    worker.terminate();
+    worker = loading = null;
+    for (const call of waiting.values()) call.reject({ kind: "worker", values: {} });
     waiting.clear();
   };
 }
@@ -30,13 +31,15 @@ function call(name, args, told) {
 // Loads once; told(bytes). A failed load can be tried again.
 export function load(told) {
   if (!worker) start();
-  loaded ||= call("load", [document.baseURI], told).catch((problem) => { loaded = null; throw problem; });
-  return loaded;
+  loading ||= call("load", [document.baseURI], told).then((config) => { ready(); return config; })
+    .catch((problem) => { loading = null; throw problem; });
+  return loading;
 }
-export const isLoaded = () => loaded !== null;
 
-// Waits for the model, which somebody must have asked for.
+// Waits for the model. A later question about the main picture, or where something is, takes the place of an earlier
+// one, which then fails with the kind "replaced".
 export async function ask(name, args, told = () => {}) {
   await loaded;
+  if (!worker) throw { kind: "worker", values: {} };
   return call(name, args, told);
 }

@@ -45,16 +45,21 @@ export async function sketch() {
     last = to;
   }
   const keep = () => { steps.push(context.getImageData(0, 0, SIDE, SIDE)); if (steps.length > 30) steps.shift(); };
+  let pen = null;  // one finger draws
   canvas.onpointerdown = (event) => {
+    if (pen !== null || event.button) return;
+    pen = event.pointerId;
     keep();
     canvas.setPointerCapture(event.pointerId);
     last = place(event);
     line(last);
   };
   canvas.onpointermove = (event) => {
-    if (last) for (const one of event.getCoalescedEvents?.() || [event]) line(place(one));
+    if (event.pointerId !== pen) return;
+    const all = event.getCoalescedEvents?.() || [];  // what came since the last frame, where the browser keeps it
+    for (const one of all.length ? all : [event]) line(place(one));
   };
-  canvas.onpointerup = canvas.onpointercancel = () => { last = null; };
+  canvas.onpointerup = canvas.onpointercancel = (event) => { if (event.pointerId === pen) pen = null; };
   const undo = () => { const before = steps.pop(); if (before) context.putImageData(before, 0, 0); };
   let taken = false;
   const dialog = el("dialog", { l: "draw" }, canvas, colours, el("div", { class: "row" }, widths,
@@ -63,6 +68,13 @@ export async function sketch() {
     el("button", { t: "use_drawing", type: "button", class: "first",
       onclick: () => { taken = true; dialog.close(); } }),
     el("button", { t: "close", type: "button", class: "quiet", onclick: () => dialog.close() })));
+  const asked = el("p", { role: "status", class: "minor" });
+  dialog.append(asked);
+  dialog.oncancel = (event) => {  // a drawing is not thrown away by one key
+    if (!steps.length || asked.textContent) return;
+    event.preventDefault();
+    asked.textContent = say("drawing_kept");
+  };
   document.body.append(dialog);
   dialog.showModal();
   await new Promise((resolve) => { dialog.onclose = resolve; });

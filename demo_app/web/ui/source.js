@@ -9,6 +9,8 @@ async function sampleNames() {
   names ||= fetch("samples/samples.json").then((answer) => answer.json());
   return names;
 }
+// One dialog at a time.
+const one = (made) => document.querySelector("dialog") ? null : made();
 const pictureFiles = (list) => [...list].filter((file) => !file.type || file.type.startsWith("image/"));
 
 // Buttons and a place for drops. take(files): File or Blob with a name; several: more than one at a time;
@@ -20,15 +22,21 @@ export function source(take, { several = false, samples = false, small = false }
   const button = (key, onclick) => el("button", { t: key, type: "button", class: "quiet", onclick });
   const box = el("div", { class: small ? "source small" : "source" }, el("div", { class: "row" },
     button(several ? "choose_files" : "choose_file", () => input.click()),
-    button("camera", async () => { const shots = await photograph(several); if (shots.length) take(shots); }),
-    button("draw", async () => { const drawn = await sketch(); if (drawn) take([drawn]); })), input);
+    button("camera", () => one(async () => {
+      const shots = await photograph(several);
+      if (shots.length) take(shots);
+    })),
+    button("draw", () => one(async () => {
+      const drawn = await sketch();
+      if (drawn) take([drawn]);
+    }))), input);
   if (!small) box.append(el("p", { class: "minor", t: several ? "drop_several" : "drop_one" }));
   box.ondragover = (event) => { event.preventDefault(); box.classList.add("over"); };
   box.ondragleave = () => box.classList.remove("over");
   box.ondrop = (event) => {
     event.preventDefault();
     box.classList.remove("over");
-    const files = pictureFiles(event.dataTransfer.files);
+    const files = [...event.dataTransfer.files];  // what is no picture is told
     if (files.length) take(several ? files : files.slice(0, 1));
   };
   if (samples) sampleNames().then((found) => box.append(el("div", { class: "row samples" }, ...found.map((name) => {
@@ -39,6 +47,9 @@ export function source(take, { several = false, samples = false, small = false }
   }))));
   return box;
 }
+
+// A drop beside the boxes opens no file in place of the page.
+for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 
 // A paste anywhere, but where text is typed.
 export function onPaste(take) {
