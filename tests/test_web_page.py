@@ -244,6 +244,15 @@ def test_firefox_on_a_sample(embedder, built):
     assert differ["largest gap of a cosine, pixels equal"] < 1e-5
 
 
+def test_a_visitor_with_firefox(built):
+    firefox = shutil.which("firefox-esr") or shutil.which("firefox")
+    if firefox is None:
+        pytest.skip("this test needs Firefox: apt-get install firefox-esr")
+    found = peer.in_browser(firefox, built.folder, {}, [], "visit.html")
+    assert found["best"].startswith("octopus") and found["near"].startswith("octopus"), found
+    assert found["where"] == ["octopus", "dog: probably not there"] and found["errors"] == []
+
+
 # ---- a visitor -----------------------------------------------------------------------------------------------
 playwright = pytest.importorskip("playwright.sync_api",
                                  reason="the browser tests need playwright: pip install playwright")

@@ -58,8 +58,8 @@ class Host(SimpleHTTPRequestHandler):
             return self._send(self.contents[int(path.rsplit("/", 1)[1])], "application/octet-stream")
         if path == "/check/cases.json":
             return self._send(json.dumps(self.cases).encode(), "application/json")
-        if path == "/check/":
-            return self._send((HERE / "check.html").read_bytes(), "text/html")
+        if path in ("/check/", "/check/visit.html"):
+            return self._send((HERE / (path.removeprefix("/check/") or "check.html")).read_bytes(), "text/html")
         return super().do_GET()
 
     def translate_path(self, path):
@@ -97,11 +97,11 @@ def hosted(site: Path, cases: dict | None = None, contents: list[bytes] = ()):
         server.server_close()
 
 
-def in_browser(browser: str, site: Path, cases: dict, contents: list[bytes], seconds: float = 300) -> dict:
-    """What a browser finds, one of Chromium's kind or of Firefox's."""
+def in_browser(browser: str, site: Path, cases: dict, contents: list[bytes], page: str = "", seconds: float = 300) -> dict:
+    """What a browser finds, one of Chromium's kind or of Firefox's. page: visit.html for what a visitor reads."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, hosted(site, cases, contents) as (url, host):
         flags = [f"--user-data-dir={profile}", *CHROMIUM] if "chrom" in browser else ["--headless", "--profile", profile]
-        process = subprocess.Popen([browser, *flags, f"{url}/check/"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([browser, *flags, f"{url}/check/{page}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             if not host.done.wait(seconds):
                 raise TimeoutError(f"{browser} did not report within {seconds:.0f} s")
