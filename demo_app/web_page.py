@@ -30,7 +30,8 @@ from demo_app import web_map
 
 WEB = Path(__file__).resolve().parent / "web"
 RUNTIME = "onnxruntime-web"
-VERSION = "1.30"  # of npm: the newest of its patches
+VERSION = "1.30"  # of npm: the newest of its patches; all figures are of this one
+LEAST, ALIKE = 27, ">=1.27.0 <2"  # minor versions whose files have the same names
 RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 TEMPLATE_SETS = ("plain", "emoji", "photo", "shapes")
 LOADED = (".wasm", ".onnx", ".onnx.data")  # what a visitor loads by a click
@@ -104,6 +105,8 @@ def build(embedder: Embedder, folder: str | Path, runtime: Path | None = None, h
         raw, packed = _finished(temporary, embedder.name, version)
     warnings = [] if has_map else [f"there is no map of {embedder.name!r}, so the page has no such view; make one with "
                                    "`clipmini map` and give its folder with --map"]
+    warnings += [] if version.startswith(VERSION + ".") else [f"{RUNTIME} {version} is not {VERSION}, which the page "
+                                                              "was tested with"]
     warnings += ["the model wants texts mended by ftfy, which only Python has: broken Unicode and HTML entities are "
                  "read as they are"] if tokenizer.repair else []
     return Built(folder, raw, packed, version, cosines, tuple(warnings))
@@ -142,13 +145,10 @@ def fetched_runtime() -> Path:
                               "package elsewhere and give its folder with --runtime")
     with written_whole(place, "package") as temporary:
         temporary.mkdir(parents=True)
-        done = subprocess.run([npm, "pack", f"{RUNTIME}@{VERSION}", "--silent", "--pack-destination", str(temporary)],
-                              capture_output=True, text=True, check=False)
-        packed = next(temporary.glob("*.tgz"), None)
-        if done.returncode or packed is None:
-            said = (done.stderr or done.stdout).strip().splitlines()
-            raise CheckpointError(f"npm could not fetch {RUNTIME} {VERSION} ({said[0] if said else 'no message'}); "
-                                  "look at the connection, or give the unpacked package with --runtime")
+        packed, said = _npm_pack(npm, temporary)
+        if packed is None:
+            raise CheckpointError(f"npm could not fetch {RUNTIME} {VERSION} ({said}); look at the connection, or give "
+                                  "the unpacked package with --runtime")
         with tarfile.open(packed) as archive:
             for member in archive.getmembers():
                 name = member.name.removeprefix("package/")
@@ -157,6 +157,19 @@ def fetched_runtime() -> Path:
                     archive.extract(member, temporary, filter="data")
         packed.unlink()
     return place
+
+
+def _npm_pack(npm: str, folder: Path) -> tuple[Path | None, str]:
+    """The package of the wanted version, or of one that works alike where a registry lacks it; or what npm says."""
+    said = "no message"
+    for wanted in (VERSION, ALIKE):
+        done = subprocess.run([npm, "pack", f"{RUNTIME}@{wanted}", "--silent", "--pack-destination", str(folder)],
+                              capture_output=True, text=True, check=False)
+        packed = next(folder.glob("*.tgz"), None)
+        if done.returncode == 0 and packed:
+            return packed, ""
+        said = next(iter((done.stderr or done.stdout).strip().splitlines()), said)
+    return None, said
 
 
 def _checked_runtime(package: Path) -> str:
@@ -172,7 +185,8 @@ def _checked_runtime(package: Path) -> str:
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise CheckpointError(f"package.json in {str(package)!r} names no package and version ({error}); unpack "
                               f"{RUNTIME} {VERSION} anew") from None
-    if name != RUNTIME or not version.startswith(VERSION + "."):
+    major, minor, *_ = (*(int(part) if part.isdigit() else 0 for part in version.split(".")), 0, 0)
+    if name != RUNTIME or major != 1 or minor < LEAST:
         raise CheckpointError(f"{str(package)!r} has {shown(name)} {shown(version)}; give {RUNTIME} {VERSION}, which "
                               "the page was tested with")
     return version

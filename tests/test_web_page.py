@@ -35,9 +35,17 @@ def embedder():
     return load("emoji", device="cpu")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def runtime():
+    try:
+        return web_page.fetched_runtime()
+    except CheckpointError as error:  # a registry that lacks the package, or no network
+        pytest.skip(f"without the page's runtime nothing of it can be tested: {error}")
+
+
 @pytest.fixture(scope="module")
-def built(embedder, tmp_path_factory):
-    return web_page.build(embedder, tmp_path_factory.mktemp("page") / "site")
+def built(embedder, tmp_path_factory, runtime):
+    return web_page.build(embedder, tmp_path_factory.mktemp("page") / "site", runtime)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +85,8 @@ def test_nothing_in_it_names_another_host(built):
 
 def test_the_runtime_comes_with_its_licence(built):
     assert "Copyright (c) Microsoft" in (built.folder / "ort" / "LICENSE").read_text(encoding="utf-8")
-    assert built.runtime.startswith(web_page.VERSION + ".")
+    assert built.runtime.startswith("1.") and any(web_page.RUNTIME in one for one in built.warnings) != \
+        built.runtime.startswith(web_page.VERSION + ".")
 
 
 def test_the_core_stays_short():
@@ -130,9 +139,17 @@ def test_without_npm_the_remedy_is_told(embedder, tmp_path, monkeypatch):
 def test_an_npm_that_fails_leaves_nothing_in_the_cache(embedder, tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPMINI_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(web_page, "VERSION", "0.0.0-none")
+    monkeypatch.setattr(web_page, "ALIKE", "0.0.1-none")
     with pytest.raises(CheckpointError, match="npm could not fetch"):
         web_page.build(embedder, tmp_path / "site")
     assert not list((tmp_path / "cache").rglob("package.json"))
+
+
+def test_a_registry_without_the_version_gives_one_alike(embedder, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPMINI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(web_page, "VERSION", "0.0.0-none")
+    built = web_page.build(tiny_embedder(), tmp_path / "site")
+    assert built.runtime.startswith("1.") and any("is not 0.0.0-none" in warning for warning in built.warnings)
 
 
 def test_a_runtime_without_its_files_is_told(embedder, tmp_path):
