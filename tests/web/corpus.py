@@ -35,6 +35,36 @@ def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
     return b"".join([png[:33], struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(kind + data)), png[33:]])
 
 
+PRIMARIES = {"p3": ((.5151, .2412, -.0011), (.2919, .6922, .0419), (.1572, .0666, .7841)),  # X, Y, Z in light D50
+             "adobe": ((.6097, .3111, .0195), (.2053, .6257, .0609), (.1492, .0632, .7446)),
+             "swapped": ((.1431, .0606, .7141), (.3851, .7169, .0971), (.4361, .2225, .0139))}
+
+
+def made_profile(name: str, curve: int) -> bytes:
+    """An ICC profile of three primaries. curve: 0 sRGB's five numbers, 1 a power of 2.2, 2 a table of 64 levels."""
+    def fixed(*values: float) -> bytes:
+        return b"".join(struct.pack(">i", round(value * 65_536)) for value in values)
+
+    table = b"".join(struct.pack(">H", round(65_535 * (i / 63) ** 1.8)) for i in range(64))
+    trc = (b"para" + bytes(4) + struct.pack(">HH", 3, 0) + fixed(2.4, 1 / 1.055, .055 / 1.055, 1 / 12.92, .04045),
+           b"curv" + bytes(4) + struct.pack(">IH", 1, round(2.2 * 256)), b"curv" + bytes(4) + struct.pack(">I", 64) + table)
+    white = (.9642, 1, .8249)
+    tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"made\0" + bytes(78), b"cprt": b"text" + bytes(4) + b"none\0",
+            b"wtpt": b"XYZ " + bytes(4) + fixed(*white),
+            **{tag: b"XYZ " + bytes(4) + fixed(*xyz)
+               for tag, xyz in zip((b"rXYZ", b"gXYZ", b"bXYZ"), PRIMARIES[name], strict=True)},
+            **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), trc[curve])}
+    listed, body, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for tag, content in tags.items():
+        content += bytes(-len(content) % 4)
+        listed += tag + struct.pack(">II", start + len(body), len(content))
+        body += content
+    version = struct.pack(">I", 0x02400000 if curve else 0x04000000)
+    head = (struct.pack(">I", start + len(body)) + b"lcms" + version + b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28)
+            + fixed(*white))
+    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + listed + body
+
+
 def drawn(rng: np.random.Generator, width: int, height: int, alpha: bool = False) -> Image.Image:
     """Clouds, edges and noise; with alpha, of every transparency."""
     y, x = np.mgrid[:height, :width]
@@ -90,6 +120,15 @@ def _some(rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
         picture = glass() if kind == "PNG" and rng.random() < 0.5 else plain()
         yield f"turned-{turned[0x0112]}.{kind.lower()}", encoded(picture, kind, exif=turned.tobytes())
     yield "gamma.png", with_chunk(encoded(plain(), "PNG"), b"gAMA", struct.pack(">I", int(rng.integers(30_000, 100_001))))
+    for kind in ("JPEG", "PNG", "WEBP"):
+        colours = made_profile(str(rng.choice(list(PRIMARIES))), int(rng.integers(3)))
+        picture = glass() if kind == "PNG" and rng.random() < 0.5 else plain()
+        yield f"profile.{kind.lower()}", encoded(picture, kind, icc_profile=colours)
+    yield "grey-profile.jpg", encoded(plain().convert("L"), "JPEG", icc_profile=made_profile("p3", 1))
+    yield "no-end.jpg", encoded(plain(), "JPEG")[:-2]
+    turned[0x0112] = 6
+    yield "turned-long.jpg", encoded(plain(), "JPEG", exif=turned.tobytes().replace(
+        b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00", b"\x01\x12\x00\x04\x00\x00\x00\x01\x00\x00\x00\x06"))
     yield "tiny.png", encoded(drawn(rng, *rng.integers(1, 5, 2).tolist()), "PNG")
     yield "same-size.png", encoded(drawn(rng, 48, 48), "PNG")
 

@@ -175,7 +175,7 @@ def compared(js: dict, py: dict, names: list[str]) -> dict:
     wrong = [(name, float(np.abs(texts @ (np.array(a["vector"]) - np.array(b["vector"]))).max())) for a, b, name in read]
     differ["cosines"] = [(name, gap) for name, gap in wrong if gap > 1e-5]
     exact = {name for name, levels in far if not levels}
-    differ["largest gap of a cosine, pixels equal"] = max(gap for name, gap in wrong if name in exact)
+    differ["largest gap of a cosine, pixels equal"] = max((gap for name, gap in wrong if name in exact), default=0.0)
     differ["largest gap of a text's number"] = float(np.abs(np.array(js["texts"]) - texts).max())
     return differ
 

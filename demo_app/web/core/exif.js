@@ -1,7 +1,9 @@
 // How the camera was held, where browsers do not ask: in WebP files, and in those PNG files that png.js decodes.
 
-// Orientation, 1 to 8, of an EXIF block; 1 where it can't be read.
-export function orientationOf(bytes) {
+const SHORT = 3, LONG = 4;
+
+// Orientation, 1 to 8, of an EXIF block; 1 where it can't be read. kinds: of numbers that count.
+export function orientationOf(bytes, kinds = [SHORT, LONG]) {
   const start = String.fromCharCode(...bytes.subarray(0, 6)) === "Exif\0\0" ? 6 : 0;
   const view = new DataView(bytes.buffer, bytes.byteOffset + start, bytes.byteLength - start);
   try {
@@ -11,15 +13,15 @@ export function orientationOf(bytes) {
     for (let at = first + 2; at < first + 2 + 12 * count; at += 12) {
       if (view.getUint16(at, little) !== 0x0112) continue;
       const kind = view.getUint16(at + 2, little);
-      const found = kind === 3 ? view.getUint16(at + 8, little) : kind === 4 ? view.getUint32(at + 8, little) : 1;
-      return found >= 1 && found <= 8 ? found : 1;
+      const found = kind === SHORT ? view.getUint16(at + 8, little) : view.getUint32(at + 8, little);
+      return kinds.includes(kind) && found >= 1 && found <= 8 ? found : 1;
     }
   } catch { /* it ends too early */ }
   return 1;
 }
 
 // The EXIF block of a WebP file, or null.
-export function exifOfWebp(bytes) {
+function exifOfWebp(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const name = (at) => String.fromCharCode(...bytes.subarray(at, at + 4));
   if (name(0) !== "RIFF" || name(8) !== "WEBP") return null;
@@ -29,6 +31,20 @@ export function exifOfWebp(bytes) {
     at += 8 + length + (length & 1);
   }
   return null;
+}
+
+// What a browser leaves to be undone: in a WebP any turn, in a JPEG one that is written as a long number.
+export function leftToTurn(bytes) {
+  const webp = exifOfWebp(bytes);
+  if (webp) return orientationOf(webp);
+  for (let at = 2; bytes[0] === 0xff && bytes[1] === 0xd8 && at + 10 < bytes.length && bytes[at] === 0xff;) {
+    const length = (bytes[at + 2] << 8) + bytes[at + 3], name = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (bytes[at + 1] === 0xe1 && name === "Exif")
+      return orientationOf(bytes.subarray(at + 4, at + 2 + length), [LONG]);
+    if (bytes[at + 1] === 0xda) break;
+    at += 2 + length;
+  }
+  return 1;
 }
 
 // A picture { data (RGBA), width, height } turned as its orientation says.

@@ -1,7 +1,8 @@
 // From anybody's file to RGB, as in clipmini/picture_file.py. The browser decodes, turns as the camera says and
 // converts colours; what it must not do is lay transparent parts on black, or resize.
 
-import { exifOfWebp, orientationOf, turned } from "./exif.js";
+import { leftToTurn, turned } from "./exif.js";
+import { changesNothing, profileOf, transformOf } from "./icc.js";
 import { openPng } from "./png.js";
 import { Problem } from "./problem.js";
 
@@ -102,14 +103,47 @@ async function inSrgb(blob, found, options = {}) {
   return plain.data.every((level, i) => Math.abs(level - found.data[i]) <= 3) ? plain : found;
 }
 
-// As the browser decodes it; it turns JPEG and PNG files itself, and no WebP.
-async function byBrowser(blob) {
-  const head = new Uint8Array(await blob.slice(0, 12).arrayBuffer());
-  const webp = String.fromCharCode(...head.subarray(8)) === "WEBP";
-  const exif = webp ? exifOfWebp(new Uint8Array(await blob.arrayBuffer())) : null;
-  const turn = exif ? orientationOf(exif) : 1;
-  return turn === 1 ? inSrgb(blob, await decoded(blob))
-    : turned(await inSrgb(blob, await decoded(blob, { imageOrientation: "none" }), { imageOrientation: "none" }), turn);
+// What a file's profile asks for: a function that changes levels, or null for nothing; undefined: the browser knows.
+async function conversion(bytes) {
+  const profile = await profileOf(bytes).catch(() => null);
+  if (!profile) return null;
+  const transform = transformOf(profile);
+  if (!transform) return undefined;
+  return isGrey(bytes) || changesNothing(transform) ? null : transform;
+}
+
+// Levels of grey know no profile of colours.
+function isGrey(bytes) {
+  if (bytes[0] === 0x89) return bytes[25] === 0 || bytes[25] === 4;
+  for (let at = 2; bytes[0] === 0xff && at + 9 < bytes.length && bytes[at] === 0xff;) {
+    if ([0xc0, 0xc1, 0xc2].includes(bytes[at + 1])) return bytes[at + 9] === 1;
+    at += 2 + (bytes[at + 2] << 8) + bytes[at + 3];
+  }
+  return false;
+}
+
+// As the browser decodes it, which turns JPEG and PNG files itself, and no WebP.
+async function byBrowser(blob, bytes, convert) {
+  const turn = leftToTurn(bytes), options = turn === 1 ? {} : { imageOrientation: "none" };
+  if (convert !== undefined) options.colorSpaceConversion = "none";  // there is no profile, or it is applied here
+  const read = lacksEnd(bytes) ? withoutEnd(bytes, options) : decoded(blob, options);
+  return turned(convert === undefined ? await inSrgb(blob, await read, options) : await read, turn);
+}
+
+// Whether a JPEG has no end behind its last scan.
+function lacksEnd(bytes) {
+  if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return false;
+  for (let at = bytes.length - 2; at > 1; at--)
+    if (bytes[at] === 0xff && (bytes[at + 1] === 0xd9 || bytes[at + 1] === 0xda)) return bytes[at + 1] === 0xda;
+  return true;
+}
+
+// A JPEG whose end is missing, if no pixel depends on what is missing: whatever is put there changes nothing.
+async function withoutEnd(bytes, options) {
+  const [one, other] = await Promise.all([[], Array(512).fill(0x5a)].map((filling) =>
+    decoded(new Blob([bytes, new Uint8Array([...filling, 0xff, 0xd9])], { type: "image/jpeg" }), options)));
+  if (one.data.some((level, i) => level !== other.data[i])) throw new Error("it is cut short");
+  return one;
 }
 
 // A picture { data (3 levels a pixel), width, height } of a Blob. Throws Problem for what is no picture, or too large.
@@ -118,14 +152,17 @@ export async function openImage(blob, check = () => {}) {
   if (!blob.size) throw new Problem("empty_file");
   const said = await announced(blob);
   if (said) checkSize(said);
+  const bytes = new Uint8Array(await blob.arrayBuffer());
   try {
-    const own = await openPng(blob).catch(() => null);  // damaged: the browser may know how to mend it
-    const { data, width, height } = own || await byBrowser(blob);
+    const convert = await conversion(bytes), known = convert !== undefined;
+    const own = known ? await openPng(bytes).catch(() => null) : null;  // damaged: the browser may know how to mend it
+    const { data, width, height } = own || await byBrowser(blob, bytes, convert);
+    convert?.(data);
     check();
     return onWhite(data, width, height);
   } catch (error) {
     if (error instanceof Problem) throw error;
-    const mended = await openPng(blob, true).catch(() => null);
+    const mended = await openPng(bytes, true).catch(() => null);
     if (mended) return onWhite(mended.data, mended.width, mended.height);
     throw new Problem("no_picture_file", { type: blob.type || "?", why: error.message });
   }

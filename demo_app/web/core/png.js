@@ -62,10 +62,9 @@ function reader({ depth, colour, palette, key }, raw) {
   };
 }
 
-// { data (RGBA), width, height } of a blob, or null where the browser should decode it. all: also one without
+// { data (RGBA), width, height } of a file, or null where the browser should decode it. all: also one without
 // transparency, such as a damaged one that the browser refused.
-export async function openPng(blob, all = false) {
-  const bytes = new Uint8Array(await blob.arrayBuffer());
+export async function openPng(bytes, all = false) {
   if (String.fromCharCode(...bytes.subarray(0, 8)) !== "\x89PNG\r\n\x1a\n") return null;
   const { IHDR: [head] = [], PLTE: [palette] = [], tRNS: [key] = [], IDAT, ...others } = chunksOf(bytes);
   if (!head || head.length < 13 || !IDAT) return null;
@@ -74,7 +73,7 @@ export async function openPng(blob, all = false) {
   if (!channels || (kind.colour === 3 && !palette)) return null;
   const own = (names) => names.some((name) => name in others), gamma = own(["gAMA", "cHRM"]) && !own(["sRGB"]);
   const ordinary = kind.colour < 4 && !key && kind.depth < 16 && !gamma;
-  if (!all && (ordinary || own(["acTL", "iCCP", "cICP"]))) return null;
+  if (!all && (ordinary || own(["acTL", "cICP"]))) return null;
   const raw = await inflated(IDAT), data = new Uint8ClampedArray(4 * width * height), read = reader(kind, raw);
   const bits = kind.depth * channels;
   let at = 0;
