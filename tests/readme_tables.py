@@ -139,7 +139,7 @@ def record_page(found: dict) -> None:
 
 def page_table(data: dict) -> str:
     """A column for each kind of weights."""
-    pages = data["page"]
+    pages = {name: said | {"raw": said["raw"] / 1e6, "packed": said["packed"] / 1e6} for name, said in data["page"].items()}
     lines = {"files": "{raw:.2f} MB", "files, as gzip sends them": "{packed:.2f} MB",
              "first answer, empty cache, from loopback": "{answer:.1f} s", "of which the model": "{ready:.1f} s",
              "a picture": "{picture:.0f} ms", "a JPEG of 12 megapixels": "{camera:.0f} ms", "a text": "{text:.2f} ms",
