@@ -131,6 +131,24 @@ def segmenter_table(data: dict) -> str:
     return "\n".join(rows)
 
 
+def record_engine(path: Path) -> None:
+    """The engine.json of `clipmini segmenter --engine`, in place of the last one."""
+    data = json.loads(RESULTS.read_text(encoding="utf-8"))
+    data["engine"] = json.loads(path.read_text(encoding="utf-8"))
+    RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def engine_table(data: dict) -> str:
+    """A row for each stage of the data engine."""
+    asked = ("whole: one click, best of three", "whole: box", "part: box", "grid: recall at 0.5")
+    rows = [f"| stage | pictures | own masks | added | their IoU | {' | '.join(asked)} |", "|---" * (5 + len(asked)) + "|"]
+    for stage in data["engine"]:
+        cells = [f"{f['mean']:.3f} ({f['low']:.3f} to {f['high']:.3f})" for f in (stage["found"][one] for one in asked)]
+        own = f"{stage['proposed']:,} | {stage['added']:,} | {stage['iou']:.2f}" if stage["proposed"] else " | | "
+        rows.append(f"| {stage['name']} | {stage['pictures']:,} | {own} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def record_page(found: dict) -> None:
     """What tests/benchmarks/bench_page.py measured, in place of its last table."""
     data = json.loads(RESULTS.read_text(encoding="utf-8"))
@@ -308,7 +326,8 @@ def tables() -> dict[Path, dict[str, str]]:
     return {README: {"ten": ten_table(data)},
             PAGE: {"results": results_table(data), "seeds": seeds_table(data), "order": order_table(data),
                    "photos": photos_table(data), "heatmaps": heatmaps_table(data), "drawings": drawings_table(data),
-                   "presence": presence_table(data), "segmenter": segmenter_table(data), "page": page_table(data),
+                   "presence": presence_table(data), "segmenter": segmenter_table(data), "engine": engine_table(data),
+                   "page": page_table(data),
                    "speed": speed_table(data), "licences": licence_table()}}
 
 
@@ -320,12 +339,15 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--collect", nargs="+", type=Path, metavar="RUN", help="finished run folders")
     p.add_argument("--segmenter", nargs=2, metavar=("NAME", "FILE"), help="what was measured of a segmenter, as JSON")
+    p.add_argument("--engine", type=Path, metavar="FILE", help="engine.json of a data engine")
     p.add_argument("--write", action="store_true", help="write the tables into README.md and assets/results.md")
     args = p.parse_args()
     if args.collect:
         collect(args.collect)
     if args.segmenter:
         record_segmenter(args.segmenter[0], Path(args.segmenter[1]))
+    if args.engine:
+        record_engine(args.engine)
     if args.write:
         for page, made in tables().items():
             text = page.read_text(encoding="utf-8")
