@@ -11,7 +11,7 @@ import * as teach from "./rooms/teach.js";
 
 const ROOMS = { classify, where, search, map, teach };
 const find = (id) => document.getElementById(id);
-const state = { config: null, picture: null, chosen: 0, open: "" };
+const state = { config: null, picture: null, chosen: 0, open: "", size: 0 };
 let modelIsLoaded = () => {};
 const isLoaded = new Promise((resolve) => { modelIsLoaded = resolve; });
 const rooms = {};
@@ -76,10 +76,9 @@ async function loadModel() {
   button.disabled = true;
   bar.hidden = false;
   try {
-    const { model } = await (await fetch("sizes.json")).json();
     state.config = await load((bytes) => {
-      bar.value = Math.min(1, bytes / model);
-      tell(said, "loading", { done: megabytes(bytes), all: megabytes(model) });
+      bar.value = Math.min(1, bytes / state.size);
+      tell(said, "loading", { done: megabytes(bytes), all: megabytes(state.size) });
     });
   } catch (problem) {
     tellProblem(said, problem);
@@ -150,7 +149,7 @@ function renewed(workers) {
     if (!before) return;
     if (state.config || state.picture) tell(find("renewed"), "renewed"); else location.reload();
   });
-  workers.register("sw.js", { updateViaCache: "none" }).catch(() => {});
+  workers.register("sw.js", { updateViaCache: "none" }).then((found) => before && found.update()).catch(() => {});
 }
 
 async function begin() {
@@ -164,11 +163,12 @@ async function begin() {
   onPaste(takePicture);
   find("load").onclick = loadModel;
   find("language").onclick = () => speak(LANGUAGES[(LANGUAGES.indexOf(spoken()) + 1) % LANGUAGES.length]);
-  const { model } = await (await fetch("sizes.json")).json(), kept = await isKept().catch(() => false);
+  state.size = (await (await fetch("sizes.json")).json()).model;
+  const kept = await isKept().catch(() => false);
   addEventListener("language", () => {
     find("language").textContent = say("other_language");
     find("language").lang = spoken() === "en" ? "zh" : "en";
-    find("load").textContent = say(kept ? "load_kept" : "load", { size: megabytes(model) });
+    find("load").textContent = say(kept ? "load_kept" : "load", { size: megabytes(state.size) });
     for (const room of Object.values(rooms)) room.language?.();
   });
   speak(spoken());
