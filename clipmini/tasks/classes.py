@@ -18,7 +18,7 @@ from clipmini.embedder import Embedder
 from clipmini.files import CheckpointError, written_whole
 from clipmini.picture_file import shown
 from clipmini.tasks.classify import Classifier
-from clipmini.tasks.index import sample_of
+from clipmini.tasks.index import is_sample_of, sample_of
 from clipmini.tasks.prompts import MAX_LABELS, clean_labels
 
 FORMAT = "clipmini classes 1"
@@ -52,9 +52,8 @@ def read_classes(path: str | Path, embedder: Embedder) -> Classifier:
     if content.get("format") != FORMAT or not isinstance(classes, list) or not 0 < len(classes) <= MAX_LABELS:
         raise CheckpointError(f"'{shown(path)}' is no file of classes; it should say the format {FORMAT!r} and have "
                               f"1 to {MAX_LABELS:,} classes. Save it anew from the page, or with save_classes")
-    sample = torch.tensor(sample_of(embedder))
-    theirs = content.get("sample")
-    if not _numbers(theirs, width) or F.cosine_similarity(torch.tensor(theirs).float(), sample, dim=0) < 0.999:
+    sample: Any = content.get("sample")
+    if not _numbers(sample, width) or not is_sample_of(embedder, sample):
         raise CheckpointError(f"the classes in '{shown(path)}' were taught to the model {str(content.get('model'))!r}, "
                               f"whose vectors are not those of {embedder.name!r}; name that model with --model")
     for number, one in enumerate(classes, 1):

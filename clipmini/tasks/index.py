@@ -93,6 +93,12 @@ def sample_of(embedder: Embedder) -> list[float]:
     return [round(value, 4) for value in embedder.embed_texts(["a picture"])[0].tolist()]
 
 
+def is_sample_of(embedder: Embedder, sample: list[float]) -> bool:
+    """Whether it is this model that gave a `sample_of`."""
+    theirs, ours = (torch.tensor(values, dtype=torch.float32) for values in (sample, sample_of(embedder)))
+    return theirs.shape == ours.shape and bool(F.cosine_similarity(theirs, ours, dim=0) >= 0.999)
+
+
 def called(embedder: Embedder) -> str:
     """By what `clipmini.load` finds the model again: a name, or its folder."""
     if embedder.source is None or embedder.name in embedded_names() or "/" in embedder.name:
@@ -102,8 +108,7 @@ def called(embedder: Embedder) -> str:
 
 def check_model(index: Index, embedder: Embedder) -> None:
     """Raise NoIndexError where an index has the vectors of another model."""
-    theirs, ours = (torch.tensor(values) for values in (index.about["sample"], sample_of(embedder)))
-    if theirs.shape != ours.shape or F.cosine_similarity(theirs, ours, dim=0) < 0.999:
+    if not is_sample_of(embedder, index.about["sample"]):
         raise NoIndexError(f"the index has vectors of {index.about['model']!r}, which are not those of "
                            f"{embedder.name!r}; name that model with --model, or index anew in another place")
 

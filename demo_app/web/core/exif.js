@@ -1,5 +1,7 @@
 // How the camera was held, where browsers do not ask: in WebP files, and in those PNG files that png.js decodes.
 
+import { jpegSegments, text, webpChunk } from "./containers.js";
+
 const SHORT = 3, LONG = 4;
 
 // Orientation, 1 to 8, of an EXIF block; 1 where it can't be read. kinds: of numbers that count.
@@ -20,30 +22,12 @@ export function orientationOf(bytes, kinds = [SHORT, LONG]) {
   return 1;
 }
 
-// The EXIF block of a WebP file, or null.
-function exifOfWebp(bytes) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const name = (at) => String.fromCharCode(...bytes.subarray(at, at + 4));
-  if (name(0) !== "RIFF" || name(8) !== "WEBP") return null;
-  for (let at = 12; at + 8 <= bytes.length;) {
-    const length = view.getUint32(at + 4, true);
-    if (name(at) === "EXIF") return bytes.subarray(at + 8, at + 8 + length);
-    at += 8 + length + (length & 1);
-  }
-  return null;
-}
-
 // What a browser leaves to be undone: in a WebP any turn, in a JPEG one that is written as a long number.
 export function leftToTurn(bytes) {
-  const webp = exifOfWebp(bytes);
+  const webp = webpChunk(bytes, "EXIF");
   if (webp) return orientationOf(webp);
-  for (let at = 2; bytes[0] === 0xff && bytes[1] === 0xd8 && at + 10 < bytes.length && bytes[at] === 0xff;) {
-    const length = (bytes[at + 2] << 8) + bytes[at + 3], name = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
-    if (bytes[at + 1] === 0xe1 && name === "Exif")
-      return orientationOf(bytes.subarray(at + 4, at + 2 + length), [LONG]);
-    if (bytes[at + 1] === 0xda) break;
-    at += 2 + length;
-  }
+  for (const { marker, content } of jpegSegments(bytes))
+    if (marker === 0xe1 && text(content, 0, 4) === "Exif") return orientationOf(content, [LONG]);
   return 1;
 }
 

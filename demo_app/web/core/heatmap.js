@@ -57,7 +57,7 @@ function window(pixels, whole, left, top, side, own, table) {
   return out;
 }
 
-// All windows of a picture: { pixels, places: centre x, centre y and side in shares of the square }.
+// All windows of a picture: { found: how each is cut, places: centre x, centre y and side in shares of the square }.
 function windows(pixels, whole, own) {
   const found = [], places = [];
   for (const share of WINDOWS) {

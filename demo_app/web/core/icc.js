@@ -1,6 +1,8 @@
 // Colours of a profile as sRGB, with the arithmetic that LittleCMS has for profiles of three curves and a matrix: those
 // of cameras and screens. Each browser rounds in its own way. Other kinds of profiles are left to the browser.
 
+import { inflated, jpegSegments, pngChunks, text, webpChunk } from "./containers.js";
+
 const ONE = 1 << 14;  // of LittleCMS's fixed-point numbers
 // sRGB's own primaries as it builds them, seen in the light of profiles (D50): rows X, Y, Z.
 const SRGB = inverse(adapted([0.3127, 0.329], [[0.64, 0.33], [0.3, 0.6], [0.15, 0.06]]));
@@ -26,28 +28,13 @@ function adapted([x, y], primaries) {
 
 // The profile in a file, or null: JPEG has it in parts, PNG packed.
 export async function profileOf(bytes) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const name = (at, n = 4) => String.fromCharCode(...bytes.subarray(at, at + n)), parts = [];
-  if (name(0) === "RIFF") for (let at = 12; at + 8 <= bytes.length;) {
-    const length = view.getUint32(at + 4, true);
-    if (name(at) === "ICCP") return bytes.slice(at + 8, at + 8 + length);
-    at += 8 + length + (length & 1);
-  }
-  if (name(1, 3) === "PNG") for (let at = 8; at + 12 <= bytes.length; at += 12 + view.getUint32(at)) {
-    if (name(at + 4) === "IDAT") return null;
-    if (name(at + 4) !== "iCCP") continue;
-    const packed = bytes.subarray(at + 8, at + 8 + view.getUint32(at)), stream = new DecompressionStream("deflate");
-    const plain = new Blob([packed.subarray(packed.indexOf(0) + 2)]).stream().pipeThrough(stream);
-    return new Uint8Array(await new Response(plain).arrayBuffer());
-  }
-  const jpeg = bytes[0] === 0xff && bytes[1] === 0xd8;
-  for (let at = 2; jpeg && at + 18 < bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda;) {
-    const length = view.getUint16(at + 2), part = [bytes[at + 16], bytes.slice(at + 18, at + 2 + length)];
-    if (bytes[at + 1] === 0xe2 && name(at + 4, 11) === "ICC_PROFILE") parts.push(part);
-    at += 2 + length;
-  }
-  const sorted = parts.sort(([a], [b]) => a - b).map(([, part]) => part);
-  return sorted.length ? new Uint8Array(await new Blob(sorted).arrayBuffer()) : null;
+  const webp = webpChunk(bytes, "ICCP"), { iCCP: [packed] = [] } = pngChunks(bytes);
+  if (webp) return webp;
+  if (packed) return inflated([packed.subarray(packed.indexOf(0) + 2)]);
+  const parts = [...jpegSegments(bytes)]
+    .filter(({ marker, content }) => marker === 0xe2 && text(content, 0, 11) === "ICC_PROFILE")
+    .map(({ content }) => content).sort((a, b) => a[12] - b[12]);
+  return parts.length ? new Uint8Array(await new Blob(parts.map((part) => part.subarray(14))).arrayBuffer()) : null;
 }
 
 // A curve of a tag, from 0..1 to 0..1, or null.
@@ -80,7 +67,7 @@ function back(y) {
 // What changes levels (RGBA, in place) from a profile's colours to sRGB; null where the profile is of another kind.
 export function transformOf(profile) {
   const view = new DataView(profile.buffer, profile.byteOffset, profile.byteLength), tags = {};
-  const name = (at) => String.fromCharCode(...profile.subarray(at, at + 4));
+  const name = (at) => text(profile, at, 4);
   try {
     if (name(16) !== "RGB " || name(20) !== "XYZ " || name(36) !== "acsp") return null;
     for (let i = 0; i < view.getUint32(128); i++) tags[name(132 + 12 * i)] = view.getUint32(136 + 12 * i);

@@ -1,6 +1,7 @@
 // From anybody's file to RGB, as in clipmini/picture_file.py. The browser decodes, turns as the camera says and
 // converts colours; what it must not do is lay transparent parts on black, or resize.
 
+import { isJpeg, jpegSegments, pngChunks } from "./containers.js";
 import { leftToTurn, turned } from "./exif.js";
 import { changesNothing, profileOf, transformOf } from "./icc.js";
 import { openPng } from "./png.js";
@@ -94,11 +95,9 @@ async function decoded(blob, options = {}) {
   return { data, width, height };
 }
 
-// A profile that says what is assumed without it, such as sRGB's own, changes nothing: browsers differ by a level
-// there.
-async function inSrgb(blob, found, options = {}) {
-  const head = new TextDecoder("latin1").decode(await blob.slice(0, 65536).arrayBuffer());
-  if (!/ICC_PROFILE|iCCP|ICCP/.test(head)) return found;
+// Of a profile that only the browser can read: one that changes next to nothing, such as sRGB's own, is left out, for
+// browsers differ by a level there.
+async function inSrgb(blob, found, options) {
   const plain = await decoded(blob, { ...options, colorSpaceConversion: "none" });
   return plain.data.every((level, i) => Math.abs(level - found.data[i]) <= 3) ? plain : found;
 }
@@ -114,11 +113,10 @@ async function conversion(bytes) {
 
 // Levels of grey know no profile of colours.
 function isGrey(bytes) {
-  if (bytes[0] === 0x89) return bytes[25] === 0 || bytes[25] === 4;
-  for (let at = 2; bytes[0] === 0xff && at + 9 < bytes.length && bytes[at] === 0xff;) {
-    if ([0xc0, 0xc1, 0xc2].includes(bytes[at + 1])) return bytes[at + 9] === 1;
-    at += 2 + (bytes[at + 2] << 8) + bytes[at + 3];
-  }
+  const { IHDR: [head] = [] } = pngChunks(bytes);
+  if (head) return head[9] === 0 || head[9] === 4;
+  for (const { marker, content } of jpegSegments(bytes))
+    if ([0xc0, 0xc1, 0xc2].includes(marker)) return content[5] === 1;
   return false;
 }
 
@@ -132,7 +130,7 @@ async function byBrowser(blob, bytes, convert) {
 
 // Whether a JPEG has no end behind its last scan.
 function lacksEnd(bytes) {
-  if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return false;
+  if (!isJpeg(bytes)) return false;
   for (let at = bytes.length - 2; at > 1; at--)
     if (bytes[at] === 0xff && (bytes[at + 1] === 0xd9 || bytes[at + 1] === 0xda)) return bytes[at + 1] === 0xda;
   return true;

@@ -2,26 +2,12 @@
 // colours, of 16 bits, which browsers round differently, and with a gamma, which Python leaves alone. Others, and
 // animations, are left to the browser.
 
+import { inflated, pngChunks } from "./containers.js";
 import { orientationOf, turned } from "./exif.js";
 
 const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4],  // Adam7
   [1, 0, 2, 2], [0, 1, 1, 2]];
-
-function chunksOf(bytes) {
-  const view = new DataView(bytes.buffer), found = {};
-  for (let at = 8; at + 12 <= bytes.length;) {
-    const length = view.getUint32(at), kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
-    (found[kind] ||= []).push(bytes.subarray(at + 8, at + 8 + length));
-    at += 12 + length;
-  }
-  return found;
-}
-
-async function inflated(parts) {
-  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
 
 // Undo the filters of `height` lines of `wide` bytes, in place; step: bytes of a pixel.
 function unfilter(data, start, height, wide, step) {
@@ -41,7 +27,7 @@ function unfilter(data, start, height, wide, step) {
   }
 }
 
-// The colours of a line of `w` samples that begins at raw[at]: writes RGBA with put(x, r, g, b, a).
+// Reads pixel x of the line that begins at raw[at]: put(r, g, b, a) is given its levels.
 function reader({ depth, colour, palette, key }, raw) {
   const channels = CHANNELS[colour], most = depth < 8 ? 255 / ((1 << depth) - 1) : 1, top = (1 << depth) - 1;
   const sample = depth === 16 ? (at, i) => (raw[at + 2 * i] << 8) + raw[at + 2 * i + 1]
@@ -65,8 +51,7 @@ function reader({ depth, colour, palette, key }, raw) {
 // { data (RGBA), width, height } of a file, or null where the browser should decode it. all: also one without
 // transparency, such as a damaged one that the browser refused.
 export async function openPng(bytes, all = false) {
-  if (String.fromCharCode(...bytes.subarray(0, 8)) !== "\x89PNG\r\n\x1a\n") return null;
-  const { IHDR: [head] = [], PLTE: [palette] = [], tRNS: [key] = [], IDAT, ...others } = chunksOf(bytes);
+  const { IHDR: [head] = [], PLTE: [palette] = [], tRNS: [key] = [], IDAT, ...others } = pngChunks(bytes);
   if (!head || head.length < 13 || !IDAT) return null;
   const view = new DataView(head.buffer, head.byteOffset), [width, height] = [view.getUint32(0), view.getUint32(4)];
   const kind = { depth: head[8], colour: head[9], palette, key }, channels = CHANNELS[kind.colour];

@@ -2,9 +2,9 @@
 
 import { el, field, say, tell } from "../ui/dom.js";
 import { ask } from "../ui/model.js";
+import { CELLS } from "../core/heatmap.js";
 
-const CELLS = 56,
-  COLOURS = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [213, 94, 0], [204, 121, 167], [86, 180, 233]];
+const COLOURS = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [213, 94, 0], [204, 121, 167], [86, 180, 233]];
 
 export function room(panel, page) {
   const phrases = el("input", { type: "text", p: "where_placeholder", spellcheck: false });
@@ -18,8 +18,7 @@ export function room(panel, page) {
 
   async function look() {
     const picture = page.picture();
-    if (!picture?.read && page.config()) return tell(said, "no_picture");
-    if (!picture) return tell(said, "no_picture");
+    if (!picture || (page.config() && !picture.read)) return tell(said, "no_picture");
     const now = ++turn, typed = phrases.value.trim() || say("where_placeholder");
     bar.hidden = false;
     bar.value = 0;

@@ -48,10 +48,11 @@ export function tell(status, key, values = {}, bad = false) {
   status.textContent = key ? say(key, values) : "";
   status.classList.toggle("bad", bad);
 }
-export function tellProblem(status, problem) {
-  tell(status, problem.kind ? `problem_${problem.kind}` : "problem_unexpected",
-    problem.values || { why: problem.message || String(problem) }, true);
-}
+// The key and the values of what went wrong.
+const saidOf = (problem) => [problem.kind ? `problem_${problem.kind}` : "problem_unexpected",
+  problem.values || { why: problem.message || String(problem) }];
+export const tellProblem = (status, problem) => tell(status, ...saidOf(problem), true);
+export const problemText = (problem) => say(...saidOf(problem));
 
 // An element: el("button", { class: "first", t: "load", onclick }, ...children). t, l, p: keys of what it says, of its
 // label for screen readers, of its placeholder.
@@ -66,11 +67,6 @@ export function el(tag, given = {}, ...children) {
   }
   made.append(...children);
   return made;
-}
-
-export function problemText(problem) {
-  return say(problem.kind ? `problem_${problem.kind}` : "problem_unexpected",
-    problem.values || { why: problem.message || String(problem) });
 }
 
 // Asks again, once nothing has been typed for a moment.

@@ -1,7 +1,7 @@
 // The model, as the page asks it: each call is a message to the worker, and a promise of its answer.
 
-let worker = null, calls = 0, loading = null, ready = () => {};
-const waiting = new Map(), loaded = new Promise((resolve) => { ready = resolve; });
+let worker = null, calls = 0, loading = null;
+const waiting = new Map();
 
 function start() {
   worker = new Worker("worker.js", { type: "module" });
@@ -31,15 +31,13 @@ function call(name, args, told) {
 // Loads once; told(bytes). A failed load can be tried again.
 export function load(told) {
   if (!worker) start();
-  loading ||= call("load", [document.baseURI], told).then((config) => { ready(); return config; })
-    .catch((problem) => { loading = null; throw problem; });
+  loading ||= call("load", [document.baseURI], told).catch((problem) => { loading = null; throw problem; });
   return loading;
 }
 
-// Waits for the model. A later question about the main picture, or where something is, takes the place of an earlier
-// one, which then fails with the kind "replaced".
+// Asks the loaded model; who comes earlier waits in page.attempt. A later question about the main picture, or where
+// something is, takes the place of an earlier one, which then fails with the kind "replaced".
 export async function ask(name, args, told = () => {}) {
-  await loaded;
   if (!worker) throw { kind: "worker", values: {} };
   return call(name, args, told);
 }
