@@ -120,6 +120,38 @@ def legend(drawn: Figure, handles: list, labels: list[str], **options):
     return made
 
 
+def named_dots(ax, xy, groups: list[str], colours: dict[str, str], ink: str = "#22303c") -> dict:
+    """Points xy (N, 2) in the colours of their N groups, each group's name where it is densest -> group: its dots."""
+    drawn, names = {}, {}
+    for group, colour in colours.items():
+        own = xy[[i for i, g in enumerate(groups) if g == group]].float()
+        drawn[group] = ax.scatter(*own.t(), s=9, color=colour, alpha=0.8, linewidths=0.2, edgecolors=ink)
+        if len(own):
+            near = (own[:, None] - own).norm(dim=2) < 0.1 * (xy.amax(0) - xy.amin(0)).max()
+            names[short(group, 24)] = own[near[near.sum(1).argmax()]].mean(0).tolist()
+    if 1 < len(colours) <= 9:  # more would hide the dots
+        _names_at(ax, names, ink)
+    return drawn
+
+
+def _names_at(ax, places: dict[str, list[float]], ink: str, size: float = 8) -> None:
+    """Each name in the middle of its place (x, y), or above it where another name stands; size: in points."""
+    from matplotlib.patheffects import withStroke
+
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    pixel = ax.figure.dpi / 72 * size
+    letter, line = 0.66 * pixel * (right - left) / ax.bbox.width, 1.3 * pixel * (top - bottom) / ax.bbox.height
+    written: list[tuple[float, float, float]] = []
+    for name, (x, y) in sorted(places.items(), key=lambda item: item[1][1]):
+        half = letter * len(name) / 2
+        x = min(max(x, left + half), right - half)
+        while any(abs(y - v) < line and abs(x - u) < half + other for u, v, other in written):
+            y += line / 4
+        written.append((x, y, half))
+        ax.text(x, y, name, ha="center", va="center", fontsize=size, color=ink, weight="bold",
+                path_effects=[withStroke(linewidth=2.5, foreground="white")])
+
+
 def printable(text: str) -> str:
     """A text that can be drawn: spaces of all kinds but a new line are blanks, control characters and bytes that are no
     letters are the sign for that.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clipmini.matplotlib_text import Figure, as_typed, legend, short
+from clipmini.matplotlib_text import Figure, as_typed, legend, named_dots, short
 
 INK, MUTED, ACCENT, SECOND = "#22303c", "#8a97a3", "#3566c4", "#d9822b"
 
@@ -332,31 +332,30 @@ def _thumbnails(ax, images, cell: float) -> None:
                                      xycoords="data", boxcoords="offset points", annotation_clip=False))
 
 
+# The groups of a map, as in the app: apart for people who see no red, no green or no blue (tests/test_map_colours.py).
+MAP_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#f0e442", "#882255", "#c9c9c9")
+
+
 @as_typed
 def map_of(found, kind: str = "umap", title: str | None = None) -> Figure:
-    """Pictures as discs and names as squares on the map, with and without the modality gap, coloured by group.
+    """Pictures as dots, coloured by group, and names as dark crosses, with and without the modality gap.
 
     found: a tasks.maps.folder.EmbeddingMap; kind: "umap" or "pca".
     """
-    groups = list(dict.fromkeys(found.groups))
+    colours = {group: MAP_COLOURS[k % len(MAP_COLOURS)] for k, group in enumerate(dict.fromkeys(found.groups))}
     made = "pca" if found.maps[kind].equal(found.maps["pca"]) else kind  # few points, or a computer without UMAP
     figure = Figure(figsize=(11, 5.8), dpi=100, layout="constrained")
-    axes, discs = figure.subplots(1, 2), {}
     both = ((kind, "as the vectors are"), (f"{kind} without gap", "each modality centred"))
-    for ax, (name, what) in zip(axes, both, strict=True):
-        xy = found.maps[name]
-        for k, group in enumerate(groups):
-            rows = [i for i, g in enumerate(found.groups) if g == group]
-            colour = PHRASE_COLOURS[k % len(PHRASE_COLOURS)]
-            pictures, words = [i for i in rows if i < found.pictures], [i for i in rows if i >= found.pictures]
-            discs[group], _ = (ax.scatter(*xy[some].t(), s=7, marker=marker, color=colour, alpha=0.6, linewidths=0)
-                               for marker, some in (("o", pictures), ("s", words)))
+    for ax, (name, what) in zip(figure.subplots(1, 2), both, strict=True):
+        xy, n = found.maps[name], found.pictures
+        ax.scatter(*xy[n:].t(), s=9, marker="+", color=INK, linewidths=0.6)
+        drawn = named_dots(ax, xy[:n], found.groups[:n], colours)
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel("directions and far distances mean nothing", fontsize=8)
         ax.set_title(what, fontsize=10, color=INK)
-    legend(figure, list(discs.values()), [short(group or "all", 24) for group in discs], loc="outside lower center",
+    legend(figure, list(drawn.values()), [short(group or "all", 24) for group in drawn], loc="outside lower center",
            ncols=5, frameon=False, markerscale=2.5, fontsize=8)
-    figure.suptitle(title or f"{made.upper()} of {found.model}: discs are pictures, squares their names", color=INK,
+    figure.suptitle(title or f"{made.upper()} of {found.model}: dots are pictures, crosses their names", color=INK,
                     fontsize=11)
     return figure
 

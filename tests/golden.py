@@ -2,11 +2,13 @@
 
     python tests/golden.py            # downloads ViT-B/32 (605 MB), CIFAR-10 and imagenette; about an hour on two cores
     python tests/golden.py --quick    # the three probabilities of OpenAI's README alone
+    python tests/golden.py --lessons  # runs the lessons that ask a published CLIP, in place, and so keeps its figures
 
 Never run where this was written, which has no hub. Ends with status 1 when a number is off.
 """
 
 import argparse
+import json
 import sys
 import urllib.request
 from pathlib import Path
@@ -27,12 +29,28 @@ def readme_probabilities(model) -> dict[str, float]:
     return dict(zip(found.labels, found.probabilities[0].tolist(), strict=True))
 
 
+def lessons() -> list[str]:
+    """The numbers of the lessons with a cell tagged "published"."""
+    from alt_texts import LESSONS
+
+    books = {path.stem[:2]: json.loads(path.read_text(encoding="utf-8")) for path in sorted(LESSONS.glob("*.ipynb"))}
+    return [number for number, book in books.items()
+            if any("published" in cell["metadata"].get("tags", []) for cell in book["cells"])]
+
+
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--quick", action="store_true", help="the README's probabilities alone")
     p.add_argument("--out", type=Path, default=Path("runs/golden"), help="keeps what is done (default runs/golden)")
+    p.add_argument("--lessons", action="store_true", help="keep the figures of published CLIPs in the lessons")
     args = p.parse_args()
     import clipmini
+
+    if args.lessons:
+        from lesson_numbers import run_all
+
+        print(*run_all(lessons()), sep="\n")
+        return 0
     from clipmini.data.testsets import find
     from clipmini.tasks.benchmark import Job, run
 

@@ -13,6 +13,7 @@ the sentences below them.
 """
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
@@ -112,6 +113,7 @@ def run_all(numbers: list[str]) -> list[str]:
     from nbclient import NotebookClient
     from tqdm import tqdm
 
+    os.environ["CLIPMINI_WIDGETS"] = "0"  # what is kept holds pictures, no controls
     changed = []
     paths = [path_of(number) for number in numbers] or sorted(LESSONS.glob("*.ipynb"))
     for path in tqdm(paths, desc="lessons"):

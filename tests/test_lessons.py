@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import alt_texts
 import colab_links
 import lesson_numbers
 from test_checks import ANSWERS
@@ -78,7 +79,7 @@ def test_outputs_are_kept_and_clean(path):
             assert not unwanted & set(output.get("data", {}))
             assert not re.search(r"0x[0-9a-f]{6,}", json.dumps(output.get("text", "")))
         if any("image/png" in output.get("data", {}) for output in cell["outputs"]):
-            assert re.search(r"plt\.show\(\)$|display\(.*\)$", cell["source"].rstrip(), re.S)
+            assert re.search(r"plt\.show\(\)$|(display|widgets\.turn)\(.*\)$", cell["source"].rstrip(), re.S)
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
@@ -87,6 +88,7 @@ def test_every_figure_is_described_in_the_next_cell(path):
     for i, cell in enumerate(cells):
         if cell["cell_type"] == "code" and any("image/png" in output.get("data", {}) for output in cell["outputs"]):
             assert cells[i + 1]["source"].startswith("*"), f"cell {i} draws, and cell {i + 1} does not say what is seen"
+    assert alt_texts.lacking(path) == [], "python tests/alt_texts.py --write"
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
@@ -103,7 +105,7 @@ def test_code_that_is_shown_is_the_packages(path):
 
 def test_the_course_page_lists_every_lesson():
     page = (ROOT / "lessons" / "README.md").read_text(encoding="utf-8")
-    assert len(LESSONS) == 12 and all(f"]({path.name})" in page for path in LESSONS)
+    assert len(LESSONS) == 19 and all(f"]({path.name})" in page for path in LESSONS)
 
 
 def linked(text: str, folder: Path) -> list[Path]:
@@ -154,10 +156,10 @@ def test_colab_links_rewrites_these_lines_and_no_other(tmp_path, capsys):
         colab_links.main([], tmp_path)
 
 
-def test_there_are_thirty_exercises_and_each_checker_is_used_once():
+def test_there_are_seventy_exercises_and_each_checker_is_used_once():
     calls = [cell["source"] for path in LESSONS for cell in read(path) if "check" in cell["tags"]]
     used = [call.split("(")[0].removeprefix("checks.") for call in calls]
-    assert len(used) >= 30 and sorted(used) == sorted(ANSWERS)  # test_checks.py holds these against checks.py
+    assert len(used) >= 70 and sorted(used) == sorted(ANSWERS)  # test_checks.py holds these against checks.py
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)

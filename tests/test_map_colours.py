@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clipmini import plots
 from demo_app.map import canvas
 
 # Machado, Oliveira and Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency", table 1,
@@ -50,6 +51,10 @@ def test_groups_stay_apart(eye):
     assert len(colours()) == 9
     distance, a, b = apart(eye, colours())
     assert distance >= 15, f"{a} and {b} are {distance:.1f} apart for {eye}"
+
+
+def test_figures_have_the_colours_of_the_app():
+    assert list(plots.MAP_COLOURS) == colours()
 
 
 def test_pictures_and_words_differ_by_shape_too():

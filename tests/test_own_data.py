@@ -330,6 +330,16 @@ def test_a_data_set_of_the_hub(monkeypatch):
     assert plain(read("somebody/pictures")[0]) == [(("red",), RED, None), (("blue",), BLUE, None)]
 
 
+def test_classes_of_the_hub_are_told_by_name_and_not_by_number(monkeypatch):
+    import datasets
+
+    rows = datasets.Dataset.from_dict({"image": [{"bytes": RED, "path": None}, {"bytes": BLUE, "path": None}],
+                                       "label": [1, 0]}).cast_column("image", datasets.Image())
+    rows = rows.cast_column("label", datasets.ClassLabel(names=["cold", "warm"]))
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, split, streaming: rows.to_iterable_dataset())
+    assert [row[2] or row[0] for row in plain(read("somebody/classes")[0])] == ["warm", "cold"]
+
+
 # ---- converting ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("ending", WRITERS)
 def test_each_format_gives_back_what_was_written(tmp_path, ending):

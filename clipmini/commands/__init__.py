@@ -27,6 +27,8 @@ COMMANDS = {
     "doctor": "read a training curve and say what it shows",
     "evaluate": "zero-shot accuracy on our data, or on a test set of the field",
     "prompts": "what each prompt template is worth, alone and in an ensemble",
+    "grade": "grade the lessons' notebooks that students handed in",
+    "course": "write the lessons for students: without solutions, for nbgrader, or for otter",
     "page": "write a static site that runs a model in the browser, without a server",
     "export": "write a folder for transformers, open_clip or ONNX Runtime",
 }

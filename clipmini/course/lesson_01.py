@@ -1,18 +1,60 @@
 """The checkers of lesson 01: tokens."""
 
+import random
 from collections import Counter
+from itertools import pairwise
 
-from clipmini.course.base import answer_of, checker, expect, judge
+from clipmini.course.base import checker, expect, judge, say
 
 
-@checker
+def _pairs(words: dict) -> dict:
+    counts: Counter = Counter()
+    for word, n in words.items():
+        for pair in pairwise(word):
+            counts[pair] += n
+    return dict(counts)
+
+
+def _joined(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    out, i = [], 0
+    while i < len(pieces):
+        fits = tuple(pieces[i:i + 2]) == pair
+        out.append("".join(pair) if fits else pieces[i])
+        i += 2 if fits else 1
+    return out
+
+
+def _encoded(pieces: list[str], merges: list[tuple[str, str]]) -> list[str]:
+    while fitting := [pair for pair in merges if pair in set(pairwise(pieces))]:
+        pieces = _joined(pieces, fitting[0])
+    return pieces
+
+
+def _word(seed: int, letters: str = "ab", longest: int = 9) -> list[str]:
+    rng = random.Random(seed)
+    return [rng.choice(letters) for _ in range(rng.randint(1, longest))]
+
+
+def _learnt(seed: int) -> list[tuple[str, str]]:
+    """Merges in an order in which they could have been learnt, and a word that they fit."""
+    rng, known = random.Random(seed), list("abc")
+    merges: list[tuple[str, str]] = []
+    while len(merges) < 5:
+        pair = (rng.choice(known), rng.choice(known))
+        if pair not in merges:
+            merges.append(pair)
+            known.append("".join(pair))
+    return merges
+
+
+@checker(right=_pairs, cases=lambda seed: ({tuple(_word(10 * seed + i, "abc")): i + 1 + seed % 7 for i in range(4)},))
 def count_pairs(function) -> None:
     """Lesson 01: function({word as a tuple of pieces: how often}) -> {pair of neighbours: how often}."""
     words = {("a", "b", "a", "b"): 2, ("b", "a"): 3}
     right = Counter({("a", "b"): 4, ("b", "a"): 5})
-    found = answer_of(function, words)
+    found = function(words)
     expect(isinstance(found, dict),
-           f"a dict or a Counter is asked for, {{pair: count}}; this is a {type(found).__name__}")
+           say("a dict or a Counter is asked for, pair -> count; this is a {kind}", kind=type(found).__name__))
     found = Counter({key: value for key, value in found.items() if value})
     once = [Counter({("a", "b"): n, ("b", "a"): 2}) for n in (1, 2)]
     expect(found not in once, "each word was counted once; a pair counts as often as its word occurs")
@@ -22,15 +64,15 @@ def count_pairs(function) -> None:
     expect(found != Counter({("a",): 7, ("b",): 7}) and found != Counter({"a": 7, "b": 7}),
            "single pieces were counted; two neighbours make a pair, zip(word, word[1:])")
     expect(found.total() <= 9,
-           f"there are 9 neighbours in these words, and {found.total()} were counted: the end of a word and the "
-           "beginning of the next are no neighbours")
+           say("there are 9 neighbours in these words, and {found} were counted: the end of a word and the beginning "
+               "of the next are no neighbours", found=found.total()))
     expect(found.total() == 9,
-           f"there are 9 neighbours in these words, and {found.total()} were counted: add to what a pair has already, "
-           "in this word and in others")
-    expect(found == right, f"{dict(found)} is not {dict(right)}")
+           say("there are 9 neighbours in these words, and {found} were counted: add to what a pair has already, in "
+               "this word and in others", found=found.total()))
+    expect(found == right, say("{found} is not {right}", found=dict(found), right=dict(right)))
 
 
-@checker
+@checker(right=_joined, cases=lambda seed: (_word(seed, "aab", 12), ("a", "ab"[seed % 2])))
 def merge(function) -> None:
     """Lesson 01: function([pieces], (left, right)) -> [pieces], each such pair joined, from left to right."""
     pieces, pair = ["a", "a", "a", "b", "a", "a"], ("a", "a")
@@ -48,7 +90,7 @@ def merge(function) -> None:
            "ca and t are not the pair (a, t): compare whole pieces, not their letters")
 
 
-@checker
+@checker(right=_encoded, cases=lambda seed: (_word(seed, "abc", 14), _learnt(seed)))
 def encode(function) -> None:
     """Lesson 01: function([pieces], [merges in the order of learning]) -> [pieces],
     the earliest merge that fits always first.

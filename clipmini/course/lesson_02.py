@@ -7,14 +7,40 @@ import torch
 from clipmini.course.base import checker, judge, randn
 
 
-@checker
+class Affine:
+    """A function for a block: m * x + b."""
+
+    def __init__(self, m: float, b: float):
+        self.m, self.b = m, b
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.m * x + self.b
+
+
+def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    return (q @ k.t() / q.shape[-1]**0.5).softmax(-1) @ v
+
+
+def _block(x, norm_1, attend, norm_2, mlp):
+    x = x + attend(norm_1(x))
+    return x + mlp(norm_2(x))
+
+
+def _parts(seed: int) -> tuple:
+    m = randn(8, seed=seed + 40).tolist()
+    return randn(2 + seed, 3 + seed % 3, seed=seed), *(Affine(m[i], m[i + 4]) for i in range(4))
+
+
+
+@checker(right=_attention, gradient=True,
+         cases=lambda seed: tuple(2 * randn(2 + seed, 3 + 2 * (seed % 3), seed=seed + 70 * s) for s in range(3)))
 def attention(function) -> None:
     """Lesson 02: function(q, k, v), each (T, D) -> (T, D)."""
     q, k, v = (2 * randn(5, 4, seed=s) for s in range(3))
     scores = q @ k.t()
     judge(function, (q, k, v), (scores / 2).softmax(-1) @ v, {
         "the scores were not divided by the square root of D": scores.softmax(-1) @ v,
-        "the scores were divided by D; its square root keeps their spread at 1": (scores / 4).softmax(-1) @ v,
+        "the scores were divided by D; its square root keeps their variance near 1": (scores / 4).softmax(-1) @ v,
         "the scores were divided by the root of T, the number of tokens; D is the width":
             (scores / 5**0.5).softmax(-1) @ v,
         "the division comes too late: divide the scores, then take their softmax": scores.softmax(-1) / 2 @ v,
@@ -26,7 +52,8 @@ def attention(function) -> None:
     }, "the numbers differ from softmax(q k^T / sqrt(D)) v")
 
 
-@checker
+@checker(right=lambda x: x.masked_fill(torch.ones_like(x).triu(1).bool(), -math.inf).softmax(-1),
+         cases=lambda seed: (3 * randn(2 + seed, 2 + seed, seed=seed),))
 def causal(function) -> None:
     """Lesson 02: function(scores (T, T)) -> weights (T, T): row i shares itself out among 0 to i."""
     x = randn(4, 4)
@@ -42,11 +69,11 @@ def causal(function) -> None:
     }, "row i must be a softmax over the places 0 to i; the first row is 1, 0, 0, 0 (a token sees itself)")
 
 
-@checker
+@checker(right=_block, cases=_parts)
 def block(function) -> None:
     """Lesson 02: function(x, norm_1, attention, norm_2, mlp): x and four functions -> a pre-norm residual block."""
     x = randn(3, 4)
-    n1, at, n2, mlp = (lambda t, m=m, b=b: m * t + b for m, b in ((2.0, 0.3), (3.0, -1.0), (0.5, 0.7), (5.0, 0.2)))
+    n1, at, n2, mlp = (Affine(m, b) for m, b in ((2.0, 0.3), (3.0, -1.0), (0.5, 0.7), (5.0, 0.2)))
     a = x + at(n1(x))
     judge(function, (x, n1, at, n2, mlp), a + mlp(n2(a)), {
         "the norms come after the sums (post-norm, as in 2017); CLIP normalises what goes into attention and mlp":

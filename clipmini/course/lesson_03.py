@@ -5,7 +5,22 @@ import torch
 from clipmini.course.base import checker, judge, randn
 
 
-@checker
+def _patches(x: torch.Tensor, p: int) -> torch.Tensor:
+    B, C, S, _ = x.shape
+    g = S // p
+    return x.reshape(B, C, g, p, g, p).permute(0, 2, 4, 1, 3, 5).reshape(B, g * g, C * p * p)
+
+
+def _with_class(patches: torch.Tensor, cls: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    return torch.cat([cls.expand(len(patches), 1, -1), patches], 1) + positions
+
+
+def _sizes(seed: int) -> tuple[int, int, int]:
+    return 1 + seed % 3, 2 + seed % 4, 3 + seed % 5
+
+
+@checker(right=_patches, cases=lambda seed: (randn(1 + seed % 2, 1 + seed % 4, *[(2 + seed % 3) * (1 + seed % 4)] * 2,
+                                                   seed=seed), 1 + seed % 4))
 def patchify(function) -> None:
     """Lesson 03: function(pixels (B, C, S, S), p) -> (B, P, C * p * p), patches row by row."""
     x, p = torch.arange(2 * 3 * 6 * 6.0).view(2, 3, 6, 6), 2
@@ -23,7 +38,9 @@ def patchify(function) -> None:
     }, "patch 0 must hold the upper left corner of every colour, patch 1 the one to its right")
 
 
-@checker
+@checker(right=_with_class, gradient=True, cases=lambda seed: (
+    randn(*_sizes(seed), seed=seed), randn(_sizes(seed)[2], seed=seed + 30), randn(_sizes(seed)[1] + 1, _sizes(seed)[2],
+                                                                                  seed=seed + 60)))
 def add_class_token(function) -> None:
     """Lesson 03: function(patches (B, P, W), cls (W,), positions (P + 1, W)) -> (B, P + 1, W)."""
     patches, cls, positions = randn(2, 4, 3), randn(3, seed=1), randn(5, 3, seed=2)
@@ -39,7 +56,8 @@ def add_class_token(function) -> None:
     }, "it must be cat([cls, patches]) along the tokens, plus positions")
 
 
-@checker
+@checker(right=lambda x: (x @ x.mean(0) / x.shape[1]**0.5).softmax(0) @ x, gradient=True,
+         cases=lambda seed: (3 * randn(2 + seed, 3 + 2 * (seed % 4), seed=seed),))
 def attention_pool(function) -> None:
     """Lesson 03: function(cells (P, W)) -> (W,): the cells weighed by softmax(mean . cell / sqrt(W))."""
     x = 3 * randn(6, 4)

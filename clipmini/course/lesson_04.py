@@ -2,12 +2,30 @@
 
 import torch
 
-from clipmini.course.base import checker, judge, randn
+from clipmini.course.base import checker, expect, is_near, judge, randn
 
-_END = 7  # in the exercises of this lesson; padding is the same id, as in CLIP
+_END = 7  # in the exercises of this lesson; padding is the same id, as in CLIP, or 0, as in some of OpenAI's files
 
 
-@checker
+def _first_end(ids: torch.Tensor, end: int) -> torch.Tensor:
+    return (ids == end).int().argmax(-1)
+
+
+def _ids(seed: int, rows: int, padding: int) -> torch.Tensor:
+    """Captions of 1 to 6 words whose ids may be larger than the end token's, each with an end."""
+    ids = 1 + (randn(rows, 8, seed=seed).abs() * 9).long() % 12
+    ids[ids == _END] = 9
+    for b, length in enumerate(((randn(rows, seed=seed + 20).abs() * 5).long() % 6 + 1).tolist()):
+        ids[b, length + 1:] = padding
+        ids[b, length] = _END
+    return ids
+
+
+def _mean_before_end(x: torch.Tensor, ids: torch.Tensor, end: int) -> torch.Tensor:
+    return x[:int(_first_end(ids, end))].mean(0)
+
+
+@checker(right=_first_end, cases=lambda seed: (_ids(seed, 2 + seed % 3, 0 if seed % 2 else _END), _END))
 def end_positions(function) -> None:
     """Lesson 04: function(ids (B, T), end) -> (B,), the place of the first end token of each row."""
     ids = torch.tensor([[1, 4, 9, _END, _END, _END], [1, _END, _END, _END, _END, _END], [1, 2, 3, 4, 5, _END]])
@@ -20,9 +38,13 @@ def end_positions(function) -> None:
         "this counts how many there are": (ids == _END).sum(1),
         "the table (ids == end) is a good beginning: where is its first True?": (ids == _END),
     }, "for rows whose first end tokens stand at 3, 1 and 5 it must be tensor([3, 1, 5])")
+    zeros = torch.tensor([[1, 4, 9, _END, 0, 0], [1, _END, 0, 0, 0, 0]])
+    expect(is_near(function(zeros, _END), torch.tensor([3, 1])),
+           "right where padding repeats the end token, wrong where padding is 0: look for the end token itself")
 
 
-@checker
+@checker(right=lambda x, ends: x[torch.arange(len(x)), ends], gradient=True,
+         cases=lambda seed: (randn(2 + seed, 5, 3, seed=seed), (randn(2 + seed, seed=seed + 9).abs() * 5).long() % 5))
 def pool_at_end(function) -> None:
     """Lesson 04: function(states (B, T, W), ends (B,)) -> (B, W), each row's state at its own end."""
     x, ends = randn(3, 5, 2), torch.tensor([2, 4, 1])
@@ -32,10 +54,13 @@ def pool_at_end(function) -> None:
         "the first token has seen nothing but itself: a causal tower is read at the end": x[:, 0],
         "the mean over all places; CLIP reads one": x.mean(1),
         "the end of the first row was used for all": x[:, 2],
+        "one too far to the left: the end token's own state is read": x[torch.arange(3), ends - 1],
+        "rows and places changed places: states[b, ends[b]], rows come first": x[ends % 3, torch.arange(3)],
     }, "row b must be states[b, ends[b]]")
 
 
-@checker
+@checker(right=_mean_before_end, gradient=True, cases=lambda seed: (
+    randn(8, 2 + seed % 4, seed=seed), _ids(seed, 1, 0 if seed % 2 else _END)[0], _END))
 def bag(function) -> None:
     """Lesson 04: function(vectors (T, W), ids (T,), end) -> (W,),
     the mean of what stands before the first end token.
@@ -52,3 +77,6 @@ def bag(function) -> None:
         "the start token is left out; it stays in, so that an empty caption has something": x[1:3].mean(0),
         "these rows are the right ones; take their mean": x[:3],
     }, "it must be the mean of the rows before the first end token")
+    expect(is_near(function(x, torch.tensor([1, 4, 9, _END, 0, 0]), _END), x[:3].mean(0)),
+           "right where padding repeats the end token, wrong where padding is 0: what counts is what stands before the "
+           "first end token")

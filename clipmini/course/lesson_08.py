@@ -3,10 +3,16 @@
 import torch
 import torch.nn.functional as F
 
-from clipmini.course.base import answer_of, checker, expect, is_near, judge, shape_of
+from clipmini.course.base import checker, expect, is_near, judge, randn, say, shape_of
 
 
-@checker
+def _names(seed: int) -> tuple[set[str], set[str]]:
+    names = [f"blocks.{i}.{part}" for i in range(3) for part in ("weight", "bias", "proj")]
+    return {n for i, n in enumerate(names) if (i * (seed + 3)) % 5}, {n for i, n in enumerate(names) if (i + seed) % 4}
+
+
+@checker(right=lambda x: x * (1.702 * x).sigmoid(), gradient=True,
+         cases=lambda seed: (2 * randn(*(3, 2, 4)[:1 + seed % 3], seed=seed),))
 def quick_gelu(function) -> None:
     """Lesson 08: function(x) -> x * sigmoid(1.702 x), entry by entry."""
     x = torch.linspace(-4, 4, 17)
@@ -20,11 +26,11 @@ def quick_gelu(function) -> None:
     }, "it must be x * sigmoid(1.702 * x)")
 
 
-@checker
+@checker(right=lambda weight: weight.chunk(3), cases=lambda seed: (randn(3 * (2 + seed), 2 + seed, seed=seed),))
 def split_qkv(function) -> None:
     """Lesson 08: function(in_proj_weight (3W, W)) -> the three matrices q, k, v, each (W, W)."""
     x = torch.arange(48.0).view(12, 4)
-    found = answer_of(function, x)
+    found = function(x)
     expect(isinstance(found, (tuple, list)) and len(found) == 3, "three matrices are asked for: return q, k, v")
     alike = len({shape_of(part) for part in found}) == 1
     found = torch.stack([torch.as_tensor(part) for part in found]) if alike else torch.zeros(0)
@@ -39,17 +45,18 @@ def split_qkv(function) -> None:
     }.items():
         expect(not is_near(found, wrong), mistake)
     expect(is_near(found, torch.stack([q, k, v])),
-           f"three matrices of (4, 4) are asked for, rows 0-3, 4-7 and 8-11; these are {tuple(found.shape)}")
+           say("three matrices of (4, 4) are asked for, rows 0-3, 4-7 and 8-11; these are {found}",
+               found=tuple(found.shape)))
     expect(all(is_near(part, own) for part, own in zip(function(x[:6, :2]), x[:6, :2].chunk(3), strict=True)),
            "right for (12, 4), wrong for (6, 2): a third of the rows each")
 
 
-@checker
+@checker(right=lambda model, file: (sorted(model - file), sorted(file - model)), cases=_names)
 def compare_keys(function) -> None:
     """Lesson 08: function(model's names, file's names), two sets -> (missing, left over), two sorted lists."""
     model, file = {"conv1.weight", "proj", "ln_post.bias"}, {"conv1.weight", "projj", "ln_post.bias", "position_ids"}
     missing, extra = ["proj"], ["position_ids", "projj"]
-    found = answer_of(function, model, file)
+    found = function(model, file)
     expect(isinstance(found, tuple) and len(found) == 2, "return two lists: missing, left_over")
     expect(not any(isinstance(part, set) for part in found), "sets have no order: sorted(...) makes lists of them")
     expect(found != (extra, missing), "the two changed places: missing is what the model needs and the file lacks")
@@ -61,4 +68,4 @@ def compare_keys(function) -> None:
     expect(found != (missing, []), "names that the file has too many were not looked for: a typo shows on both sides")
     expect(found[1] != extra[::-1] or found == (missing, extra),
            "sort the names, so that a message reads the same each time")
-    expect(found == (missing, extra), f"{found} is not {(missing, extra)}")
+    expect(found == (missing, extra), say("{found} is not {right}", found=found, right=(missing, extra)))

@@ -6,7 +6,39 @@ import torch.nn.functional as F
 from clipmini.course.base import checker, expect, is_near, judge, randn, shape_of
 
 
-@checker
+class Weighted:
+    """A score of a picture: the sum of its pixels, weighed."""
+
+    def __init__(self, weights: torch.Tensor):
+        self.weights = weights
+
+    def __call__(self, picture: torch.Tensor) -> torch.Tensor:
+        return (picture * self.weights).sum()
+
+
+def _falls(image: torch.Tensor, score: Weighted, side: int) -> torch.Tensor:
+    g = image.shape[-1] // side
+    falls = torch.zeros(g, g)
+    for y in range(g):
+        for x in range(g):
+            covered = image.clone()
+            covered[:, y * side:(y + 1) * side, x * side:(x + 1) * side] = 0
+            falls[y, x] = score(image) - score(covered)
+    return falls
+
+
+def _iou(map_: torch.Tensor, mask: torch.Tensor, threshold: float) -> torch.Tensor:
+    bright = map_ > threshold
+    return (bright & mask).sum() / (bright | mask).sum()
+
+
+def _cosines(patches: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    side = round(len(patches)**0.5)
+    return F.cosine_similarity(patches, text[None]).view(side, side)
+
+
+@checker(right=_cosines, cases=lambda seed: (
+    randn((2 + seed % 5)**2, 3 + seed % 4, seed=seed), (1 + seed % 6) * randn(3 + seed % 4, seed=seed + 30)))
 def similarity_map(function) -> None:
     """Lesson 09: function(patches (P, E), text (E,)) -> (g, g) cosines, P = g * g, row by row."""
     x, text = randn(9, 4), 2 * randn(4, seed=1)
@@ -24,7 +56,8 @@ def similarity_map(function) -> None:
            "16 patches are a grid of (4, 4): the side is the square root of P")
 
 
-@checker
+@checker(right=_iou, cases=lambda seed: (
+    (randn(3 + seed % 3, 4, seed=seed) * 4).round() / 4, randn(3 + seed % 3, 4, seed=seed + 30) > 0, 0.25 * (seed % 3)))
 def iou(function) -> None:
     """Lesson 09: function(map_ (h, w), mask (h, w) bool, threshold)
     -> intersection over union of map_ > threshold and mask.
@@ -47,15 +80,14 @@ def iou(function) -> None:
     expect(is_near(function(map_, mask, 0.75), torch.tensor(2 / 4)), "the threshold is not used: with 0.75 it is 2 / 4")
 
 
-@checker
+@checker(right=_falls, cases=lambda seed: (
+    randn(1 + seed % 3, 6, 6, seed=seed) + 1, Weighted(randn(1 + seed % 3, 6, 6, seed=seed + 30)), 1 + seed % 3))
 def occlusion(function) -> None:
     """Lesson 09: function(image (C, S, S), score, side) -> (g, g):
     how much score falls when a square is covered with 0.
     """
     image, weights = randn(3, 6, 6).abs() + 1, randn(3, 6, 6, seed=1)
-    def score(picture):
-        return (picture * weights).sum()
-
+    score = Weighted(weights)
     right = torch.stack([torch.stack([(image * weights)[:, y:y + 2, x:x + 2].sum() for x in (0, 2, 4)])
                          for y in (0, 2, 4)])
     total = score(image)

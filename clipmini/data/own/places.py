@@ -195,13 +195,21 @@ def hub(name: str, asked: Asked, split: str = "train") -> Found:
     """A data set of the Hugging Face hub, or one that `datasets` can load, streamed; pictures are not decoded."""
     import datasets
 
+    classes: dict[str, dict[int, str]] = {}
     try:
         rows = datasets.load_dataset(name, split=split, streaming=True)
         for column, kind in (rows.features or {}).items():
             if isinstance(kind, datasets.Image):
                 rows = rows.cast_column(column, datasets.Image(decode=False))
+            elif isinstance(kind, datasets.ClassLabel):
+                classes[column] = dict(enumerate(kind.names))
     except Exception as error:  # the network's, the hub's and datasets' own: many kinds
         raise OwnDataError(f"{name!r} is no file or folder here, and no data set of the hub that can be had "
                            f"({told(' '.join(str(error).split()), 120)})") from error
     return from_objects(Path(name), f"a data set of the hub, {split}",
-                        ((f"row {i + 1}", row) for i, row in enumerate(rows)), asked)
+                        ((f"row {i + 1}", _with_names(row, classes)) for i, row in enumerate(rows)), asked)
+
+
+def _with_names(row: dict, classes: dict[str, dict[int, str]]) -> dict:
+    """A row with the names of its classes in the place of their numbers. -1, a class that nobody knows, stays."""
+    return row | {column: names.get(row[column], row[column]) for column, names in classes.items()}
