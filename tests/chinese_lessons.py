@@ -83,7 +83,7 @@ def translated(lesson: Path) -> dict:
             cell = {**cell, "outputs": [{**o, "text": [_spoken("".join(o["text"]))]} if "text" in o else o
                                         for o in cell["outputs"]]}
         out.append(cell)
-        if cell["cell_type"] == "code" and "find_spec" in source(cell):
+        if cell["cell_type"] == "code" and sum(c["cell_type"] == "code" for c in out) == 1:  # behind the install cell
             out.append({"cell_type": "code", "execution_count": 0, "id": "language", "metadata": {"tags": ["language"]},
                         "outputs": [], "source": SPEAK.splitlines(keepends=True)})
     for number, cell in enumerate((c for c in out if c["cell_type"] == "code"), 1):

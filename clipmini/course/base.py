@@ -110,7 +110,7 @@ class Checker:
 
     def asked_for(self) -> str:
         """The exercise in one line: what goes in, what comes out."""
-        return " ".join((self.__doc__ or "").partition(": ")[2].split())
+        return say(" ".join((self.__doc__ or "").partition(": ")[2].split()))
 
 
 def _compare_gradients(own: list[Tensor | None], right: list[Tensor | None]) -> None:

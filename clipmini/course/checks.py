@@ -3,7 +3,7 @@
 `checks.progress("05")` tells how the exercises of a lesson stand.
 """
 
-from clipmini.course import base
+from clipmini.course import base, words
 from clipmini.course.base import FAST, Checker, required
 from clipmini.course.lesson_00 import add_class, nearest, shares
 from clipmini.course.lesson_01 import count_pairs, encode, merge
@@ -63,3 +63,9 @@ ALL: dict[str, Checker] = {name: globals()[name] for name in __all__ if isinstan
 def progress(lesson: str) -> None:
     """Print the exercises of a lesson, such as "05", and how each stands in this session."""
     base.progress(lesson, ALL.values())
+
+
+if words.language() == "zh":
+    from clipmini.course import figure_words
+
+    figure_words.install()

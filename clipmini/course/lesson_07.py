@@ -54,11 +54,12 @@ def calibration_error(function) -> None:
     gaps = torch.tensor([0.05, 0.35, 0.20, 0.65])
     signed = torch.tensor([-0.05, 0.35, -0.20, -0.65])
     counts = torch.tensor([1.0, 2.0, 4.0, 1.0])
+    whole = (signed * counts).sum() / 8  # the gap of all answers is that of the bins, their signs kept
+    found = function(sure, right, 10)
+    expect(not is_near(found, whole) and not is_near(found, -whole),
+           "gaps of both signs cancel: there are no bins, or the absolute value of each bin's gap is missing")
     judge(function, (sure, right, 10), (gaps * counts).sum() / 8, {
         "every bin counts the same; weigh each by how many answers it holds": gaps.mean(),
-        "one gap over all answers, where too sure and not sure enough cancel: bins first":
-            abs(sure.mean() - right.float().mean()),
-        "the sign is still there: take the absolute value of each gap": (signed * counts).sum() / 8,
         "this is the largest gap, the maximum calibration error": gaps.max(),
         "a sum over bins: divide by the number of answers": (gaps * counts).sum(),
         "this is the distance of each answer from its own confidence (no bins)": (sure - right.float()).abs().mean(),

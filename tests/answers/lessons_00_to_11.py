@@ -492,8 +492,7 @@ ANSWERS = {
         [ece, lambda s, r, b: float(ece(s, r, b))],
         {
             "counts the same": lambda s, r, b: sum(g.abs() for g, _ in bins_of(s, r, b)) / 4,
-            "bins first": lambda s, r, b: (s.mean() - r.float().mean()).abs(),
-            "sign is still there": lambda s, r, b: sum(g * n for g, n in bins_of(s, r, b)) / 8,
+            "there are no bins": lambda s, r, b: (s.mean() - r.float().mean()).abs(),
             "largest gap": lambda s, r, b: max(g.abs() for g, _ in bins_of(s, r, b)),
             "a sum over bins": lambda s, r, b: sum(g.abs() * n for g, n in bins_of(s, r, b)),
             "equal width": lambda s, r, b: (
