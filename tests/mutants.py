@@ -5,8 +5,8 @@
     python tests/mutants.py --write     # keep what passes as right too; read the difference it makes
 
 What is changed: an operator, a sign, a comparison, a number by one, a dim, an argument's place, a call that is left out
-(.t(), F.normalize), a method for its neighbour (mean for sum), a statement that is left out, the answer wrapped or cut, an input changed in
-place.
+(.t(), F.normalize), a method for its neighbour (mean for sum), a statement that is left out, the answer wrapped or
+cut, an input changed in place.
 """
 
 import ast

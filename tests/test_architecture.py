@@ -28,7 +28,7 @@ FLOORS = {
     "card": set(),
     "report": {"data", "tasks", "plots", "matplotlib_text", "card"},
     "recipes": {"training", "data", "tasks", "plots", "card"},
-    "course": {"training", "data", "tasks", "families"},
+    "course": {"training", "data", "tasks", "families", "matplotlib_text"},
     "commands": {"course", "training", "families", "data", "segmenter", "tasks", "plots", "mask_plots", "card", "report",
                  "recipes"},
     "__main__": {"commands"},

@@ -22,8 +22,9 @@ def nearest(function) -> None:
     expect(shape_of(found) in (None, ()) or found.numel() == 1,
            "one number is asked for, the place of the best text: argmax")
     expect(not is_near(found, cosines.max()), "this is the best cosine; the answer is its place, argmax")
-    expect(float(found) == int(found), say("the place of a text is asked for, a whole number; yours gave {found}: argmax",
-                                           found=f"{float(found):.3f}"))
+    expect(float(found) == int(found),
+           say("the place of a text is asked for, a whole number; yours gave {found}: argmax",
+               found=f"{float(found):.3f}"))
     expect(int(found) != 0,
            "text 0 wins only because it is long: divide vectors by their length before the dot product")
     expect(int(found) != 3, "text 3 points the opposite way: the largest cosine is asked for, not the smallest")

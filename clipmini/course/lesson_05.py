@@ -104,6 +104,7 @@ def scale_of(function) -> None:
     expect(is_near(found, 1 / 0.07), say("for ln(1 / 0.07) it is {found}; exp gives 14.286",
                                               found=f"{float(found):.3f}"))
     large = function(torch.tensor(9.0))
-    expect(not is_near(large, torch.tensor(9.0).exp()), "exp(9) is 8103: CLIP never lets the scale above 100; clamp behind exp, exp().clamp(max=100)")
+    expect(not is_near(large, torch.tensor(9.0).exp()),
+           "exp(9) is 8103: CLIP never lets the scale above 100; clamp behind exp, exp().clamp(max=100)")
     expect(is_near(large, 100.0), say("for 9 it is {found}; the most is 100, after exp, not before",
                                        found=f"{float(large):.1f}"))

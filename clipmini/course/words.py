@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @cache
-def _chinese() -> dict[str, str]:
+def chinese() -> dict[str, str]:
     """English sentence, with {names} for what is filled in -> the Chinese one."""
     return json.loads((Path(__file__).parent / "zh.json").read_text(encoding="utf-8"))
 
@@ -19,5 +19,5 @@ def language() -> str:
 
 def say(template: str, **values) -> str:
     """A sentence in the reader's language, its {names} filled in. A sentence without a translation stays English."""
-    sentence = _chinese().get(template, template) if language() == "zh" else template
+    sentence = chinese().get(template, template) if language() == "zh" else template
     return sentence.format(**values) if values else sentence
