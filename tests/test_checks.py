@@ -132,6 +132,43 @@ def test_a_changed_input_is_told(capsys):
     assert "it changes what it was given" in said("normalise", mine, capsys)
 
 
+def test_what_is_borrowed_from_the_package_is_told(capsys):
+    from clipmini.loss import clip_loss
+    from clipmini.transformer import ResidualBlock
+
+    class Block(ResidualBlock):
+        pass
+
+    assert "the package's own" in said("clip_loss", clip_loss, capsys)
+    assert "the package's own" in said("Block", Block, capsys)
+    assert "the package's own" in said("Projector", checks.Projector.how.right, capsys)
+
+
+def test_a_module_that_cannot_learn_is_told(capsys):
+    right = ANSWERS["Projector"][0][0]
+
+    class Frozen(right):
+        @torch.no_grad()
+        def forward(self, *given):
+            return super().forward(*given)
+
+    class Buffered(right):
+        def __init__(self, *given):
+            super().__init__(*given)
+            weight = self.first.weight.detach()
+            del self.first.weight
+            self.first.register_buffer("weight", weight)
+
+    assert "first.bias, first.weight, second.bias, second.weight would never learn" in said("Projector", Frozen, capsys)
+    assert "but first.weight would never learn" in said("Projector", Buffered, capsys)
+
+
+def test_a_difference_that_is_found_later_is_told_with_its_place(capsys):
+    line = said("Projector", type("Mine", (ANSWERS["Projector"][0][0],), {"forward": lambda self, x: self.second(
+        F.gelu(self.first(x))) + (x.shape[-1] == 9) * 0.5}), capsys)
+    assert line.startswith("pass") or ("the number at [" in line and "yours is" in line)
+
+
 def test_a_cut_gradient_is_told(capsys):
     assert "no gradient" in said("scale_of", lambda s: s.exp().clamp(max=100).detach(), capsys)
 

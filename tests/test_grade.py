@@ -164,6 +164,21 @@ def test_what_is_no_handed_in_notebook_is_told(tmp_path, content, message):
         grade(tmp_path / "absent.ipynb")
 
 
+def test_a_lesson_without_its_checks_is_all_missing(tmp_path):
+    book = layouts.read(LOSS)
+    book["cells"] = [c for c in book["cells"] if "checks.n" not in c["source"] and not c["source"].startswith("checks.")]
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps(book), encoding="utf-8")
+    assert set(verdicts(path).values()) == {"missing"} and grade(path, 1)["of"] == 4
+
+
+def test_an_answer_borrowed_from_the_package_is_told_from_elsewhere(tmp_path):
+    path = handed_in(tmp_path / "a.ipynb", LOSS, normalise="from clipmini.model import unit as normalise",
+                     logits="def logits(i, t, s):\n    return s * i @ t.t()")
+    assert verdicts(path)["normalise"] == "wrong" and "the package's own" in about(path, "normalise")
+    assert verdicts(path)["logits"] == "pass"
+
+
 def test_exercises_are_found_by_their_checks():
     found = exercises(LOSS, set(ALL))
     assert [e.checker for e in found] == ["normalise", "logits", "clip_loss", "scale_of"]

@@ -107,7 +107,7 @@ class Elsewhere(Asked):
     def __init__(self, process: Process, source: str, answer: str):
         self.process, self.__name__, self.changed = process, answer, False
         process.start()
-        self._ask(("define", source, answer))
+        self.borrowed = bool(self._ask(("define", source, answer)))
 
     def __call__(self, *arguments: Any) -> Any:
         return self._ask(("call", arguments))
@@ -117,6 +117,9 @@ class Elsewhere(Asked):
 
     def module(self, init: Sequence[Any], state: dict[str, Tensor], *inputs: Any) -> Any:
         return self._ask(("module", init, state, inputs))
+
+    def learning(self, init: Sequence[Any], state: dict[str, Tensor], *inputs: Any) -> list[str]:
+        return self._ask(("learning", init, state, inputs))
 
     def _ask(self, question: tuple) -> Any:
         kind, value, changed = self.process.ask(question)
@@ -138,12 +141,12 @@ def _answer(question: tuple, asked: list[Asked]) -> Any:
             asked[:] = [Asked(eval(rest[1], place))]
         except Exception as error:
             raise Mistake(say("its cell cannot be run: {error}", error=f"{type(error).__name__}: {error}")) from None
-        return True
+        return asked[0].borrowed
     if kind == "call":
         return plain(asked[0](*rest[0]))
     if kind == "gradient":
         return plain(asked[0].gradient(*rest[0]))
-    return plain(asked[0].module(rest[0], rest[1], *rest[2]))
+    return plain(getattr(asked[0], kind)(rest[0], rest[1], *rest[2]))
 
 
 def main() -> None:

@@ -26,12 +26,21 @@ def name_of(answer: Any) -> str:
     return getattr(answer, "__name__", type(answer).__name__)
 
 
+def rounded(value: float, digits: int) -> float:
+    """So many digits behind the point; a small number keeps two of its own, so that it is not told as 0.
+
+    >>> rounded(0.12345, 3), rounded(0.0002346, 3), rounded(0.0, 3)
+    (0.123, 0.00023, 0.0)
+    """
+    return round(value, digits) if round(value, digits) else float(f"{value:.2g}")
+
+
 def described(x: Any) -> str:
     """An argument or an answer in a few words: a large tensor by its shape, small things by what they hold."""
     if isinstance(x, Tensor) and x.numel() > 6:
         return say("a tensor of shape {shape}", shape=tuple(x.shape))
     if isinstance(x, Tensor):
-        x = [round(v, 4) for v in x.detach().flatten().tolist()] if x.dim() else round(x.item(), 4)
+        x = [rounded(v, 4) for v in x.detach().flatten().tolist()] if x.dim() else rounded(x.item(), 4)
     if isinstance(x, (list, tuple)) and any(isinstance(part, Tensor) for part in x):
         return ", ".join(described(part) for part in x)
     text = type(x).__name__ if callable(x) else repr(x)
@@ -53,6 +62,8 @@ class Asked:
 
     def __init__(self, answer: Callable):
         self.answer, self.__name__, self.changed = answer, name_of(answer), False
+        kinds = answer.__mro__ if isinstance(answer, type) else (answer, type(answer))
+        self.borrowed = any(str(getattr(kind, "__module__", "")).startswith("clipmini") for kind in kinds)
 
     def __call__(self, *arguments: Any) -> Any:
         """What the answer returns. Raises Todo while it is a stub, and Mistake."""
@@ -80,6 +91,18 @@ class Asked:
             _fill(made, state)
             with torch.no_grad():
                 return self._run(made.eval(), inputs)
+        return self._guarded(run, (*init, *inputs))
+
+    def learning(self, init: Sequence[Any], state: dict[str, Tensor], *inputs: Any) -> list[str]:
+        """The names of the weights of the answer, a class, that get a gradient from its output."""
+        def run():
+            made = self.answer(*copy.deepcopy(list(init)))
+            made.load_state_dict(state)
+            value = made.eval()(*copy.deepcopy(list(inputs)))
+            if not (isinstance(value, Tensor) and value.requires_grad):
+                return []
+            (value * torch.linspace(1, 2, value.numel()).view(value.shape)).sum().backward()
+            return [name for name, weight in made.named_parameters() if weight.grad is not None]
         return self._guarded(run, (*init, *inputs))
 
     def _instance(self) -> Callable:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clipmini.course.asking import Asked, Mistake, Todo, described
+from clipmini.course.asking import Asked, Mistake, Todo, described, rounded
 from clipmini.course.words import say
 
 __all__ = ["FAST", "Checker", "Verdict", "checker", "expect", "is_near", "judge", "randn", "say", "shape_of"]
@@ -62,6 +62,11 @@ class How:
             with torch.no_grad():
                 right = reference(*inputs)
             found = asked.module(init, reference.state_dict(), *inputs)
+            idle = set(Asked(self.right).learning(init, reference.state_dict(), *inputs)) \
+                - set(asked.learning(init, reference.state_dict(), *inputs))
+            expect(not idle or not is_near(found, right), say(
+                "the numbers are right, but {names} would never learn: make each weight an nn.Parameter, and let the "
+                "gradient through (no torch.no_grad(), no .detach(), no buffer)", names=", ".join(sorted(idle)[:4])))
         elif self.gradient:
             right, slopes = Asked(self.right).gradient(*case)
             found, own = asked.gradient(*case)
@@ -72,9 +77,20 @@ class How:
             raise Mistake(say("right for the first example, wrong for another: given {given} the shape is {found}; it "
                               "must be {right}", given=given, found=tuple(found.shape), right=tuple(right.shape)))
         if not is_near(self.canonical(found), self.canonical(right)):
+            _tell_the_place(given, found, right)
             raise Mistake(say("right for the first example, wrong for another: given {given} it must give {right}; "
                               "yours gave {found}", given=given, right=described(right), found=described(found)))
         _compare_gradients(own, slopes)
+
+
+def _tell_the_place(given: str, found: Any, right: Any) -> None:
+    """Of two tensors of one shape, too large to be shown: where they differ most. Raises Mistake."""
+    if isinstance(right, Tensor) and isinstance(found, Tensor) and right.numel() > 6 and not right.is_complex():
+        place = int((right.float() - found.float()).abs().nan_to_num(torch.inf).argmax())
+        where = [int(i) for i in torch.unravel_index(torch.tensor(place), right.shape)]
+        raise Mistake(say("right for the first example, wrong for another: given {given} the number at {place} must be "
+                          "{right}; yours is {found}", given=given, place=where,
+                          right=f"{float(right.flatten()[place]):.5g}", found=f"{float(found.flatten()[place]):.5g}"))
 
 
 class Checker:
@@ -94,6 +110,7 @@ class Checker:
         """What is said about an answer. seeds: those of the cases; others than a notebook's stay unseen."""
         name = asked.__name__
         try:
+            expect(not asked.borrowed, "this is the package's own; write yours")
             self.ask(asked)
             expect(not asked.changed, CHANGED)
             for seed in seeds:
@@ -171,7 +188,7 @@ def judge(function: Asked, arguments: tuple, right: Any, mistakes: dict[str, Any
 def _short(found: Any) -> str:
     """What came back, in a few words."""
     if isinstance(found, Tensor) and found.is_floating_point():
-        found = [round(x, 3) for x in found.detach().flatten().tolist()]
+        found = [rounded(x, 3) for x in found.detach().flatten().tolist()]
     text = str(found.tolist() if isinstance(found, Tensor) else found)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from clipmini import text, transformer, vision
 from clipmini.config import TextConfig, VisionConfig
-from clipmini.course.asking import Asked
-from clipmini.course.base import SEEN, Checker, How, Verdict, judge, randn
+from clipmini.course.asking import Asked, plain
+from clipmini.course.base import SEEN, Checker, How, Verdict, judge, randn, say
+from clipmini.families import assemble, openai
 from clipmini.families.assemble import cleaned
 from clipmini.model import no_decay, unit
 
@@ -66,12 +68,14 @@ def _gelu(quick: bool) -> str:
 
 def trained(model: nn.Module, batches: list, rate: float, decay: float, max_norm: float, **wrong) -> list[float]:
     """The losses before each step of AdamW, as the package steps. wrong: a mistake, for the checker."""
-    kept, named, losses = wrong.get("kept", no_decay), list(model.named_parameters()), []
-    groups = [{"params": [p for n, p in named if kept(n, p)], "weight_decay": 0.0},
+    kept, losses = wrong.get("kept", no_decay), []
+    named = [(n, p) for n, p in model.named_parameters() if not (wrong.get("left out") and n == "logit_scale")]
+    groups = [{"params": [p for n, p in named if kept(n, p)], "weight_decay": wrong.get("kept decay", 0.0)},
               {"params": [p for n, p in named if not kept(n, p)], "weight_decay": decay}]
 
     def fresh() -> torch.optim.Optimizer:
-        return torch.optim.AdamW([dict(g) for g in groups], lr=rate, betas=wrong.get("betas", (0.9, 0.98)), eps=1e-6)
+        kind, betas = wrong.get("optimizer", torch.optim.AdamW), wrong.get("betas", (0.9, 0.98))
+        return kind([dict(g) for g in groups], lr=rate, betas=betas, eps=1e-6)
 
     optimizer = fresh()
     for pixels, ids in batches:
@@ -84,11 +88,13 @@ def trained(model: nn.Module, batches: list, rate: float, decay: float, max_norm
         if not wrong.get("keep gradients"):
             optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), wrong.get("limit", max_norm))
+        wrong.get("clip", nn.utils.clip_grad_norm_)(list(model.parameters()), wrong.get("limit", max_norm))
         optimizer.step()
         if not wrong.get("free"):
             with torch.no_grad():
-                cast(Tensor, model.logit_scale).clamp_(0, wrong.get("most", math.log(100)))
+                cast(Tensor, model.logit_scale).clamp_(0, math.log(100))
+        if wrong.get("replaced"):
+            model.logit_scale = nn.Parameter(cast(Tensor, model.logit_scale).detach().clone())
     return losses
 
 
@@ -98,20 +104,93 @@ def own_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name if name.startswith(top) else "text." + name: t.float() for name, t in cleaned(weights).items()}
 
 
-def working(student: Callable, init: tuple, weights: dict[str, Tensor], *inputs: Tensor) -> tuple[nn.Module, str]:
-    """A student's CLIP with these weights, and "yours". The package's, and why, while the student's does not run."""
+@dataclass(frozen=True)
+class Tested:
+    """A CLIP for the parity; whose: in words; tested: False if a student's stops, and the package's stands in."""
+
+    model: nn.Module
+    whose: str
+    tested: bool = True
+
+
+STUB = "the package's, since a part of yours is a stub still"
+
+
+def _stopped(error: Exception) -> str:
+    """What is said of a student's part that raises."""
+    stub = isinstance(error, NotImplementedError) and not str(error)
+    return STUB if stub else f"the package's, since yours stops with {plain(error)[:400]}"
+
+
+def _filled_by_student(model: nn.Module, archive: dict, names: Callable, load: Callable) -> str:
     try:
-        model = student(*init)
-        model.load_state_dict(weights)
-        model.eval()(*inputs)
-        return model.requires_grad_(False), "yours"
+        _, *lists = load(model, names(archive))
     except NotImplementedError:
-        why = "a part of yours is a stub still"
+        model.load_state_dict(own_names(archive))
+        return "yours, filled by the package's loader, since yours is a stub still"
+    if any(lists):
+        raise ValueError(f"your load_strictly did not load: missing, left over, misshapen are {lists}")
+    return "yours, filled by your load_strictly and openai_names"
+
+
+def under_test(student: tuple, init: tuple, archive: dict[str, Tensor], *inputs: Tensor) -> Tested:
+    """student: CLIP, openai_names and load_strictly. The student's CLIP, filled with the archive; the package's, and
+    why, while the student's does not run."""
+    model_class, names, load = student
+    rows, columns = map(len, inputs)
+    try:
+        model = model_class(*init)
+        whose = _filled_by_student(model, archive, names, load)
+        found = model.eval()(*inputs)
+        if found.shape != (rows, columns):
+            raise ValueError(f"the logits have the shape {tuple(found.shape)}")
+        return Tested(model.requires_grad_(False), whose)
     except Exception as error:  # whatever a student's code may do: the lesson goes on
-        why = f"yours stops with a {type(error).__name__}"
+        why = _stopped(error)
+    return Tested(changed(init, archive), why, why == STUB)
+
+
+def changed(init: tuple, archive: dict[str, Tensor], weights: Callable | None = None, eps: float = 1e-5,
+            causal: bool = True) -> nn.Module:
+    """A CLIP of the package's with the archive's weights, and one detail changed. weights(name, w) -> another w."""
     model = PlainCLIP(*init)
-    model.load_state_dict(weights)
-    return model.eval().requires_grad_(False), f"the package's, since {why}"
+    model.load_state_dict({n: weights(n, w) if weights else w for n, w in own_names(archive).items()})
+    for norm in (m for m in model.modules() if isinstance(m, nn.LayerNorm)):
+        norm.eps = eps
+    if not causal:
+        tower = model.text.transformer
+        tower.forward_row = lambda x, rows, causal: tower(x)[torch.arange(len(x)), rows]
+    return model.eval().requires_grad_(False)
+
+
+def published(archive: dict[str, Tensor]) -> nn.Module:
+    """An archive as the package reads OpenAI's."""
+    read = cleaned(archive)
+    empty = assemble.empty_model(openai.openai_clip(read, Path("archive.pt")), read, "the archive")
+    return assemble.filled(empty, read, "the archive", None)
+
+
+def by_heart(student: tuple, init: tuple, batch: tuple, rates: Iterable[float]) -> tuple[dict, str]:
+    """student: CLIP and train_steps. Rate -> the losses of 40 steps on one batch; and whose they are, in words. Every
+    CLIP starts from the same random weights, the package's."""
+    def begun(build: Callable) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            start = PlainCLIP(*init).state_dict()
+        model = build(*init)
+        model.load_state_dict(start)
+        return model.train()
+
+    def curves(build: Callable, steps: Callable) -> dict:
+        return {r: [float(x) for x in steps(begun(build), [batch] * 40, r, 0.1, 1.0)] for r in rates}
+
+    try:
+        found = curves(*student)
+        if any(len(losses) != 40 for losses in found.values()):
+            raise ValueError("40 batches must give 40 losses")
+        return found, "yours"
+    except Exception as error:  # as in under_test
+        return curves(PlainCLIP, trained), _stopped(error)
 
 
 def filled(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -140,28 +219,59 @@ def attended(a: Any, x: Tensor, causal: bool = False, **wrong) -> Tensor:
     return merged if wrong.get("no out") else a.out_proj(merged)
 
 
+PARTS: dict[str, "Part"] = {}  # name -> the checker of a class, in the order of the exercises
+
+
 class Part(Checker):
     """A checker of a class, made of classes of earlier exercises. One that is defined nowhere is the package's."""
 
+    def __init__(self, ask: Callable, how: How):
+        super().__init__(ask, how)
+        self.below = [name for name in PARTS if (name, self.__name__) != ("VisionTransformer", "TextTransformer")]
+        PARTS[self.__name__] = self
+
     def verdict(self, asked: Asked, seeds: Iterable[int] = SEEN) -> Verdict:
-        with _lent(getattr(asked, "answer", None)):
-            return super().verdict(asked, seeds)
+        """As of any checker; but if the answer does better with the package's parts, a part below is named."""
+        answer = getattr(asked, "answer", None)
+        place = _place(answer)
+        with _lent(place, [name for name in OWN if name not in place]):
+            said = super().verdict(asked, seeds)
+            if said.state == "pass" or not any(name in place for name in self.below):
+                return said
+        with _lent(place, [name for name in OWN if name in self.below or name not in place]):
+            alone = super().verdict(Asked(answer), seeds)  # type: ignore[arg-type]
+        if alone == said:
+            return said
+        for number, name in enumerate(self.below, 1):
+            state = PARTS[name].verdict(Asked(place[name]), seeds).state if name in place else "pass"
+            if state != "pass":
+                about = "waits for {part} (exercise {number})" if state == "todo" else \
+                    "{part} (exercise {number}) is not right yet; mend that first"
+                return Verdict(state, said.name, say(about, part=name, number=number))
+        return said
+
+
+OWN: dict[str, Any] = {"Attention": transformer.Attention, "Block": PlainBlock, "VisionTransformer": PlainVision,
+                       "TextTransformer": PlainText}
+
+
+def _place(answer: Any) -> dict[str, Any]:
+    """The names that an answer's methods see."""
+    own_methods = vars(answer).values() if isinstance(answer, type) else ()
+    return next((m.__globals__ for m in own_methods if hasattr(m, "__globals__")), {})
 
 
 @contextmanager
-def _lent(answer: Any) -> Iterator[None]:
-    """While it lasts, the names of the parts mean the package's where the answer's module does not define them."""
-    own_methods = vars(answer).values() if isinstance(answer, type) else ()
-    place: dict[str, Any] = next((m.__globals__ for m in own_methods if hasattr(m, "__globals__")), {})
-    own = {"Attention": transformer.Attention, "Block": PlainBlock, "VisionTransformer": PlainVision,
-           "TextTransformer": PlainText}
-    new = {name: part for name, part in own.items() if name not in place}
-    place.update(new)
+def _lent(place: dict[str, Any], names: Iterable[str]) -> Iterator[None]:
+    """While it lasts, these names of parts mean the package's."""
+    before = {name: place[name] for name in names if name in place}
+    place.update({name: OWN[name] for name in names})
     try:
         yield
     finally:
-        for name in new:
+        for name in names:
             del place[name]
+        place.update(before)
 
 
 def part(right: Callable, cases: Callable[[int], tuple]) -> Callable[[Callable], Part]:
@@ -185,3 +295,66 @@ class Question:
             right = self.module(*self.inputs)
         ask = partial(self.function.module, self.init, self.module.state_dict())
         judge(cast(Asked, ask), self.inputs, right, mistakes, otherwise)
+
+
+def captions(rows: int, length: int, end: int, words: int, seed: int) -> Tensor:
+    """Captions with an end token each, and padding of both kinds: more end tokens, or any other id behind it."""
+    ids = torch.randint(0, words, (rows, length), generator=torch.Generator().manual_seed(seed))
+    ids[ids == end] = (end + 1) % words
+    for row, place in enumerate(torch.randint(1, length, (rows,), generator=torch.Generator().manual_seed(seed + 1))):
+        ids[row, place] = end
+        if row % 2 == 0:
+            ids[row, place:] = end
+    return ids
+
+
+def training(seed: int, steps: int = 4) -> tuple:
+    """A case for train_steps: a small CLIP, batches, rate, decay, max_norm."""
+    n, end = 3 + seed % 2, 5
+    model = filled(PlainCLIP(4, (4, 2, 8, 1, 2), (9, 6, end, 4, 1, 1), seed % 2 == 0), seed)
+    with torch.no_grad():
+        cast(Tensor, model.logit_scale).fill_((-0.7, 2.0, 4.8)[seed % 3])
+    batches = [(randn(n, 3, 4, 4, seed=seed + 50 * i), captions(n, 5, end, 9, seed + 50 * i)) for i in range(steps)]
+    return model.train(), batches, 0.02 + 0.01 * (seed % 3), 1.0 + seed % 3, 0.05 * (1 + seed % 3)
+
+
+@cache
+def mistaken() -> dict[str, list[float]]:
+    """Likely mistake -> the losses that it gives."""
+    def wrong(**mistake) -> list[float]:
+        model, batches, rate, decay, max_norm = training(1, 5)
+        return trained(model, batches, mistake.pop("rate", rate), mistake.pop("decay", decay), max_norm, **mistake)
+
+    return {
+        "the loss asks the rows only: take the mean of cross_entropy of the logits and of logits.t()": wrong(rows=True),
+        "both directions were added: take their mean": wrong(sum=True),
+        "the model does not change: loss.backward(), then optimizer.step()": wrong(rate=0.0),
+        "gradients of earlier batches are still in: optimizer.zero_grad() before each backward":
+            wrong(**{"keep gradients": True}),
+        "the gradient is not clipped: clip_grad_norm_ between backward and step": wrong(limit=math.inf),
+        "everything decays: gains, biases, positions and the scale must not": wrong(kept=lambda name, p: False),
+        "nothing decays: the matrices have weight_decay=decay": wrong(kept=lambda name, p: True),
+        "positions decay: they have two dimensions, and are left alone all the same":
+            wrong(kept=lambda name, p: p.ndim < 2),
+        "matrices are left alone and the rest decays: the groups changed places":
+            wrong(kept=lambda name, p: not no_decay(name, p)),
+        "a new AdamW for each batch forgets its averages: make one, before the loop": wrong(anew=True),
+        "these are AdamW's usual betas, (0.9, 0.999); (0.9, 0.98) is asked for": wrong(betas=(0.9, 0.999)),
+        "gains decay: they have one dimension, and are left alone as the biases are":
+            wrong(kept=lambda name, p: no_decay(name, p) and not (p.ndim == 1 and name.endswith("weight"))),
+        "matrices are left alone: they have two dimensions; fewer than two have no decay":
+            wrong(kept=lambda name, p: p.ndim <= 2 or no_decay(name, p)),
+        "decay is not handed on: AdamW's own weight_decay, 0.01, is at work": wrong(decay=0.01),
+        "the group without decay decays by AdamW's own 0.01: give it weight_decay 0.0": wrong(**{"kept decay": 0.01}),
+        "both groups decay by AdamW's own 0.01: give each group its weight_decay":
+            wrong(decay=0.01, kept=lambda name, p: False),
+        "this is Adam, which puts decay into the gradient; AdamW is asked for": wrong(optimizer=torch.optim.Adam),
+        "rate is not handed on: AdamW's own 0.001 is at work": wrong(rate=0.001),
+        "clip_grad_value_ limits each number alone; clip_grad_norm_ limits the length of the whole gradient":
+            wrong(clip=nn.utils.clip_grad_value_),
+        "each parameter's gradient was clipped alone; one length is meant, that of all together":
+            wrong(clip=lambda ps, limit: [nn.utils.clip_grad_norm_([p], limit) for p in ps]),
+        "the limit is fixed at 1; max_norm is asked for": wrong(limit=1.0),
+        "logit_scale is in neither group: the optimizer never changes it": wrong(**{"left out": True}),
+        "logit_scale is not in the optimizer any more: change it in place, with clamp_": wrong(replaced=True),
+    }

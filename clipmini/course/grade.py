@@ -11,7 +11,7 @@ from clipmini.course.answering import Elsewhere, Process
 from clipmini.course.asking import Mistake
 from clipmini.course.base import SEEN, Verdict
 from clipmini.course.checks import ALL
-from clipmini.course.needed import Exercise, NotebookError, exercises
+from clipmini.course.needed import Exercise, NotebookError, exercises, lesson_of
 
 HIDDEN = 24  # cases for each exercise, behind those that a notebook's check asks
 
@@ -23,12 +23,12 @@ def grade(path: Path, seed: int | None = None) -> dict[str, Any]:
     """
     seed = secrets.randbelow(10**6) if seed is None else seed
     handed_in = {e.checker: e for e in exercises(path, set(ALL))}
-    if not handed_in:
-        raise NotebookError(f"{str(path)!r} checks no exercise: it has no line such as checks.normalise(normalise). "
-                            "Give a lesson's notebook, as the student handed it in")
-    lessons = [ALL[name].lesson for name in handed_in]
+    lessons = [ALL[name].lesson for name in handed_in] or [lesson_of(path)]
     lesson = max(set(lessons), key=lessons.count)
     own = [name for name in ALL if ALL[name].lesson == lesson]
+    if not own:
+        raise NotebookError(f"{str(path)!r} checks no exercise: it has no line such as checks.normalise(normalise). "
+                            "Give a lesson's notebook, as the student handed it in")
     rows = []
     with Process() as process:
         for name in [*own, *(other for other in handed_in if other not in own)]:

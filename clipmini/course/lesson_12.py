@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,8 +29,8 @@ def keep_apart(function) -> None:
     numbers = [int(key[:8], 16) for key in keys]
     first = [held and keys.index(key) == i for i, (key, held) in enumerate(zip(keys, right, strict=True))]
     found = function(keys, parts)
-    expect(isinstance(found, (list, tuple, Tensor)),
-           say("this is a {kind}; return a list with True or False for each row", kind=type(found).__name__))
+    expect(isinstance(found, (list, tuple, Tensor, np.ndarray)),
+           say("this is of the type {kind}; return a list with True or False for each row", kind=type(found).__name__))
     expect(not is_near(found, [i for i, held in enumerate(right) if held]),
            "these are the places of the rows that are kept; return True or False for each row")
     expect(not is_near(found, [key for key, held in zip(keys, right, strict=True) if held]),
@@ -99,7 +100,21 @@ def _states(seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor], float]:
     def state(number: int) -> dict[str, Tensor]:
         return {"conv.weight": randn(2 + seed % 3, 3, seed=number), "bn.running_mean": randn(4, seed=number + 1),
                 "bn.num_batches_tracked": torch.tensor(2 * number + 1), "logit_scale": randn(1, seed=number + 2)[0]}
-    return state(seed), state(seed + 43), (0.3, 0.75, 0.1, 0.9, 0.0, 1.0, 0.6, 0.2)[seed % 8]
+    before, after = state(seed), state(seed + 43)
+    return dict(reversed(before.items())), after, (0.3, 0.75, 0.1, 0.9, 0.0, 1.0, 0.6, 0.2)[seed % 8]
+
+
+def _in_another_order(function) -> None:
+    """The same names in two orders, all of one shape, so that any two tensors can be added."""
+    names, share = ["conv.weight", "fc.weight", "proj.weight"], 0.25
+    before = {name: randn(2, 2, seed=i) for i, name in enumerate(names)}
+    after = {name: randn(2, 2, seed=i) for i, name in enumerate((*names[1:], names[0]), 3)}
+    pairs = zip(before.items(), after.items(), strict=True)
+    rows = [(b, a, (1 - share) * x + share * y) for (b, x), (a, y) in pairs]
+    found = function(before, after, share)
+    for wrong in ({a: value for _, a, value in rows}, {b: value for b, _, value in rows}):
+        expect(not is_near(found, wrong),
+               "weights were paired by their place, not by their name; two dicts may have another order: before[name]")
 
 
 @checker(right=_mixed, cases=_states)
@@ -107,6 +122,7 @@ def mix_weights(function) -> None:
     """Lesson 12: function(before, after, share) -> a dict of (1 - share) * before + share * after for each name whose
     numbers are floating, and after's own numbers for the rest. before, after: dicts of name -> tensor.
     """
+    _in_another_order(function)
     before, after, share = _states(0)
     right = _mixed(before, after, share)
     floating = [name for name, value in after.items() if value.is_floating_point()]

@@ -22,16 +22,16 @@ def _recall(cosines: Tensor, owners: Tensor, k: int) -> float:
     return _own_among_first(cosines, owners, k).any(dim=1).double().mean().item()
 
 
-def _captioned(seed: int) -> tuple[Tensor, Tensor, int]:
-    """Pictures with one to three captions each, in any order."""
-    n = 5 + seed % 4
+def _captioned(seed: int, n: int = 0) -> tuple[Tensor, Tensor, int]:
+    """n pictures (or a few) with one to three captions each, in any order."""
+    n = n or 5 + seed % 4
     owners = torch.arange(n).repeat_interleave(torch.arange(n) % 3 + 1)
     owners = owners[randn(len(owners), seed=seed).argsort()]
     own = (owners == torch.arange(n)[:, None]).float()
     return randn(n, len(owners), seed=seed + 70) + 0.8 * own, owners, 1 + seed % 3
 
 
-EXAMPLE = 187  # of _captioned: here every mistake gives another number
+EXAMPLE, PICTURES = 176, 24  # of _captioned: here, with k = 3, every mistake gives another number
 
 
 @checker(right=_recall, cases=_captioned)
@@ -39,13 +39,16 @@ def recall_any(function) -> None:
     """Lesson 13: function(cosines (N, C), owners (C,), k) -> the share of pictures that have at least one caption of
     their own among their first k.
     """
-    cosines, owners, _ = _captioned(EXAMPLE)
-    n, places = len(cosines), cosines.topk(2).indices
-    own, truth = _own_among_first(cosines, owners, 2), torch.arange(n)
-    way_back = torch.stack([(column > column[owner]).sum() < 2
+    cosines, owners, _ = _captioned(EXAMPLE, PICTURES)
+    n, places = len(cosines), cosines.topk(3).indices
+    own, truth = _own_among_first(cosines, owners, 3), torch.arange(n)
+    way_back = torch.stack([(column > column[owner]).sum() < 3
                             for column, owner in zip(cosines.t(), owners, strict=True)])
     first = torch.tensor([(owners == i).nonzero()[0, 0] for i in range(n)])
-    judge(function, (cosines, owners, 2), own.any(1).double().mean().item(), {
+    for fixed in (places // (len(owners) // n), owners.sort().values[places]):
+        expect(not is_near(function(cosines, owners, 3), (fixed == truth[:, None]).any(1).double().mean().item()),
+               "owners is in any order, with any number of captions a picture: look up owners[j] for each caption j")
+    judge(function, (cosines, owners, 3), own.any(1).double().mean().item(), {
         "these are trues and falses, one for each picture; their mean, one number, is asked for": own.any(1),
         "this is how many pictures were found; divide by the number of pictures": float(own.any(1).sum()),
         "this is the share of a picture's own captions that were found, textbook recall: one of them is enough":
@@ -59,11 +62,13 @@ def recall_any(function) -> None:
         "only the first caption of each picture counts: any of its captions does":
             (places == first[:, None]).any(1).double().mean().item(),
         "these are the captions with the smallest cosines: topk, or argsort with descending=True":
-            _own_among_first(cosines, owners, 2, largest=False).any(1).double().mean().item(),
+            _own_among_first(cosines, owners, 3, largest=False).any(1).double().mean().item(),
         "only the nearest caption was looked at: k of them count": _recall(cosines, owners, 1),
-        "k + 1 captions were looked at": _recall(cosines, owners, 3),
+        "only place k was looked at: all of the first k count": own[:, -1].double().mean().item(),
+        "k - 1 captions were looked at": _recall(cosines, owners, 2),
+        "k + 1 captions were looked at": _recall(cosines, owners, 4),
         "all of a picture's first k would have to be its own: one is enough": own.all(1).double().mean().item(),
-    }, "it must be the share of pictures with at least one own caption among their first k, here 0.625")
+    }, "it must be the share of pictures with at least one own caption among their first k, here 0.5")
 
 
 @checker(right=lambda vectors, weights: F.normalize(weights @ vectors, dim=0), cases=lambda seed: (
@@ -130,7 +135,11 @@ def near_duplicates(function) -> None:
     expect(bool(groups), "nothing was found; three of these seven lie within 8 degrees of one another: are two places "
                          "together where the cosine is at least the limit?")
     expect(any(len(group) > 1 for group in groups), "every group has one place: a near one belongs to the same group")
-    expect(groups != [[0, 2], [1, 5], [2, 4]] and [1, 5] in groups or len(groups) != 3,
+    if groups == [[0, 2], [1, 5], [2, 4]]:
+        expect(_in_order(function(_on_circle(8, 0, 16), 0.98)) != [[0, 1, 2]],  # 0 is near both others
+               "only direct neighbours came in: go on to the neighbours of those: 0 is near 2, and 2 near 4, so 0, 2 "
+               "and 4 are one group")
+    expect(groups != [[0, 2], [1, 5], [2, 4]],
            "these are pairs: 0 and 2, 2 and 4 are near, so 0, 2 and 4 are one group")
     expect([3] not in groups and [6] not in groups, "groups of one are in the list: leave out what is like no other")
     expect(groups not in ([[0, 2], [1, 5]], [[1, 5], [2, 4]]), "a chain was cut: 0 is near 2, and 2 near 4, so all "
@@ -140,6 +149,9 @@ def near_duplicates(function) -> None:
     expect(groups != [[0, 1, 2, 4, 5]] and groups != [[0, 1, 2, 3, 4, 5, 6]],
            "all came into one group: a group is what a chain of near pairs joins, and there are two of them")
     expect(groups == [[0, 2, 4], [1, 5]], say("{found} is not [[0, 2, 4], [1, 5]]", found=groups))
+    bridge = _in_order(function(_on_circle(0, 8, 24, 32, 16), 0.98))  # the last one joins two groups
+    expect(bridge not in ([[0, 1, 4], [2, 3]], [[0, 1], [2, 3, 4]]), "a newcomer that is near two groups makes them "
+           "one: at 0, 8, 24, 32 and 16 degrees, all five are one group")
     twins = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     expect(_in_order(function(twins, 1.0)) == [[0, 1]], "two equal vectors at a limit of 1.0 are a group: at least, >=")
     expect(_in_order(function(_on_circle(0, 90, 180), 0.98)) == [], "where nothing is alike an empty list is right")
@@ -183,6 +195,9 @@ def cut_off(function) -> None:
         "the spread was not multiplied by the root of 2 ln N": (middle + spread).item(),
         "the root over 2 ln N is missing": (middle + spread * root ** 2).item(),
         "2 is missing under the root": (middle + spread * math.sqrt(math.log(n))).item(),
+        "N is the number of all scores, not only of those at or below the median":
+            (middle + spread * math.sqrt(2 * math.log(len(below)))).item(),
+        "the median is missing: the cut-off lies that far above the median": (spread * root).item(),
         "ln is the natural logarithm, math.log": (middle + spread * math.sqrt(2 * math.log10(n))).item(),
         "the spread was taken from above the median, where what is asked for lies": at["above"],
         "the root of the mean square is missing in the spread": at["no root"],

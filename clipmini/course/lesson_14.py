@@ -25,7 +25,7 @@ def _some_losses(seed: int) -> tuple[Tensor, Tensor]:
 @checker(right=_nearest, cases=_some_losses, gradient=True)
 def min_of_three(function) -> None:
     """Lesson 14: function(losses (N, M, C), possible (N, C) bool) -> one number: for each right answer the smallest of
-    the masks' losses, its mean over a prompt's possible right answers, then the mean over prompts.
+    the masks' losses, its mean over a click's possible right answers, then the mean over clicks.
     """
     losses = torch.tensor([[[1.0, 8.0, 5.0], [3.0, 2.0, 9.0], [4.0, 6.0, 7.0]],
                            [[2.0, 7.0, 9.0], [5.0, 8.0, 6.0], [9.0, 10.0, 7.0]]])
@@ -36,19 +36,22 @@ def min_of_three(function) -> None:
         "dim 1, not the mean": _share(losses.mean(1), possible),
         "the smallest was taken along the right answers: each mask would go to the answer that suits it, and one may "
         "be left to nobody; take it along the masks, dim 1": losses.amin(2).mean(),
-        "only the one best pair of a prompt counts: each possible right answer is to have its mask":
+        "one mask was chosen for all answers, the one with the least mean loss: each possible right answer has a "
+        "nearest mask of its own, so take the smallest first, then the mean":
+            ((losses * possible[:, None]).sum(2) / possible.sum(1)[:, None]).amin(1).mean(),
+        "only the one best pair of a click counts: each possible right answer is to have its mask":
             losses.amin((1, 2)).mean(),
         "the largest was taken: the mask that is nearest to a right answer has the smallest loss":
             _share(losses.amax(1), possible),
         "right answers that are not possible count too: multiply by possible": best.mean(),
-        "divided by all right answers: a prompt's mean is over its possible ones, possible.sum(1)":
+        "divided by all right answers: a click's mean is over its possible ones, possible.sum(1)":
             (best * possible).mean(),
-        "a sum over a prompt's right answers: divide by possible.sum(1)": (best * possible).sum(1).mean(),
-        "prompts with more right answers count more: the mean of each prompt first, then the mean over prompts":
+        "a sum over a click's right answers: divide by possible.sum(1)": (best * possible).sum(1).mean(),
+        "clicks with more right answers count more: the mean of each click first, then the mean over clicks":
             (best * possible).sum() / possible.sum(),
-        "one number for each prompt: take the mean over prompts": torch.tensor([8 / 3, 2]),
-        "the prompts were added: take their mean": torch.tensor(8 / 3 + 2),
-    }, "the nearest masks lose 1, 2 and 5 for the first prompt and 2 for the second: their means are 2.667 and 2, "
+        "one number for each click: take the mean over clicks": torch.tensor([8 / 3, 2]),
+        "the clicks were added: take their mean": torch.tensor(8 / 3 + 2),
+    }, "the nearest masks lose 1, 2 and 5 for the first click and 2 for the second: their means are 2.667 and 2, "
        "together 2.333")
 
 
@@ -78,7 +81,7 @@ def fourier_positions(function) -> None:
         "points go from 0 to 1 still: bring them to -1..1 first, 2 * points - 1":
             _waves(2 * math.pi * points @ directions),
         "the angles lack 2 pi: one unit along a direction is one full turn": _waves(dots),
-        "the angles have pi where 2 pi is asked for": _waves(math.pi * dots),
+        "the angles have pi where 2 pi is asked for, or the points go from -0.5 to 0.5": _waves(math.pi * dots),
         "cosines come first: the first half is sines": torch.cat([angles.cos(), angles.sin()], -1),
         "sines and cosines stand by turns: first all sines, then all cosines, torch.cat along the last dim":
             torch.stack([angles.sin(), angles.cos()], -1).flatten(-2),
@@ -98,14 +101,15 @@ def _waves(angles: Tensor) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-def _brightest(map_: Tensor, n: int, reach: float, square: bool = False) -> list[tuple[float, float]]:
+def _brightest(map_: Tensor, n: int, reach: float, power: float = 0.5,
+               width: int | None = None) -> list[tuple[float, float]]:
+    """power: of the squared distance, 0.5 is right; width: what numbers of cells are divided by."""
     rest, found = map_.clone(), []
     y, x = torch.meshgrid(torch.arange(map_.shape[0]), torch.arange(map_.shape[1]), indexing="ij")
     for _ in range(n):
-        row, column = divmod(int(rest.argmax()), map_.shape[1])
+        row, column = divmod(int(rest.argmax()), width or map_.shape[1])
         found.append((column + 0.5, row + 0.5))
-        far = torch.maximum((y - row).abs(), (x - column).abs()) if square else ((y - row)**2 + (x - column)**2).sqrt()
-        rest[far < reach] = -torch.inf
+        rest[((y - row)**2 + (x - column)**2)**power < reach] = -torch.inf
     return found
 
 
@@ -133,6 +137,10 @@ def best_points(function) -> None:
             [(i % 9 + 0.5, i // 9 + 0.5) for i in highest],
         "a cell at the distance of reach itself may still be taken: leave out those that are nearer, <":
             _brightest(map_, 3, 2.01),
+        "the squared distance was compared with reach: with reach ** 2, or take the root first":
+            _brightest(map_, 3, 2.0, power=1),
+        "the number of a cell was divided by the height: divmod(number, width), width = map_.shape[1]":
+            _brightest(map_, 3, 2.0, width=6),
         "the same point three times: set it, and what is around it, to minus infinity": right[:1] * 3,
         "these are the lowest places: argmax": _brightest(-map_, 3, 2.0),
         "only the first point: n of them are asked for": right[:1],
@@ -250,6 +258,8 @@ def next_click(function) -> None:
         "the place is right, the label is not: 1 where something is missing, 0 where something is too much":
             (right[0], right[1], 1),
         "a pixel's middle is half a pixel further: column + 0.5, row + 0.5": (right[0] - 0.5, right[1] - 0.5, 0),
+        "one pixel too far, right and down: the padding is still on; take it off again, [1:-1, 1:-1]":
+            (right[0] + 1, right[1] + 1, 0),
         "the region with the shallower middle was taken: compare how deep the two are": (*_middle(missing), 1),
         "the mean of the pixels' places: that may lie outside of a bent region; take the one farthest from its border":
             (columns + 0.5, rows + 0.5, 0),

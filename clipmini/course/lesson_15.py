@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipmini.course.base import checker, expect, judge, randn, say
+from clipmini.course.base import checker, expect, is_near, judge, randn, say
 
 
 def _gap(ours: Tensor, theirs: Tensor) -> tuple[float, list[int]]:
@@ -47,6 +47,9 @@ def largest_gap(function) -> None:
         "indices begin at 0": (9.0, [2, 1]),
         "the place of the smallest gap came back": (9.0, [0, 0]),
     }, "the largest gap is 9, at [1, 0]")
+    judge(function, (torch.tensor([0.25, 1.5]), torch.tensor([0.5, 3.25])), (1.75, [1]), {
+        "fractions were cut off: .float(), not .int()": (2.0, [1]),
+    }, "between 0.25, 1.5 and 0.5, 3.25 the largest gap is 1.75, at [1]")
 
 
 def _blend(levels: Tensor, weights: Tensor, bits: int) -> int:
@@ -69,7 +72,7 @@ def _some_taps(seed: int) -> tuple[Tensor, Tensor, int]:
 
 @checker(right=_blend, cases=_some_taps)
 def blend(function) -> None:
-    """Lesson 15: function(levels (n,) whole numbers, weights (n,), bits) -> one level, 0 to 255: the weighed sum in
+    """Lesson 15: function(levels (n,) whole numbers, weights (n,), bits) -> one level, 0 to 255: the weighted sum in
     whole numbers, the weights brought to the sum 1 and to `bits` bits behind the point.
     """
     levels = torch.tensor([10, 200, 250, 90])
@@ -89,8 +92,10 @@ def blend(function) -> None:
         "the half is missing: shifting drops the fraction, so add 2**(bits - 1) before": total >> 4,
         "it is not shifted back: the weights were 2**bits times too large": total + 8,
         "a fraction is left: >> bits divides and drops it": (total + 8) / 16,
-        "these are the weighed levels: sum them": levels * whole,
+        "these are the weighted levels: sum them": levels * whole,
     }, "with 4 bits the weights become -1, 9, 9, -1, and the level is (3950 + 8) >> 4")
+    expect(_is_whole(function(levels, weights, bits)),
+           "the level is a float; without fractions on the way it is a whole number: sum whole numbers, then >> bits")
     expect(function(torch.tensor([10, 200, 245, 90]), weights, bits) != 245,
            "the half is added twice: one level is worth 2**bits, its half 2**(bits - 1)")
     expect(function(torch.tensor([0, 255, 255, 0]), weights, bits) == 255,
@@ -106,6 +111,14 @@ def _rounds_like_a_shift(function) -> None:
     expect(function(levels, weights, 8) == 2, "half-way between 1 and 2 goes up to 2, as Pillow has it")
     expect(function(levels, torch.tensor([129, 127], dtype=torch.float64), 8) == 1,
            "just below half-way between 1 and 2 went up: the half is 2**(bits - 1), no more")
+    halves = [function(torch.tensor(pair), torch.tensor([1, 1]), 8) for pair in ([0, 1], [2, 3])]
+    expect(halves == [1, 3], "half-way between 0 and 1 goes up to 1, between 2 and 3 to 3; round() takes the even "
+                             "number: add 2**(bits - 1), then >> bits")
+
+
+def _is_whole(level: Any) -> bool:
+    """A whole number of Python, or one that a tensor or an array holds."""
+    return not torch.as_tensor(level).is_floating_point()
 
 
 def _blend_of(levels: Tensor, whole: Tensor) -> int:
@@ -126,10 +139,17 @@ def _some_matrix(seed: int) -> tuple[Tensor]:
     return (weight,)
 
 
-@checker(right=_rows, cases=_some_matrix)
+def _any_scale_of_zeros(found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """The scale of a row whose codes are all 0 may be any above 0: it counts as 1."""
+    codes, scales = found
+    free = (codes == 0).all(1) & (scales > 0) & scales.isfinite()
+    return codes, torch.where(free, torch.ones_like(scales), scales)
+
+
+@checker(right=_rows, cases=_some_matrix, canonical=_any_scale_of_zeros)
 def quantise_rows(function) -> None:
-    """Lesson 15: function(weight (rows, n)) -> (codes (rows, n) int8, scales (rows,)): a row's largest size becomes
-    127, and codes times scales are nearly the weights again.
+    """Lesson 15: function(weight (rows, n)) -> (codes (rows, n) int8, scales (rows,)): a row's largest absolute
+    value becomes 127 or -127, and codes times scales are nearly the weights again.
     """
     weight = torch.tensor([[0.52, -1.0, 0.24], [0.02, 0.033, -0.01], [4.0, 2.2, -3.0], [-0.3, -0.61, -0.1]])
     found: Any = function(weight)
@@ -139,13 +159,13 @@ def quantise_rows(function) -> None:
     codes, scales = _rows(weight)
     sizes, row = weight.abs(), scales[:, None]
     one, column, signed = sizes.max() / 127, sizes.amax(0) / 127, weight.amax(1) / 127
+    expect(not any(is_near(found[1], floor) for floor in (signed, signed.clamp(min=1e-12))),
+           "the largest, not the largest absolute value: the sign comes off first, abs()")
     judge(function, (weight,), (codes, scales), {
         "one scale for the whole matrix: of the small weights only 0 and 1 are left. Each row has a scale, amax(1)":
             ((weight / one).round(), one.expand(4)),
         "one number is the scale of all: each row has a scale, amax(1)": ((weight / one).round(), one),
         "each column has a scale: take the largest along the row, amax(1)": ((weight / column).round(), column),
-        "the largest, not the largest size: the sign comes off first, abs()":
-            ((weight / signed[:, None]).round().to(torch.int8), signed),
         "a row's largest became 128, which int8 does not hold: it ends at 127":
             ((weight / row * 128 / 127).round().to(torch.int8), scales * 127 / 128),
         "255 levels belong to bytes without a sign; with one, 127 go to either side":
@@ -154,13 +174,15 @@ def quantise_rows(function) -> None:
             ((weight / row).to(torch.int8), scales),
         "these scales are upside down: codes times scales must give the weights": (codes, 1 / scales),
         "these are the weights again, after rounding: the codes are asked for": (codes * row, scales),
-        "the scale is a row's largest size; what one step is worth is a 127th of it": (codes, scales * 127),
+        "the scale is a row's largest absolute value; what one step is worth is a 127th of it": (codes, scales * 127),
         "scales have a column too many: one number for each row, (rows,)": (codes, row),
     }, "the first row must become 66, -127, 30 with the scale 1 / 127")
     expect(found[0].dtype == torch.int8, say("the codes are {found}; .to(torch.int8) makes bytes of them",
                                              found=str(found[0].dtype)))
     empty: Any = function(torch.tensor([[0.0, 0.0], [1.0, -2.0]]))
     expect(bool((empty[1] > 0).all()), "a row of zeros has the scale 0, and 0 / 0 is no number: clamp(min=1e-12)")
+    expect(bool((empty[0][0] == 0).all()), "a row of zeros has codes that are not 0")
+    expect(bool(empty[1].isfinite().all()), "the scale of a row of zeros must be a number above 0: 1, or 1e-12")
 
 
 def _means(vectors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -43,6 +43,8 @@ def _scores(seed: int) -> tuple[list[float], list[float]]:
     n = 2 + seed % 4
     usual = [70.0 + seed % 7, *(30 + 8 * randn(n, seed=seed)).tolist()]
     robust = [74.0 + seed % 5, *(55 + 5 * randn(n + seed % 2, seed=seed + 60)).tolist()]
+    if seed % 3 == 0:  # the robust one loses more than the other: a share below 0
+        robust = [robust[0] + 20, *(a - 35 for a in robust[1:])]
     return [round(a, 1) for a in usual], [round(a, 1) for a in robust]
 
 
@@ -84,6 +86,9 @@ def _wrong_counts(width: int, layers: int, patch: int, size: int, embed: int) ->
         "one LayerNorm stands before the blocks and one behind them, each with a gain and a bias: 4 * width":
             right - 4 * width,
         "the projection into the joint space lacks: width * embed": right - width * embed,
+        "the projection into the joint space is a matrix without a bias: embed too many": right + embed,
+        "the table of positions lacks: a row of width numbers for each patch and one for the class token":
+            right - ((size // patch) ** 2 + 1) * width,
         "the table of positions is (size / patch) long; a picture has that many patches along each side, so square it":
             right - ((size // patch) ** 2 - size // patch) * width,
     }
@@ -129,6 +134,13 @@ def power_law(function) -> None:
             1 / line(b, a)[0], (b.mean() - a.mean() / line(b, a)[0]).exp().item()),
         "the line was forced through the origin: take both means away before you multiply": (
             ((a * b).sum() / (a * a).sum()).item(), 1.0),
+        "the intercept comes from values that have lost their means: keep both means before you subtract them": (
+            slope, 1.0),
+        "the intercept comes from the means of x and y themselves: take those of their logarithms": (
+            slope, (y.mean() - slope * x.mean()).exp().item()),
+        "the intercept comes from the means of x and y themselves and is not in exp: take the means of the logarithms, "
+        "then exp": (slope, (y.mean() - slope * x.mean()).item()),
+        "x and y changed places: the line gives log y, from log x": (line(b, a)[0], math.exp(line(b, a)[1])),
         "only the first and the last point were used; all of them have a say": (
             ends, (b[0] - ends * a[0]).exp().item()),
     }, "it must be the least-squares line through (log x, log y): its slope, and exp of its intercept")
@@ -146,6 +158,9 @@ def gap_closed(function) -> None:
         "this is the share that is left open: subtract it from 1": r / u,
         "this is the gap closed in points: divide it by usual's gap": u - r,
         "this is divided by robust's gap: the share is of usual's": 1 - u / r,
+        "what is closed was divided by robust's gap: divide it by usual's": (u - r) / r,
+        "divided by 5, as in the table above: count the tests that are there": (
+            1 - (robust[0] - sum(robust[1:]) / 5) / (usual[0] - sum(usual[1:]) / 5)),
         "the ordinary test is in the mean too: only the shifted ones, [1:]": 1 - all_r / all_u,
         "both gaps are measured from usual's ordinary score: each model has its own":
             1 - (usual[0] - sum(robust[1:]) / 2) / u,
@@ -156,3 +171,9 @@ def gap_closed(function) -> None:
             1 - (robust[0] - sum(robust[1:])) / (usual[0] - sum(usual[1:])),
         "the gap is taken to the worst of the shifted tests: to their mean": 1 - (76.0 - 70.0) / (80.0 - 25.0),
     }, "usual loses 45 points and robust loses 5: it must be 1 - 5 / 45")
+    more = [90.0, 30.0, 25.0, 20.0]  # loses 65
+    judge(function, (usual, more), 1 - _gap(more) / u, {
+        "a robust model that loses more has closed less than nothing: the share is below 0, so nothing holds it at 0":
+            0.0,
+        "a robust model that loses more has a share below 0: no abs()": _gap(more) / u - 1,
+    }, "here robust loses 65 points, usual 45: it must be 1 - 65 / 45, below 0")

@@ -39,6 +39,14 @@ def code_cells(path: Path) -> list[str]:
     return [re.sub(r"^(\s*)[%!].*", r"\1pass", source, flags=re.MULTILINE) for source in sources]
 
 
+def lesson_of(path: Path) -> str:
+    """The number of a lesson by its title, "# 05 · The loss"; "" for another notebook. Raises NotebookError."""
+    code_cells(path)  # its errors
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    title = re.match(r"# (\d\d) · ", "".join(cells[0]["source"])) if cells else None
+    return title[1] if title else ""
+
+
 def exercises(path: Path, known: set[str]) -> list[Exercise]:
     """The exercises that a notebook checks, in its order. known: the names of the checkers."""
     statements: list[ast.stmt] = []

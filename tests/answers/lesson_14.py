@@ -23,11 +23,11 @@ def waves(points, directions, turn=2 * math.pi, shift=1):
 
 
 def brightest(map_, n, reach, out=-torch.inf, half=0.5, nearer=lambda far, reach: far < reach,
-              far=lambda y, x: (y**2 + x**2) ** 0.5, turned=False):
+              far=lambda y, x: (y**2 + x**2) ** 0.5, turned=False, side=1):
     rest, found = map_.clone(), []
     y, x = torch.meshgrid(torch.arange(map_.shape[0]), torch.arange(map_.shape[1]), indexing="ij")
     for _ in range(n):
-        row, column = divmod(rest.argmax().item(), map_.shape[1])
+        row, column = divmod(rest.argmax().item(), map_.shape[side])
         found.append((row + half, column + half) if turned else (column + half, row + half))
         rest[nearer(far(y - row, x - column), reach)] = out
     return found
@@ -96,6 +96,12 @@ def click_by_rings(mask, truth):
     return (xa + 0.5, ya + 0.5, 1) if a >= b else (xb + 0.5, yb + 0.5, 0)
 
 
+def padded_still(region, padded=True):
+    d = distance_transform_edt(np.pad(region.numpy(), 1))
+    row, column = np.unravel_index(d.argmax(), d.shape)
+    return column + 0.5, row + 0.5
+
+
 def swapped(x, y, label):
     return y, x, label
 
@@ -106,14 +112,15 @@ ANSWERS = {
         {
             "one blur": lambda x, ok: nearest(x, ok, lambda x: x.mean(1)),
             "left to nobody": lambda x, ok: x.amin(2).mean(),
+            "chosen for all answers": lambda x, ok: ((x * ok[:, None]).sum(2) / ok.sum(1)[:, None]).amin(1).mean(),
             "only the one best pair": lambda x, ok: x.amin((1, 2)).mean(),
             "the largest was taken": lambda x, ok: nearest(x, ok, lambda x: x.amax(1)),
             "not possible count too": lambda x, ok: x.amin(1).mean(),
             "divided by all right answers": lambda x, ok: (x.amin(1) * ok).mean(),
-            "a sum over a prompt's": lambda x, ok: (x.amin(1) * ok).sum(1).mean(),
+            "a sum over a click's": lambda x, ok: (x.amin(1) * ok).sum(1).mean(),
             "more right answers count more": lambda x, ok: (x.amin(1) * ok).sum() / ok.sum(),
-            "one number for each prompt": lambda x, ok: (x.amin(1) * ok).sum(1) / ok.sum(1),
-            "the prompts were added": lambda x, ok: nearest(x, ok) * len(x),
+            "one number for each click": lambda x, ok: (x.amin(1) * ok).sum(1) / ok.sum(1),
+            "the clicks were added": lambda x, ok: nearest(x, ok) * len(x),
             "no gradient": lambda x, ok: torch.tensor(nearest(x, ok).item()),
         },
     ),
@@ -122,7 +129,7 @@ ANSWERS = {
         {
             "from 0 to 1 still": lambda p, d: waves(p / 2, d, shift=0),
             "lack 2 pi": lambda p, d: waves(p, d, turn=1),
-            "have pi where": lambda p, d: waves(p, d, turn=math.pi),
+            "have pi where": lambda p, d: waves(p / 2, d, shift=0.5),
             "cosines come first": lambda p, d: torch.cat(waves(p, d).chunk(2, -1)[::-1], -1),
             "by turns": lambda p, d: torch.stack(waves(p, d).chunk(2, -1), -1).flatten(-2),
             "below the sines": lambda p, d: torch.cat(waves(p, d).chunk(2, -1)),
@@ -143,6 +150,8 @@ ANSWERS = {
             "the lowest places": lambda map_, n, reach: brightest(-map_, n, reach),
             "only the first point": lambda map_, n, reach: brightest(map_, 1, reach),
             "negative everywhere": lambda *a: brightest(*a, out=-5),
+            "squared distance": lambda *a: brightest(*a, far=lambda y, x: y**2 + x**2),
+            "by the height": lambda *a: brightest(*a, side=0),
             "is a square": lambda *a: brightest(*a, far=lambda y, x: torch.maximum(y.abs(), x.abs())),
             "must be \\(6.5": lambda map_, n, reach: [(0.5, 0.5)] * n,
         },
@@ -169,6 +178,7 @@ ANSWERS = {
             "x and y changed": lambda m, t: swapped(*click(m, t)),
             "the label is not": lambda m, t: click(m, t, labels=(0, 1)),
             "half a pixel further": lambda m, t: tuple(v - h for v, h in zip(click(m, t), (0.5, 0.5, 0), strict=True)),
+            "padding is still on": lambda m, t: click(m, t, place=padded_still),
             "shallower middle": lambda m, t: click(m, t, size=lambda region: -depth(region).max()),
             "the mean of the pixels": lambda m, t: click(m, t, place=centroid),
             "the first pixel": lambda m, t: click(m, t, place=first),

@@ -40,6 +40,17 @@ def one_by_one(weight):
     return torch.stack([(row / s).round() for row, s in zip(weight, scales, strict=True)]).to(torch.int8), scales
 
 
+def floor_first(weight):
+    scales = weight.abs().amax(1).clamp(min=1e-12) / 127
+    return (weight / scales[:, None]).round().to(torch.int8), scales
+
+
+def ones_for_zeros(weight):
+    scales = weight.abs().amax(1) / 127
+    scales[scales == 0] = 1.0
+    return (weight / scales[:, None]).round().to(torch.int8), scales
+
+
 def each(answer):
     return lambda vectors: {name: answer(rows) for name, rows in vectors.items()}
 
@@ -63,6 +74,8 @@ ANSWERS = {
             "the smallest gap": lambda a, b: gap_of(a, b, place=lambda g: [0, 0]),
             "changed places": lambda a, b: gap_of(a, b)[::-1],
             "two things": lambda a, b: gap_of(a, b)[0],
+            "fractions were cut off": lambda a, b: gap_of(a.int(), b.int()),
+            "gap is 1.75": lambda a, b: gap_of(a, b) if a.dim() > 1 else (0.0, [0]),
             "is 9, at": lambda a, b: (1.0, [1, 0]),
         },
     ),
@@ -83,16 +96,19 @@ ANSWERS = {
             "less than 0": lambda x, w, bits: mixed(x, w, bits, low=-(10**9)),
             "goes up to 2": lambda x, w, bits: mixed(x, w, bits, half=lambda bits: 2 ** (bits - 1) - 1),
             "just below": lambda x, w, bits: mixed(x, w, bits, half=lambda bits: 2 ** (bits - 1) + 1),
+            "level is a float": lambda x, w, bits: float(mixed(x, w, bits)),
+            "takes the even": lambda x, w, bits: int(torch.clip(torch.round(
+                (x * (w / w.sum() * 2**bits).round()).sum() / 2**bits), 0, 255)),
             "become -1, 9, 9, -1": lambda x, w, bits: 0,
         },
     ),
     "quantise_rows": (
-        [rows_of, one_by_one],
+        [rows_of, one_by_one, floor_first, ones_for_zeros],
         {
             "one scale for the whole": lambda w: rows_of(w, lambda w: w.abs().max().expand(len(w))),
             "the scale of all": lambda w: ((w / (w.abs().max() / 127)).round().to(torch.int8), w.abs().max() / 127),
             "each column": lambda w: rows_of(w, lambda w: w.abs().amax(0)),
-            "not the largest size": lambda w: rows_of(w, lambda w: w.amax(1), least=None),
+            "not the largest absolute": lambda w: rows_of(w, lambda w: w.amax(1)),
             "became 128": lambda w: rows_of(w, steps=128),
             "without a sign": lambda w: rows_of(w, steps=255),
             "cut, not rounded": lambda w: rows_of(w, whole=torch.trunc),
@@ -101,7 +117,9 @@ ANSWERS = {
             "a 127th": lambda w: (rows_of(w)[0], w.abs().amax(1)),
             "a column too many": lambda w: (rows_of(w)[0], rows_of(w)[1][:, None]),
             "makes bytes": lambda w: (rows_of(w)[0].float(), rows_of(w)[1]),
-            "a row of zeros": lambda w: rows_of(w, least=None),
+            "a row of zeros has the scale 0": lambda w: rows_of(w, least=None),
+            "codes that are not 0": lambda w: ((rows_of(w)[0] + (w == 0).all(1)[:, None]).to(torch.int8), rows_of(w)[1]),
+            "a number above 0": lambda w: (rows_of(w)[0], rows_of(w)[1].where(w.abs().amax(1) > 0, torch.tensor(torch.inf))),
             "changed places": lambda w: rows_of(w)[::-1],
             "two tensors": lambda w: rows_of(w)[0],
             "66, -127, 30": lambda w: (rows_of(w)[0] * 0, rows_of(w)[1]),
