@@ -20,6 +20,7 @@ from test_checks import ANSWERS
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted((ROOT / "lessons").glob("*.ipynb"))
+WANT_WORDS = ("13", "15")  # of emojibase, by npm: where these were not fetched, their first cell says so and stops
 
 
 def read(path: Path) -> list[dict]:
@@ -39,7 +40,7 @@ def test_structure(path):
         assert any(heading in text for text in words), heading
     colab = code[0]["source"]
     assert "find_spec(\"clipmini\") is None" in colab and "%pip install" in colab and len(colab.splitlines()) <= 5
-    assert len(code[1]["source"].splitlines()) <= 20 and "%matplotlib inline" in code[1]["source"]
+    assert len(code[1]["source"].splitlines()) <= 22 and "%matplotlib inline" in code[1]["source"]
     own = [cell["source"] for cell in code if not any(t.startswith("shows:") for t in cell["tags"])]
     assert max(len(source.splitlines()) for source in own) <= 25
     ideas = [text for text in words if re.match(r"## \d", text)]
@@ -189,8 +190,11 @@ def test_numbers_of_sentences_are_mended(tmp_path, monkeypatch):
 
 def test_lessons_run_from_top_to_bottom():
     """In fast mode, strictly (every printed output is the one that is kept) and laxly: a core each, side by side."""
+    from clipmini.data.emoji.words import emojibase
+
+    ready = [path for path in LESSONS if emojibase("en") or path.stem[:2] not in WANT_WORDS]
     environment = {**os.environ, "CLIPMINI_FAST": "1", "CLIPMINI_WIDGETS": "0", "OMP_NUM_THREADS": "1"}
-    runs = [subprocess.Popen([sys.executable, "-m", "pytest", mode, "-q", "-p", "no:cacheprovider", *map(str, LESSONS)],
+    runs = [subprocess.Popen([sys.executable, "-m", "pytest", mode, "-q", "-p", "no:cacheprovider", *map(str, ready)],
                              cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             for mode in ("--nbval", "--nbval-lax")]
     said = [run.communicate()[0] for run in runs]
