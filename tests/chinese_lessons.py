@@ -68,11 +68,11 @@ def differences(english: str, chinese: str) -> list[str]:
 
 def _spoken(text: str) -> str:
     """A checker's stored line in Chinese."""
-    from clipmini.course.words import chinese
+    from clipmini.course.words import catalogue
 
-    todo, passed = "write it above, then run this cell again", "{done} of {all} passed"
-    text = re.sub(r"(\d+) of (\d+) passed", lambda m: chinese()[passed].format(done=m[1], all=m[2]), text)
-    return text.replace(todo, chinese()[todo])
+    chinese, todo, passed = catalogue("zh"), "write it above, then run this cell again", "{done} of {all} passed"
+    text = re.sub(r"(\d+) of (\d+) passed", lambda m: chinese[passed].format(done=m[1], all=m[2]), text)
+    return text.replace(todo, chinese[todo])
 
 
 def translated(lesson: Path) -> dict:

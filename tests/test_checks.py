@@ -48,7 +48,7 @@ def test_right_answers_pass(name, capsys):
         if not isinstance(answer, type):
             answer.__name__ = "mine"
         assert said(name, answer, capsys) == f"pass  {answer.__name__}"
-        hidden = checks.ALL[name].verdict(Asked(answer), range(8, 40))
+        hidden = checks.ALL[name].verdict(Asked(answer), base.UNSEEN)
         assert hidden.state == "pass", hidden
 
 
@@ -108,6 +108,16 @@ def test_an_exception_is_told_with_its_line_and_what_went_in(capsys):
     line = said("normalise", broken, capsys)
     assert line.startswith("wrong broken: RuntimeError: ") and "(5x7 and 5x7)" in line
     assert "return x @ x" in line and line.endswith("it was called with a tensor of shape (5, 7)")
+
+
+def test_the_line_is_told_whatever_the_folder_of_the_clone_is_called(tmp_path, capsys):
+    """git clone makes a folder `clipmini`; only the package's own files are none of the student's."""
+    path = tmp_path / "clipmini" / "lessons" / "my_answer.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("def broken(x):\n    return x @ x\n", encoding="utf-8")
+    place: dict = {}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), place)
+    assert "in line 2 (return x @ x)" in said("normalise", place["broken"], capsys)
 
 
 def test_an_assert_of_a_students_own_is_told_as_an_exception(capsys):

@@ -9,8 +9,8 @@ import pytest
 
 import mutants
 from clipmini.commands import main
-from clipmini.course import answering, layouts
-from clipmini.course.asking import Mistake
+from clipmini.course import answering, layouts, needed
+from clipmini.course.asking import Asked, Mistake
 from clipmini.course.checks import ALL
 from clipmini.course.grade import grade
 from clipmini.course.needed import NotebookError, exercises
@@ -29,7 +29,7 @@ def notebook(path: Path, *cells: str) -> Path:
 
 def handed_in(path: Path, lesson: Path, **answers: str) -> Path:
     """A lesson whose stubs hold these answers, its other cells as they are."""
-    book = layouts.read(lesson)
+    book = needed.read(lesson)
     for stub, check in zip(book["cells"], book["cells"][1:], strict=False):
         name = re.fullmatch(r"checks\.(\w+)\(\w+\)", check["source"])
         if name and name[1] in answers and "exercise" in stub["metadata"].get("tags", []):
@@ -124,7 +124,7 @@ def test_what_a_student_sends_is_read_without_their_code():
         def __reduce__(self):
             return (print, ("run here",))
 
-    assert answering.plain([Evil(), {"a": (1, "b")}]) == [{"type": "Evil"}, {"a": (1, "b")}]
+    assert answering.sendable([Evil(), {"a": (1, "b")}]) == [{"type": "Evil"}, {"a": (1, "b")}]
     with answering.Process() as process:
         asked = answering.Elsewhere(process, "import os\ndef mine(x):\n    for f in range(3, 20):\n        try:\n"
                                     "            os.write(f, b'rubbish' * 99)\n        except OSError:\n            pass", "mine")
@@ -153,19 +153,19 @@ def test_the_command_writes_json_and_a_table(tmp_path, capsys):
 
 @pytest.mark.parametrize("content, message", [("{}", "no notebook of format 4"), ("not json", "no notebook of format 4"),
                                               ('{"cells": []}', "checks no exercise")])
-def test_what_is_no_handed_in_notebook_is_told(tmp_path, content, message):
+def test_what_is_no_handed_in_notebook_is_told(tmp_path, capsys, content, message):
     path = tmp_path / "a.ipynb"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(NotebookError, match=message):
         grade(path)
-    with pytest.raises(SystemExit, match=message):
-        main(["grade", str(path)])
+    assert main(["grade", str(path)]) == 1
+    assert re.search(message, capsys.readouterr().err)
     with pytest.raises(NotebookError, match="no notebook"):
         grade(tmp_path / "absent.ipynb")
 
 
 def test_a_lesson_without_its_checks_is_all_missing(tmp_path):
-    book = layouts.read(LOSS)
+    book = needed.read(LOSS)
     book["cells"] = [c for c in book["cells"] if "checks.n" not in c["source"] and not c["source"].startswith("checks.")]
     path = tmp_path / "a.ipynb"
     path.write_text(json.dumps(book), encoding="utf-8")
@@ -180,7 +180,7 @@ def test_an_answer_borrowed_from_the_package_is_told_from_elsewhere(tmp_path):
 
 
 def test_exercises_are_found_by_their_checks():
-    found = exercises(LOSS, set(ALL))
+    found = exercises(needed.read(LOSS), set(ALL))
     assert [e.checker for e in found] == ["normalise", "logits", "clip_loss", "scale_of"]
     assert "NotImplementedError" in found[2].source and "def normalise" not in found[2].source
 
@@ -202,6 +202,39 @@ def test_no_layout_shows_students_a_solution_in_words(layout, tmp_path):
 def test_the_plain_layout_keeps_stubs_and_checks(tmp_path):
     path = next(p for p in layouts.write(LESSONS, tmp_path, "plain") if p.name == LOSS.name)
     assert set(verdicts(path).values()) == {"todo"}
+
+
+@pytest.mark.parametrize("lesson", sorted(LESSONS.glob("*.ipynb")), ids=lambda p: p.stem)
+def test_a_student_of_nbgrader_or_otter_begins_with_stubs_that_can_be_defined(lesson):
+    """What the two tools make of their marks: nbgrader puts a raise in the place of a solution, otter the prompt."""
+    book = needed.read(lesson)
+    graded = [c["source"] for c in layouts.nbgrader(book) if c["metadata"].get("nbgrader", {}).get("solution")]
+    asked = [c["source"] for c in layouts.otter(book) if "# BEGIN PROMPT" in c["source"]]
+    assert len(graded) == len(asked) >= 3
+    given = [re.sub(r"### BEGIN SOLUTION\n.*### END SOLUTION", "raise NotImplementedError()", s, flags=re.DOTALL) for s in graded]
+    prompt = r'( *)""" # BEGIN PROMPT\n(.*?)\n *"""; # END PROMPT'
+    given += [re.sub(prompt, r"\2", re.sub(r" *# BEGIN SOLUTION NO PROMPT\n.*# END SOLUTION\n", "", s, flags=re.DOTALL),
+                     flags=re.DOTALL) for s in asked]
+    for source in given:
+        place: dict = {}
+        exec("import torch\n" + source, place)
+        name = re.match(r"(?:def|class) (\w+)", source)[1]
+        assert str(ALL[name].verdict(Asked(place[name]))).startswith("todo"), source
+    for source in graded:
+        exec("import torch\nfrom torch import nn\nimport torch.nn.functional as F\n" + source, {})  # the teacher's own copy
+
+
+@pytest.mark.parametrize("folder", [LESSONS, LESSONS / "zh"], ids=["en", "zh"])
+def test_the_lecture_has_its_sections_and_no_exercise(folder, tmp_path, capsys):
+    main(["course", str(tmp_path / "lecture.ipynb"), "--layout", "slides", "--lessons", str(folder)])
+    cells = needed.read(tmp_path / "lecture.ipynb")["cells"]
+    texts = [c["source"] for c in cells]
+    assert [number for t in texts for number in re.findall(r"(?m)^## (\d)", t)] == list("123412343")
+    assert not any("NotImplementedError" in t or "<summary>" in t or re.search("### (Exercise|练习)", t) for t in texts)
+    assert sum(any("image/png" in o.get("data", {}) for o in c.get("outputs", [])) for c in cells) >= 8
+    assert all(c["metadata"]["slideshow"]["slide_type"] in ("slide", "subslide", "-") for c in cells)
+    assert main(["course", str(tmp_path / "lecture.ipynb"), "--layout", "slides"]) == 1
+    assert "a new name that ends in .ipynb" in capsys.readouterr().err
 
 
 def test_nbgrader_finds_an_answer_and_a_test_for_each_exercise(tmp_path):

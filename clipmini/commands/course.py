@@ -1,6 +1,5 @@
 """clipmini course"""
 
-import json
 from pathlib import Path
 
 EPILOG = """layouts:
@@ -27,13 +26,13 @@ def add(p) -> None:
 
 def run(args) -> None:
     """Write, and say how many."""
-    from clipmini.course.layouts import lecture, write
+    from clipmini.course.layouts import lecture, save, write
 
     if args.layout == "slides":
         if args.folder.suffix != ".ipynb" or args.folder.exists():
             raise ValueError(f"{str(args.folder)!r}: slides are one file; give a new name that ends in .ipynb")
         book = lecture(args.lessons)
-        args.folder.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        save(book, args.folder)
         print(f"{len(book['cells'])} cells in {args.folder}; now: jupyter nbconvert --to slides {args.folder}")
         return
     written = write(args.lessons, args.folder, args.layout)

@@ -21,7 +21,7 @@ def add(p) -> None:
     p.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="lessons (.ipynb), as handed in")
     p.add_argument("--json", type=Path, metavar="FILE", help="write all verdicts, with their messages")
     p.add_argument("--csv", type=Path, metavar="FILE", help="write the table for a spreadsheet")
-    p.add_argument("--seed", type=int, help="of the hidden cases (default: drawn, and told)")
+    p.add_argument("--seed", type=int, help="of the hidden cases (default: drawn; it stands in the JSON)")
     p.add_argument("--verbose", action="store_true", help="print what each checker says")
     p.epilog = EPILOG
 
@@ -29,6 +29,7 @@ def add(p) -> None:
 def run(args) -> None:
     """Print a table; end with an error where a notebook cannot be graded."""
     from clipmini.course.grade import grade_all, table
+    from clipmini.course.needed import NotebookError
 
     paths = list(dict.fromkeys(args.notebooks))
     results = grade_all(paths, args.seed, lambda path: print(f"grading {path} ...", file=sys.stderr))
@@ -46,4 +47,4 @@ def run(args) -> None:
             csv.writer(file).writerows(rows)
     problems = [result["problem"] for result in results if "problem" in result]
     if problems:
-        raise SystemExit("error: " + "\n".join(problems))
+        raise NotebookError("; ".join(problems))

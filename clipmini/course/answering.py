@@ -39,14 +39,14 @@ def receive(stream: BinaryIO, trusted: bool) -> Any:
     return torch.load(io.BytesIO(data), weights_only=not trusted)
 
 
-def plain(x: Any) -> Any:
+def sendable(x: Any) -> Any:
     """An answer as something that weights_only reads; of what it cannot, the name of its type."""
     if isinstance(x, Tensor):
         return x.detach().clone()
     if isinstance(x, dict):
-        return {plain(k): plain(v) for k, v in x.items()}
+        return {sendable(k): sendable(v) for k, v in x.items()}
     if isinstance(x, (list, tuple)):
-        return type(x)(map(plain, x)) if type(x) in (list, tuple) else [*map(plain, x)]
+        return type(x)(map(sendable, x)) if type(x) in (list, tuple) else [*map(sendable, x)]
     if isinstance(x, (str, int, float, bool, type(None))):
         return x
     return {"type": type(x).__name__}
@@ -143,10 +143,10 @@ def _answer(question: tuple, asked: list[Asked]) -> Any:
             raise Mistake(say("its cell cannot be run: {error}", error=f"{type(error).__name__}: {error}")) from None
         return asked[0].borrowed
     if kind == "call":
-        return plain(asked[0](*rest[0]))
+        return sendable(asked[0](*rest[0]))
     if kind == "gradient":
-        return plain(asked[0].gradient(*rest[0]))
-    return plain(getattr(asked[0], kind)(rest[0], rest[1], *rest[2]))
+        return sendable(asked[0].gradient(*rest[0]))
+    return sendable(getattr(asked[0], kind)(rest[0], rest[1], *rest[2]))
 
 
 def main() -> None:

@@ -5,12 +5,15 @@ nothing, or that changes what it was given.
 import copy
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clipmini.course.words import say
+
+PACKAGE = Path(__file__).parents[1]  # its lines are none of a student's, though a clone may have its name
 
 
 class Todo(Exception):
@@ -50,8 +53,7 @@ def described(x: Any) -> str:
 def plain(error: BaseException) -> str:
     """An exception of a student's code in one line, with the line that raised it."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename
-              and "clipmini" not in f.filename.replace("\\", "/").split("/")[-3:-1]]
-    frames = [f for f in frames if f.filename != __file__]
+              and not Path(f.filename).is_relative_to(PACKAGE)]
     where = say(" in line {number} ({line})", number=frames[-1].lineno, line=frames[-1].line) \
         if frames and frames[-1].line else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
@@ -76,34 +78,36 @@ class Asked:
             value = self._instance()(*given)
             if not (isinstance(value, Tensor) and value.requires_grad):
                 return value, [None for a in given if _is_floating(a)]
-            weights = torch.linspace(1, 2, value.numel()).view(value.shape)
             inputs = [a for a in given if _is_floating(a)]
-            return value.detach(), list(torch.autograd.grad((value * weights).sum(), inputs, allow_unused=True))
+            return value.detach(), list(torch.autograd.grad(_weighed(value), inputs, allow_unused=True))
         return self._guarded(run, arguments)
 
     def module(self, init: Sequence[Any], state: dict[str, Tensor], *inputs: Any) -> Any:
         """Build the answer, a class, with init; give it these weights; return its output for the inputs."""
         def run():
-            made = self.answer(*copy.deepcopy(list(init)))
-            if not isinstance(made, nn.Module):
-                raise Mistake(say("{name} is no nn.Module: class {name}(nn.Module), and super().__init__() first",
-                                  name=self.__name__))
-            _fill(made, state)
             with torch.no_grad():
-                return self._run(made.eval(), inputs)
+                return self._run(self._built(init, state), inputs)
         return self._guarded(run, (*init, *inputs))
 
     def learning(self, init: Sequence[Any], state: dict[str, Tensor], *inputs: Any) -> list[str]:
         """The names of the weights of the answer, a class, that get a gradient from its output."""
         def run():
-            made = self.answer(*copy.deepcopy(list(init)))
-            made.load_state_dict(state)
-            value = made.eval()(*copy.deepcopy(list(inputs)))
+            made = self._built(init, state)
+            value = self._run(made, inputs)
             if not (isinstance(value, Tensor) and value.requires_grad):
                 return []
-            (value * torch.linspace(1, 2, value.numel()).view(value.shape)).sum().backward()
+            _weighed(value).backward()
             return [name for name, weight in made.named_parameters() if weight.grad is not None]
         return self._guarded(run, (*init, *inputs))
+
+    def _built(self, init: Sequence[Any], state: dict[str, Tensor]) -> nn.Module:
+        """The answer, a class, made with init and filled with these weights. Raises Mistake."""
+        made = self.answer(*copy.deepcopy(list(init)))
+        if not isinstance(made, nn.Module):
+            raise Mistake(say("{name} is no nn.Module: class {name}(nn.Module), and super().__init__() first",
+                              name=self.__name__))
+        _fill(made, state)
+        return made.eval()
 
     def _instance(self) -> Callable:
         """The answer to call: of a class of modules an instance."""
@@ -129,6 +133,11 @@ class Asked:
         if value is None or isinstance(value, tuple) and value and value[0] is None:
             raise Mistake(say("it returned nothing; end it with a return"))
         return value
+
+
+def _weighed(value: Tensor) -> Tensor:
+    """A sum in which each number counts differently, so that no gradient cancels."""
+    return (value * torch.linspace(1, 2, value.numel()).view(value.shape)).sum()
 
 
 def _is_floating(x: Any) -> bool:

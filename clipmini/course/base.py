@@ -21,6 +21,7 @@ __all__ = ["FAST", "Checker", "Verdict", "checker", "expect", "is_near", "judge"
 # The lessons' only switch: the test suite trains for seconds, students for minutes.
 FAST = os.environ.get("CLIPMINI_FAST") == "1"
 SEEN = range(8)  # the seeds of the cases that a notebook's check asks; each is quick
+UNSEEN = range(8, 72)  # those that `clipmini grade` chooses from
 CHANGED = ("the numbers are right, but it changes what it was given: work on a copy, x = x.clone(), or avoid methods "
            "that end in _, += and item assignment")
 RECORD: dict[str, "Verdict"] = {}  # checker -> what it said last, in this session
@@ -62,11 +63,6 @@ class How:
             with torch.no_grad():
                 right = reference(*inputs)
             found = asked.module(init, reference.state_dict(), *inputs)
-            idle = set(Asked(self.right).learning(init, reference.state_dict(), *inputs)) \
-                - set(asked.learning(init, reference.state_dict(), *inputs))
-            expect(not idle or not is_near(found, right), say(
-                "the numbers are right, but {names} would never learn: make each weight an nn.Parameter, and let the "
-                "gradient through (no torch.no_grad(), no .detach(), no buffer)", names=", ".join(sorted(idle)[:4])))
         elif self.gradient:
             right, slopes = Asked(self.right).gradient(*case)
             found, own = asked.gradient(*case)
@@ -80,6 +76,9 @@ class How:
             _tell_the_place(given, found, right)
             raise Mistake(say("right for the first example, wrong for another: given {given} it must give {right}; "
                               "yours gave {found}", given=given, right=described(right), found=described(found)))
+        if self.module:
+            state = reference.state_dict()
+            _compare_learning(asked.learning(init, state, *inputs), Asked(self.right).learning(init, state, *inputs))
         _compare_gradients(own, slopes)
 
 
@@ -128,6 +127,14 @@ class Checker:
     def asked_for(self) -> str:
         """The exercise in one line: what goes in, what comes out."""
         return say(" ".join((self.__doc__ or "").partition(": ")[2].split()))
+
+
+def _compare_learning(own: list[str], right: list[str]) -> None:
+    """own, right: the weights that get a gradient. Raises Mistake."""
+    idle = sorted(set(right) - set(own))
+    expect(not idle, say("the numbers are right, but {names} would never learn: make each weight an nn.Parameter, and "
+                         "let the gradient through (no torch.no_grad(), no .detach(), no buffer)",
+                         names=", ".join(idle[:4])))
 
 
 def _compare_gradients(own: list[Tensor | None], right: list[Tensor | None]) -> None:

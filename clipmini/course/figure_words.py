@@ -1,34 +1,28 @@
 """The words of figures, as titles and labels: drawn in Chinese with CLIPMINI_LANG=zh, where a font has the letters."""
 
-import json
 import re
 from functools import cache, wraps
-from pathlib import Path
+
+from clipmini.course.words import catalogue
 
 PLACE = re.compile(r"\{\d\}")  # in order in English, in any order in Chinese
-
-
-@cache
-def _chinese() -> dict[str, str]:
-    """English text, with {0}, {1}, ... for what is filled in -> the Chinese one."""
-    return json.loads((Path(__file__).parent / "figures_zh.json").read_text(encoding="utf-8"))
 
 
 @cache
 def _templates() -> list[tuple[re.Pattern, str]]:
     """What a filled-in English text matches, and its Chinese template, the longest English one first."""
     found = []
-    for english in sorted(filter(PLACE.search, _chinese()), key=len, reverse=True):
+    for english in sorted(filter(PLACE.search, catalogue("figures_zh")), key=len, reverse=True):
         pattern = "(.+?)".join(map(re.escape, PLACE.split(english)))
-        found.append((re.compile(pattern, re.DOTALL), _chinese()[english]))
+        found.append((re.compile(pattern, re.DOTALL), catalogue("figures_zh")[english]))
     return found
 
 
 @cache
 def translated(text: str) -> str:
     """A figure's text in Chinese, and what was filled in too where it is known. Others stay as they are."""
-    if text in _chinese():
-        return _chinese()[text]
+    if text in catalogue("figures_zh"):
+        return catalogue("figures_zh")[text]
     for pattern, chinese in _templates():
         if match := pattern.fullmatch(text):
             return chinese.format(*map(translated, match.groups()))

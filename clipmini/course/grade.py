@@ -2,6 +2,7 @@
 notebook knows.
 """
 
+import random
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any
 
 from clipmini.course.answering import Elsewhere, Process
 from clipmini.course.asking import Mistake
-from clipmini.course.base import SEEN, Verdict
+from clipmini.course.base import UNSEEN, Verdict
 from clipmini.course.checks import ALL
-from clipmini.course.needed import Exercise, NotebookError, exercises, lesson_of
+from clipmini.course.needed import Exercise, NotebookError, exercises, lesson_of, read
 
-HIDDEN = 24  # cases for each exercise, behind those that a notebook's check asks
+HIDDEN = 24  # cases for each exercise, chosen from those that no notebook's check asks
 
 
 def grade(path: Path, seed: int | None = None) -> dict[str, Any]:
@@ -22,8 +23,9 @@ def grade(path: Path, seed: int | None = None) -> dict[str, Any]:
     seed: of the hidden cases, drawn if it is None. Raises NotebookError.
     """
     seed = secrets.randbelow(10**6) if seed is None else seed
-    handed_in = {e.checker: e for e in exercises(path, set(ALL))}
-    lessons = [ALL[name].lesson for name in handed_in] or [lesson_of(path)]
+    book = read(path)
+    handed_in = {e.checker: e for e in exercises(book, set(ALL))}
+    lessons = [ALL[name].lesson for name in handed_in] or [lesson_of(book)]
     lesson = max(set(lessons), key=lessons.count)
     own = [name for name in ALL if ALL[name].lesson == lesson]
     if not own:
@@ -43,7 +45,7 @@ def judged(exercise: Exercise, seed: int, process: Process) -> Verdict:
     """The verdict about one answer: the checker asks it in its process, the named mistakes first, then hidden cases."""
     if exercise.problem:
         return Verdict("missing", exercise.answer, exercise.problem)
-    seeds = [len(SEEN) + (seed + 7 * i) % 1000 for i in range(HIDDEN)]
+    seeds = random.Random(seed).sample(UNSEEN, HIDDEN)
     try:
         asked = Elsewhere(process, exercise.source, exercise.answer)
     except Mistake as mistake:

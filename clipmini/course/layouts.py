@@ -9,24 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from clipmini.course.needed import NotebookError
+from clipmini.course.needed import NotebookError, read
 
 FOLD = re.compile(r"<details><summary>(?:Solution|答案)</summary>.*?</details>\s*", re.DOTALL)
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 CHECK = re.compile(r"checks\.(\w+)\((\w+)\)")
 
 Cell = dict[str, Any]
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A notebook, each cell's source one string. Raises NotebookError."""
-    try:
-        book = json.loads(path.read_text(encoding="utf-8"))
-        for cell in book["cells"]:
-            cell["source"] = "".join(cell["source"])
-        return book
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotebookError(f"{str(path)!r} is no notebook of format 4 ({error})") from None
 
 
 def plain(book: dict[str, Any]) -> list[Cell]:
@@ -39,8 +28,8 @@ def nbgrader(book: dict[str, Any]) -> list[Cell]:
     cells: list[Cell] = []
     for cell, solution, checker in _with_solutions(book["cells"]):
         if solution:
-            head, _, body = solution.partition("\n")
-            cell["source"] = f"{head}\n    ### BEGIN SOLUTION\n{body.rstrip()}\n    ### END SOLUTION"
+            head, body, indent = _cut(cell["source"], solution)
+            cell["source"] = f"{head}{indent}### BEGIN SOLUTION\n{body}\n{indent}### END SOLUTION"
             cell["metadata"] |= {"nbgrader": _marks(f"answer-{checker}", solution=True)}
         cells.append(cell)
         if CHECK.fullmatch(cell["source"]):
@@ -54,9 +43,9 @@ def otter(book: dict[str, Any]) -> list[Cell]:
     cells: list[Cell] = [_raw("# ASSIGNMENT CONFIG\nexport_cell: false\ncheck_all_cell: true")]
     for cell, solution, checker in _with_solutions(book["cells"]):
         if solution:
-            head, _, body = solution.partition("\n")
-            text = f"{head}\n    # BEGIN SOLUTION NO PROMPT\n{body.rstrip()}\n    # END SOLUTION\n" \
-                   '    """ # BEGIN PROMPT\n    raise NotImplementedError\n    """; # END PROMPT'
+            head, body, indent = _cut(cell["source"], solution)
+            text = f"{head}{indent}# BEGIN SOLUTION NO PROMPT\n{body}\n{indent}# END SOLUTION\n{indent}" \
+                   f'""" # BEGIN PROMPT\n{indent}raise NotImplementedError\n{indent}"""; # END PROMPT'
             cells += [_raw(f"# BEGIN QUESTION\nname: {checker}\npoints: 1"), _raw("# BEGIN SOLUTION"), _code(text, {}),
                       _raw("# END SOLUTION")]
             continue
@@ -86,8 +75,13 @@ def write(lessons: Path, folder: Path, layout: str) -> list[Path]:
         book = read(path)
         book["cells"] = [_numbered(cell, i) for i, cell in enumerate(LAYOUTS[layout](book))]
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        save(book, target)
     return targets
+
+
+def save(book: dict[str, Any], path: Path) -> None:
+    """Write a notebook."""
+    path.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 LECTURE = (("00", "1234"), ("05", "1234"), ("06", "3"))  # lesson, its sections: what README.md's one lecture shows
@@ -110,19 +104,25 @@ def lecture(lessons: Path) -> dict[str, Any]:
 
 
 def _sections(cells: list[Cell], sections: str) -> list[Cell]:
-    """The cells of some sections, exercises left out: a section ends at the next heading, exercises with folds."""
+    """The cells of some sections, without the exercises: of the cell before a stub what stands before its header, and
+    neither stub, check nor folds.
+    """
     kept: list[Cell] = []
-    inside = exercise = False
-    for cell in cells:
-        text = cell["source"]
-        if heading := re.match(r"## (?:(\d)\.|\w)", text):
-            inside, exercise = heading[1] is not None and heading[1] in sections, False
-        exercise |= "### Exercise" in text
-        if inside and not exercise:
+    exercises = {i + k for i, cell in enumerate(cells) if _is_stub(cell) for k in (0, 1, 2)}
+    inside = False
+    for i, cell in enumerate(cells):
+        if i + 1 in exercises and i not in exercises:
+            cell = {**cell, "source": cell["source"].partition("### ")[0].rstrip()}
+        if heading := re.match(r"## (?:(\d)\.|\w)", cell["source"]):
+            inside = heading[1] is not None and heading[1] in sections
+        if inside and cell["source"] and i not in exercises:
             drawn = any("image/png" in o.get("data", {}) for o in cell.get("outputs", []))
             kept.append(_slide(cell, "slide" if heading else "subslide" if drawn else "-"))
-        exercise &= "<summary>Solution" not in text
     return kept
+
+
+def _is_stub(cell: Cell) -> bool:
+    return "exercise" in cell["metadata"].get("tags", [])
 
 
 def _slide(cell: Cell, kind: str) -> Cell:
@@ -133,12 +133,19 @@ def _with_solutions(cells: list[Cell]) -> list[tuple[Cell, str, str]]:
     """(cell without its solution and outputs, solution where it is a stub, checker of the exercise it belongs to)."""
     out = []
     for i, cell in enumerate(cells):
-        stub = "exercise" in cell["metadata"].get("tags", [])
+        stub = _is_stub(cell)
         near = cells[i + 1] if stub else cell
         call = CHECK.fullmatch(near["source"])
         solution = CODE.search(FOLD.search(cells[i + 2]["source"])[0])[1] if stub else ""  # type: ignore[index]
         out.append((_without_solution(cell), solution, call[1] if call else ""))
     return out
+
+
+def _cut(stub: str, solution: str) -> tuple[str, str, str]:
+    """(what a student is given, the rest of the solution, how far that is indented): the stub up to its raise."""
+    given = stub[:stub.index("raise NotImplementedError")]
+    head = given.rstrip(" ")
+    return head, solution.removeprefix(head).rstrip(), given[len(head):]
 
 
 def _without_solution(cell: Cell) -> Cell:

@@ -9,6 +9,7 @@ import re
 import symtable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 class NotebookError(ValueError):
@@ -27,34 +28,34 @@ class Exercise:
     problem: str = ""
 
 
-def code_cells(path: Path) -> list[str]:
-    """The sources of a notebook's code cells, lines of magic left out. Raises NotebookError."""
+def read(path: Path) -> dict[str, Any]:
+    """A notebook, each cell's source one string. Raises NotebookError."""
     try:
         book = json.loads(path.read_text(encoding="utf-8"))
-        cells = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
-        sources = ["".join(cell["source"]) for cell in cells]
+        book["cells"] = [{**cell, "cell_type": cell["cell_type"], "source": "".join(cell["source"])}  # both are needed
+                         for cell in book["cells"]]
+        return book
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NotebookError(f"{str(path)!r} is no notebook of format 4 ({type(error).__name__}: {str(error)[:80]}). "
                             "Give the .ipynb file that a student handed in") from None
-    return [re.sub(r"^(\s*)[%!].*", r"\1pass", source, flags=re.MULTILINE) for source in sources]
 
 
-def lesson_of(path: Path) -> str:
-    """The number of a lesson by its title, "# 05 · The loss"; "" for another notebook. Raises NotebookError."""
-    code_cells(path)  # its errors
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    title = re.match(r"# (\d\d) · ", "".join(cells[0]["source"])) if cells else None
+def lesson_of(book: dict[str, Any]) -> str:
+    """The number of a lesson by its title, "# 05 · The loss"; "" for another notebook."""
+    title = re.match(r"# (\d\d) · ", book["cells"][0]["source"]) if book["cells"] else None
     return title[1] if title else ""
 
 
-def exercises(path: Path, known: set[str]) -> list[Exercise]:
-    """The exercises that a notebook checks, in its order. known: the names of the checkers."""
+def exercises(book: dict[str, Any], known: set[str]) -> list[Exercise]:
+    """The exercises that a notebook checks, in its order; lines of magic count for nothing. known: all checkers."""
     statements: list[ast.stmt] = []
     found: dict[str, Exercise] = {}
     broken = 0
-    for source in code_cells(path):
+    for cell in book["cells"]:
+        if cell["cell_type"] != "code":
+            continue
         try:
-            body = ast.parse(source).body
+            body = ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", cell["source"], flags=re.MULTILINE)).body
         except SyntaxError:
             broken += 1
             continue

@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 @cache
-def chinese() -> dict[str, str]:
-    """English sentence, with {names} for what is filled in -> the Chinese one."""
-    return json.loads((Path(__file__).parent / "zh.json").read_text(encoding="utf-8"))
+def catalogue(name: str) -> dict[str, str]:
+    """English text, with braces for what is filled in -> the Chinese one. name: "zh", what is said; "figures_zh"."""
+    return json.loads((Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def language() -> str:
@@ -19,5 +19,5 @@ def language() -> str:
 
 def say(template: str, **values) -> str:
     """A sentence in the reader's language, its {names} filled in. A sentence without a translation stays English."""
-    sentence = chinese().get(template, template) if language() == "zh" else template
+    sentence = catalogue("zh").get(template, template) if language() == "zh" else template
     return sentence.format(**values) if values else sentence

@@ -6,10 +6,11 @@ import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from clipmini.data.own.lines import decoded, lines
 from clipmini.data.own.rows import MAX_BYTES, Asked, Bad, Found, OwnDataError, Row, checked_captions, told, within
-from clipmini.data.own.tables import from_objects
+from clipmini.data.own.tables import from_objects, with_names
 from clipmini.picture_file import ENDINGS, shown
 
 TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as datasets' imagefolder reads them
@@ -195,7 +196,7 @@ def hub(name: str, asked: Asked, split: str = "train") -> Found:
     """A data set of the Hugging Face hub, or one that `datasets` can load, streamed; pictures are not decoded."""
     import datasets
 
-    classes: dict[str, dict[int, str]] = {}
+    classes: dict[str, dict[Any, str]] = {}
     try:
         rows = datasets.load_dataset(name, split=split, streaming=True)
         for column, kind in (rows.features or {}).items():
@@ -207,9 +208,4 @@ def hub(name: str, asked: Asked, split: str = "train") -> Found:
         raise OwnDataError(f"{name!r} is no file or folder here, and no data set of the hub that can be had "
                            f"({told(' '.join(str(error).split()), 120)})") from error
     return from_objects(Path(name), f"a data set of the hub, {split}",
-                        ((f"row {i + 1}", _with_names(row, classes)) for i, row in enumerate(rows)), asked)
-
-
-def _with_names(row: dict, classes: dict[str, dict[int, str]]) -> dict:
-    """A row with the names of its classes in the place of their numbers. -1, a class that nobody knows, stays."""
-    return row | {column: names.get(row[column], row[column]) for column, names in classes.items()}
+                        ((f"row {i + 1}", with_names(row, classes)) for i, row in enumerate(rows)), asked)

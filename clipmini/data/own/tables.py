@@ -101,14 +101,17 @@ def parquet(path: Path, asked: Asked) -> Found:
             for batch in file.iter_batches(batch_size=64):
                 for value in batch.to_pylist():
                     number += 1
-                    for column in names.keys() & value.keys():
-                        value[column] = names[column].get(value[column], value[column])
-                    yield f"row {number}", value
+                    yield f"row {number}", with_names(value, names)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             where = f"rows from {number + 1}"
             yield where, Bad(where, f"they cannot be read, and are left out ({told(str(error), 90)})")
 
     return from_objects(path, f"Parquet, {file.metadata.num_rows:,} rows", objects(), asked)
+
+
+def with_names(row: dict, classes: dict[str, dict[Any, str]]) -> dict:
+    """A row with the names of its classes in the place of their numbers. -1, a class that nobody knows, stays."""
+    return row | {column: classes[column].get(row[column], row[column]) for column in classes.keys() & row.keys()}
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, dict[Any, str]]:
